@@ -1,0 +1,1 @@
+"""Combinators: transforms made of transforms."""

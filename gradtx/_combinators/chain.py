@@ -1,0 +1,76 @@
+"""Series composition."""
+
+from typing import Any
+
+import jax
+
+from gradtx._constructors import lift
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._kernel import in_series
+from gradtx._typing import Params, State, Updates
+
+
+@transformation
+def chain(*parts: Any):
+    """Series: the updates of each part are the input of the next.
+
+    .. math:: u = part_n(\\dots part_2(part_1(g)))
+
+    Associative, with `identity()` as its unit.
+
+    Args:
+        *parts: transforms, or all of them `(name, transform)` pairs; Optax transforms are welcome.
+
+    State: a tuple with the state of each part, or a dict by name. Nothing of its own.
+
+    Raises:
+        GradtxValueError: some parts are named and some not, or two have the same name.
+    """
+    names, transforms = _named(parts)
+    kernels = [tx.kernel for tx in transforms]
+    if all(kernel is not None for kernel in kernels):
+        return lift(in_series([kernel for kernel in kernels if kernel is not None], names))
+    keys = list(range(len(transforms))) if names is None else names
+
+    def pack(states: list[State]) -> State:
+        return tuple(states) if names is None else dict(zip(names, states, strict=True))
+
+    def init(params: Params) -> State:
+        states = []
+        for tx in transforms:
+            states.append(tx.init(params))
+            if tx.kernel is not None:
+                params = jax.tree.map(tx.kernel.like_output, params)
+        return pack(states)
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        _check(state, keys)
+        states = []
+        for key, tx in zip(keys, transforms, strict=True):
+            updates, new = tx.update(updates, state[key], params, **extra)
+            states.append(new)
+        return updates, pack(states)
+
+    return GradientTransformation(init, update)
+
+
+def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:
+    named = [isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str) for part in parts]
+    if not parts or not any(named):
+        return None, [as_transformation(part) for part in parts]
+    if not all(named):
+        raise GradtxTypeError("either every part is a (name, transform) pair, or none is")
+    names = [name for name, _ in parts]
+    if len(set(names)) < len(names):
+        raise GradtxValueError(f"names must differ, got {', '.join(names)}")
+    return names, [as_transformation(part) for _, part in parts]
+
+
+def _check(state: State, keys: list) -> None:
+    got = list(state) if isinstance(state, dict) else list(range(len(state))) if isinstance(state, (tuple, list)) else []
+    if set(got) != set(keys):
+        raise GradtxValueError(
+            f"this is the state of another transform: wanted a state with parts {keys}, got "
+            f"{jax.tree.structure(state)}"
+        )

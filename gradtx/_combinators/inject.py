@@ -1,0 +1,151 @@
+"""Numbers in the state: for loops that cannot pass the transform as an argument."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
+from gradtx._errors import GradtxValueError, listing
+from gradtx._schedule import Schedule
+from gradtx._typing import Array, Params, State, Updates
+from gradtx._walk import numbers
+
+
+class Injected(NamedTuple):
+    """The state of `inject`.
+
+    Attributes:
+        numbers: the numbers of the transform, 0-d float arrays by name.
+        inner: the state of the transform itself.
+    """
+
+    numbers: dict[str, Array]
+    inner: Any
+
+
+@transformation
+def inject(inner: GradientTransformation):
+    """Moves the numbers of a transform into its state, where they can be read, logged and set without recompiling.
+
+    Numbers that follow a schedule stay with their schedule; `get_hyperparams` reads them too. The names are the
+    arguments' (`learning_rate`), with the path of the part before them where several have the same
+    (`fast/learning_rate`).
+
+    Args:
+        inner: a transform made by factories.
+
+    State: `Injected(numbers, inner)`: one float32 number (float64 in x64) for each number of `inner`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = inject(adam(1e-3))
+        >>> state = tx.init(jnp.zeros(3))
+        >>> state = set_hyperparams(state, learning_rate=1e-4)
+        >>> print(get_hyperparams(state)["learning_rate"])
+        1e-04
+    """
+    inner = as_transformation(inner)
+    names = list(numbers(inner))
+    leaves, treedef = jax.tree.flatten(inner, is_leaf=lambda x: isinstance(x, Schedule))
+    free = [not isinstance(leaf, Schedule) for leaf in leaves]
+
+    def init(params: Params) -> Injected:
+        values = [jnp.asarray(leaf, float) for leaf, is_free in zip(leaves, free, strict=True) if is_free]
+        return Injected(dict(zip(names, values, strict=True)), inner.init(params))
+
+    def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
+        if not isinstance(state, Injected) or set(state.numbers) != set(names):
+            raise GradtxValueError(
+                f"this is the state of another transform: wanted `Injected` numbers {listing(names)}, got "
+                f"{jax.tree.structure(state)}"
+            )
+        values = iter([state.numbers[name] for name in names])
+        now = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
+        updates, new = now.update(updates, state.inner, params, **extra)
+        return updates, Injected(state.numbers, new)
+
+    return GradientTransformation(init, update)
+
+
+def get_hyperparams(state: State) -> dict[str, Array]:
+    """The numbers in a state, wherever in it they are: those of `inject`, and those that schedules gave last.
+
+    Returns:
+        Number by name. Where several parts of the state have a number of one name, the path to the part comes first:
+        `1/learning_rate`.
+    """
+    return _named(state, Injected, Scheduled)
+
+
+def set_hyperparams(state: State, **changes: Any) -> State:
+    """The state with some of the numbers that `inject` keeps in it changed.
+
+    Args:
+        state: a state with an `inject` anywhere in it.
+        **changes: number by name, as `get_hyperparams` names them; numbers keep the dtype they have in the state.
+
+    Raises:
+        GradtxValueError: there is no such number, several have the name, or it follows a schedule.
+    """
+    known, scheduled = get_hyperparams(state), _named(state, Scheduled)
+    for name in changes:
+        if name in scheduled:
+            raise GradtxValueError(
+                f"set_hyperparams: {name!r} follows a schedule, which would overwrite it at the next step; make the "
+                f"transform with a number in place of the schedule, as in inject(adam(learning_rate=1e-3))"
+            )
+        if not known:
+            raise GradtxValueError("set_hyperparams: the state holds no numbers; wrap the transform: inject(tx)")
+        if name not in known:
+            alike = [other for other in known if other.split("/")[-1] == name]
+            hint = f"several have that name: {listing(alike)}" if alike else f"there are {listing(known)}"
+            raise GradtxValueError(f"set_hyperparams: the state has no number {name!r}; {hint}")
+
+    def change(path: str, node: Any) -> Any:
+        if isinstance(node, Scheduled):
+            return node
+        new = {name: changes.get(name if name in known else f"{path}/{name}", x) for name, x in node.numbers.items()}
+        return node._replace(numbers=jax.tree.map(_like, node.numbers, new))
+
+    return _map_holders(change, state)
+
+
+def _like(old: Array, new: Any) -> Array:
+    """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
+    if new is old:
+        return old
+    new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
+    return new if isinstance(old, jax.core.Tracer) else jax.device_put(new, old.sharding)
+
+
+def _named(state: State, *kinds: type) -> dict[str, Array]:
+    """The numbers that nodes of these kinds hold, by names that are unique in the whole state."""
+    found = []
+
+    def note(path: str, node: Any) -> Any:
+        content = node.numbers if isinstance(node, Injected) else node.values
+        found.extend((path, name, x, type(node)) for name, x in content.items())
+        return node
+
+    _map_holders(note, state)
+    names = [name for _, name, _, _ in found]
+    return {name if names.count(name) == 1 else f"{path}/{name}": x for path, name, x, kind in found if kind in kinds}
+
+
+def _map_holders(function: Callable[[str, Any], Any], state: State, path: tuple = ()) -> State:
+    """The state with `function(path, node)` in place of each node that holds numbers, outermost first."""
+
+    def visit(keys: tuple, node: Any) -> Any:
+        if not _holds_numbers(node):
+            return node
+        node = function(tree.path_text(path + keys), node)
+        return node._replace(inner=_map_holders(function, node.inner, path + keys))
+
+    return jax.tree_util.tree_map_with_path(visit, state, is_leaf=_holds_numbers)
+
+
+def _holds_numbers(node: Any) -> bool:
+    return isinstance(node, (Injected, Scheduled))

@@ -1,0 +1,77 @@
+"""Side by side composition: the same input to each branch, the outputs joined array by array."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._constructors import lift
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._kernel import side_by_side
+from gradtx._numerics import align, root_of_sum, safe_divide
+from gradtx._schedule import NonNegative
+from gradtx._typing import Array, Params, State, Updates
+
+
+@transformation
+def parallel(combine: Callable[..., Array], *branches: Any):
+    """Branches side by side: each transforms the same updates, and `combine` joins what comes out.
+
+    .. math:: u = combine(branch_1(g), \\dots, branch_n(g))
+
+    Args:
+        combine: a function of one array per branch, element by element; `jnp.subtract`, for instance.
+        *branches: transforms, at least one.
+
+    State: a tuple with the state of each branch. Nothing of its own.
+    """
+    return _joined(combine, branches)
+
+
+@transformation
+def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
+    """Quotient of two branches: how far over how noisy.
+
+    .. math:: u = \\frac{n}{\\sqrt{d^2 + eps\\_root} + eps}
+
+    where n and d are what the branches make of the same updates. Where the denominator is 0 the quotient is 0, with
+    finite derivatives: 0/0 is 0.
+
+    Args:
+        numerator: a transform.
+        denominator: a transform whose output is not negative, such as one that ends in `sqrt()` or `absolute()`.
+        eps: added to the denominator, outside the root.
+        eps_root: added to the square of the denominator, inside the root, where the denominator ends in `sqrt()`.
+
+    State: a tuple with the states of numerator and denominator. Nothing of its own.
+    """
+    return _joined(lambda n, d: safe_divide(n, root_of_sum(d, eps_root) + eps), (numerator, denominator))
+
+
+def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransformation:
+    if not branches:
+        raise GradtxTypeError("at least one branch is needed")
+    transforms = [as_transformation(branch) for branch in branches]
+    kernels = [kernel for kernel in (tx.kernel for tx in transforms) if kernel is not None]
+    if len(kernels) == len(transforms):
+        return lift(side_by_side(combine, kernels))
+
+    def join(*outputs: Array | None) -> Array:
+        return combine(*align(*map(jnp.asarray, outputs)))
+
+    def init(params: Params) -> State:
+        return tuple(tx.init(params) for tx in transforms)
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        if not isinstance(state, (tuple, list)) or len(state) != len(transforms):
+            raise GradtxValueError(
+                f"this is the state of another transform: wanted one of {len(transforms)} branches, got "
+                f"{jax.tree.structure(state)}"
+            )
+        pairs = [tx.update(updates, s, params, **extra) for tx, s in zip(transforms, state, strict=True)]
+        outputs, states = zip(*pairs, strict=True)
+        return jax.tree.map(join, *outputs), states
+
+    return GradientTransformation(init, update)

@@ -1,0 +1,109 @@
+"""Different transforms for different leaves."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import jax
+
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing
+from gradtx._labels import resolve
+from gradtx._identity import identity
+from gradtx._typing import Params, State, Updates
+from gradtx import tree
+
+
+@transformation
+def partition(transforms: Mapping[Hashable, Any], labels: Any):
+    """A transform for each group of leaves.
+
+    Each transform sees the whole tree with None in place of the leaves of other groups, so that paths stay what they
+    are.
+
+    Args:
+        transforms: transform by label.
+        labels: which leaf has which label: a tree or prefix tree of labels, or a function of the parameters that
+            returns one (`by_path`). A function sees structure, paths, shapes and dtypes, not values.
+
+    State: a dict with the state of each transform, by label. Nothing of its own.
+
+    Raises:
+        GradtxValueError: a leaf's label has no transform; the message lists the leaf's path and the known labels.
+    """
+    if not isinstance(transforms, Mapping):
+        raise GradtxTypeError(f"transforms must be a dict of transform by label, got {transforms!r}")
+
+    def labels_of(params: Params, like: Updates) -> list[Hashable]:
+        found = resolve(labels, params, like)
+        for index, label in enumerate(found):
+            if label not in transforms:
+                raise GradtxValueError(
+                    f"the leaf {tree.paths(like)[index]!r} has the label {label!r}, and no transform has it; the known "
+                    f"labels are {listing(map(repr, transforms))}"
+                )
+        return found
+
+    return _grouped({label: as_transformation(tx) for label, tx in transforms.items()}, labels_of)
+
+
+@transformation
+def masked(inner: Any, mask: Any, rest: Any = identity()):
+    """A transform for some of the leaves, and another for the rest.
+
+    Args:
+        inner: the transform of the leaves that the mask chooses.
+        mask: a tree or prefix tree of booleans, or a function of the parameters that returns one (`where`).
+        rest: the transform of the others; `set_to_zero()` freezes them.
+
+    State: a dict with the states of `inner` and `rest`. Nothing of its own.
+
+    Raises:
+        GradtxValueError: the mask does not fit the parameters, or has something else than booleans in it.
+    """
+
+    def labels_of(params: Params, like: Updates) -> list[Hashable]:
+        chosen = resolve(mask, params, like)
+        for index, keep in enumerate(chosen):
+            if keep not in (True, False):
+                raise GradtxValueError(f"the mask must be of booleans, and is {keep!r} at {tree.paths(like)[index]!r}")
+        return ["inner" if keep else "rest" for keep in chosen]
+
+    return _grouped({"inner": as_transformation(inner), "rest": as_transformation(rest)}, labels_of)
+
+
+def _grouped(
+    transforms: dict[Hashable, GradientTransformation], labels_of: Callable[[Params, Updates], list[Hashable]]
+) -> GradientTransformation:
+    def init(params: Params) -> State:
+        labels = labels_of(params, params)
+        states = {}
+        for label, tx in transforms.items():
+            with at_stage(str(label)):
+                states[label] = tx.init(_group(params, labels, label))
+        return states
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        if not isinstance(state, Mapping) or set(state) != set(transforms):
+            raise GradtxValueError(
+                f"this is the state of another transform: wanted one with the groups {listing(map(repr, transforms))}, "
+                f"got {jax.tree.structure(state)}"
+            )
+        labels = labels_of(params, updates)
+        if params is not None:
+            tree.leaves_like(updates, params, "updates", "parameters")
+        outputs, states = {}, {}
+        for label, tx in transforms.items():
+            with at_stage(str(label)):
+                own_params = None if params is None else _group(params, labels, label)
+                out, states[label] = tx.update(_group(updates, labels, label), state[label], own_params, **extra)
+            outputs[label] = jax.tree.structure(updates).flatten_up_to(out)
+        merged = [outputs[label][index] for index, label in enumerate(labels)]
+        return jax.tree.structure(updates).unflatten(merged), states
+
+    return GradientTransformation(init, update)
+
+
+def _group(full: Any, labels: list[Hashable], label: Hashable) -> Any:
+    """The tree with None in place of the leaves that have another label."""
+    leaves, treedef = jax.tree.flatten(full)
+    return treedef.unflatten([x if own == label else None for x, own in zip(leaves, labels, strict=True)])

@@ -1,0 +1,184 @@
+"""The constructors: authors write for one array (or one tree); these lift it to trees and own the dtype rules.
+
+    elementwise(fn)                    u = fn(g)                           no memory
+    memory(init, step, emit)           m' = step(g, m, p), u = emit(g, m', p)   one array per parameter
+    clocked(start, advance, emit)      r, c' = advance(c), u = emit(g, r)  a few numbers per step
+    treewise(update, init)             everything at once                  norms, counts, randomness
+
+The first three have a kernel. All arrays that a function sees have at least 32 bits and one precision, and numbers
+are Python floats or weakly typed, so `decay * m + (1 - decay) * g` is right in every precision.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation
+from gradtx._errors import GradtxValueError
+from gradtx._kernel import Clock, Kernel, Memory, Slot, Step
+from gradtx._numerics import align, strong, weak, widened
+from gradtx._typing import Array, Params, State, Updates
+
+
+def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
+    """A transform without memory: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
+
+    def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+        return (fn(*align(g, p)) if p is not None and needs_params else fn(g)), memory
+
+    return lift(Kernel((), lambda: (lambda p: (), ()), lambda clock: (step, clock), "" if needs_params else None))
+
+
+def memory(
+    init: Callable[[Array], Array],
+    step: Callable[[Array, Array, Array | None], Array],
+    emit: Callable[[Array, Array, Array | None], Array],
+    needs_params: bool = False,
+    emit_before: bool = False,
+) -> GradientTransformation:
+    """A transform with one array of memory per parameter, a Mealy machine.
+
+    .. math:: m_t = step(g_t, m_{t-1}, p), \\quad u_t = emit(g_t, m_t, p)
+
+    Args:
+        init: parameter to memory before the first update. It gets the parameter in the dtype of the memory, the
+            parameter's own or float32 if that is wider; usually `jnp.zeros_like`.
+        step: update, memory and parameter to the new memory.
+        emit: update, new memory and parameter to what goes out. The memory it reads is what was stored.
+        needs_params: whether `step` or `emit` read the parameter; without it they get None.
+        emit_before: `emit` reads the memory as it was before this step instead.
+
+    State: one array per parameter, in its shape.
+    """
+
+    def begin(p: Array) -> Array:
+        wide = widened(p)
+        m = init(wide)
+        return jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
+
+    def one(g: Array, stored: Array, p: Array | None) -> tuple[Array, Array]:
+        g, m, *rest = align(g, stored, *([p] if needs_params else []))
+        p = rest[0] if rest else None
+        new = strong(step(g, m, p), stored.dtype)
+        _, read = align(g, stored if emit_before else new)
+        return emit(g, read, p), new
+
+    return lift(Kernel(Slot.MEMORY, lambda: (begin, None), lambda clock: (one, None), "" if needs_params else None))
+
+
+def clocked(
+    start: Callable[[], Any], advance: Callable[[Any], tuple[Any, Any]], emit: Callable[[Array, Any], Array]
+) -> GradientTransformation:
+    """A transform with a few numbers that advance once per step, the same for all arrays.
+
+    .. math:: (r_t, c_t) = advance(c_{t-1}), \\quad u_t = emit(g_t, r_t)
+
+    Args:
+        start: the numbers before the first step, a pytree of 0-d arrays.
+        advance: the numbers to this step's reading (a pytree of 0-d arrays) and the new numbers.
+        emit: update and reading to what goes out, for one array. The reading is weakly typed.
+
+    State: the numbers.
+    """
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        reading, new = advance(clock)
+        reading = jax.tree.map(weak, reading)
+        return lambda g, memory, p: (emit(g, reading), memory), new
+
+    return lift(Kernel(Slot.CLOCK, lambda: (lambda p: None, start()), tick))
+
+
+def treewise(
+    update: Callable[..., tuple[Updates, State]],
+    init: Callable[[Params], State] = lambda params: (),
+    needs_params: bool = False,
+) -> GradientTransformation:
+    """A transform that needs the whole tree at once.
+
+    Args:
+        update: `(updates, state, params, **extra) -> (updates, state)`. Leaves of the updates, and of the parameters
+            with `needs_params`, have at least 32 bits; extras are keyword-only arguments.
+        init: parameters to state; none by default.
+        needs_params: whether `update` reads the parameters; without it they may be absent.
+    """
+    inner = GradientTransformation(init, update)
+
+    def checked_init(params: Params) -> State:
+        tree.floating_leaves(params, "parameters")
+        return inner.init(params)
+
+    def checked_update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        updates = tree.widened(updates)
+        if needs_params:
+            params = tree.widened(_required(params))
+        return inner.update(updates, state, params, **extra)
+
+    return GradientTransformation(checked_init, checked_update)
+
+
+def lift(kernel: Kernel) -> GradientTransformation:
+    """The default execution of a kernel: the same work on each leaf, left to XLA to fuse."""
+    slots, layout = jax.tree.flatten(kernel.layout)
+
+    def only_clocks(contents: list[Any]) -> Clock:
+        return layout.unflatten([x if slot is Slot.CLOCK else None for slot, x in zip(slots, contents, strict=True)])
+
+    def assemble(treedef: Any, memories: list[Memory], clock: Clock) -> State:
+        rows, clocks = list(map(layout.flatten_up_to, memories)), layout.flatten_up_to(clock)
+        columns = [treedef.unflatten([row[i] for row in rows]) for i in range(len(slots))]
+        return layout.unflatten([m if s is Slot.MEMORY else c for s, m, c in zip(slots, columns, clocks, strict=True)])
+
+    def init(params: Params) -> State:
+        leaves, treedef = tree.floating_leaves(params, "parameters"), jax.tree.structure(params)
+        begin, clock = kernel.start()
+        return assemble(treedef, list(map(begin, leaves)), clock)
+
+    def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+        leaves, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
+        absent = [None] * len(leaves)
+        contents = _contents(state, kernel.layout)
+        columns = [
+            tree.leaves_like(updates, x, "updates", "state") if slot is Slot.MEMORY else absent
+            for slot, x in zip(slots, contents, strict=True)
+        ]
+        ps = absent
+        if kernel.needs_params is not None:
+            ps = tree.leaves_like(updates, _required(params, kernel.needs_params), "updates", "parameters")
+
+        step, clock = kernel.tick(only_clocks(contents))
+        outputs, memories = [], []
+        for g, p, *memory in zip(leaves, ps, *columns, strict=True):
+            u, new = step(widened(g), layout.unflatten(memory), p)
+            outputs.append(u)
+            memories.append(new)
+        return treedef.unflatten(outputs), assemble(treedef, memories, clock)
+
+    return GradientTransformation(init, update, kernel)
+
+
+def _contents(state: State, layout: Any) -> list[Any]:
+    """What stands in the slots of the layout."""
+    treedef = jax.tree.structure(layout)
+    try:
+        return treedef.flatten_up_to(state)
+    except (ValueError, TypeError, KeyError):
+        raise GradtxValueError(
+            f"this is the state of another transform, or was restored into other containers: wanted "
+            f"{_outline(layout)}, got {_outline(state)}"
+        ) from None
+
+
+def _outline(state: State) -> str:
+    return str(jax.tree.structure(state)).removeprefix("PyTreeDef")
+
+
+def _required(params: Params, who: str = "") -> Params:
+    if params is None:
+        raise GradtxValueError(
+            f"{who or 'this transform'} needs the parameters; call tx.update(updates, state, params)"
+        )
+    return params

@@ -1,0 +1,49 @@
+"""Errors that say who, where, what was got and what to do.
+
+An error raised deep inside a composition knows its own complaint only. Each value it passes on its way out adds its
+name (`at_stage`), so that the message begins with the path of stages: `in adamw > add_decayed_weights: ...`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class GradtxError(Exception):
+    """Base of every error that gradtx raises on purpose.
+
+    Attributes:
+        complaint: the message without the stages.
+        stages: names of the transforms it passed through, outermost first.
+    """
+
+    def __init__(self, complaint: str):
+        super().__init__(complaint)
+        self.complaint = complaint
+        self.stages: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"in {' > '.join(self.stages)}: {self.complaint}" if self.stages else self.complaint
+
+
+class GradtxValueError(GradtxError, ValueError):
+    """A number, shape, structure or name that cannot be right."""
+
+
+class GradtxTypeError(GradtxError, TypeError):
+    """A dtype or kind of object that cannot be used here, or an argument that is missing."""
+
+
+@contextmanager
+def at_stage(name: str) -> Iterator[None]:
+    """Adds `name` in front of the stages of any gradtx error that leaves the block."""
+    try:
+        yield
+    except GradtxError as error:
+        error.stages = (name, *error.stages)
+        raise
+
+
+def listing(items) -> str:
+    """`a, b, c` in the order given, cut after eight."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:8]) + (f", ... ({len(texts) - 8} more)" if len(texts) > 8 else "")

@@ -1,0 +1,100 @@
+"""The decorator that turns a function of numbers and parts into a factory of values."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import numpy as np
+
+from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._schedule import Schedule
+from gradtx._typing import Number
+from gradtx._value import REGISTRY, Spec, Value, is_value
+
+P = ParamSpec("P")
+V = TypeVar("V", bound=Value)
+
+
+def factory_of(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
+    """Makes the decorator for factories of `kind`."""
+
+    def decorate(body: Callable[P, Any]) -> Callable[P, V]:
+        spec = Spec(_public_name(body), body, inspect.signature(body), _numbers(body))
+
+        @functools.wraps(body)
+        def factory(*args: P.args, **kwargs: P.kwargs) -> V:
+            return kind._make(spec, bind(spec, args, kwargs))
+
+        spec.factory = factory
+        known = REGISTRY.get(spec.name)
+        if known is None or not known.body.__module__.startswith("gradtx."):
+            REGISTRY[spec.name] = spec
+        return factory
+
+    return decorate
+
+
+schedule = factory_of(Schedule)
+"""Decorates a factory of schedules: a function of numbers that returns a function of the step count."""
+
+
+def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """The arguments by name, defaults filled in, numbers checked."""
+    try:
+        bound = spec.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise GradtxTypeError(f"{spec.name}: {error}; its signature is {spec.name}{spec.signature}") from None
+    bound.apply_defaults()
+    arguments = bound.arguments
+    for name, number in spec.numbers.items():
+        optional = spec.signature.parameters[name].default is None
+        if not (optional and arguments[name] is None):
+            admit = functools.partial(_admit, f"{spec.name}: {name}", number)
+            arguments[name] = jax.tree.map(admit, arguments[name], is_leaf=lambda x: x is None or is_value(x))
+    return arguments
+
+
+def _admit(who: str, number: Number, x: Any) -> Any:
+    """`x` as it is kept among the arguments, if it can stand for a number."""
+    if isinstance(x, (np.generic, np.ndarray)) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number):
+        x = x.item()
+    if isinstance(x, (int, float)) and not isinstance(x, bool):
+        if not number.allows(x):
+            raise GradtxValueError(f"{who} must be {number}, got {x!r}")
+        return x
+    if isinstance(x, (Schedule, jax.Array, np.ndarray)):
+        return x
+    if callable(x) and not is_value(x):
+        return Schedule(x)
+    raise GradtxTypeError(f"{who} must be a number, a 0-d array or a schedule, got {x!r}")
+
+
+def _public_name(body: Callable[..., Any]) -> str:
+    parts = body.__module__.split(".")
+    public = parts[0] == "gradtx" and len(parts) > 1 and not parts[1].startswith("_")
+    return f"{parts[1]}.{body.__name__}" if public else body.__name__
+
+
+def _numbers(body: Callable[..., Any]) -> dict[str, Number]:
+    """The arguments whose annotation holds a `Number`."""
+    try:
+        hints = typing.get_type_hints(body, include_extras=True)
+    except NameError as error:
+        raise GradtxTypeError(
+            f"{body.__name__}: the annotations cannot be read ({error}); import what they name where Python can see "
+            f"it, outside `if TYPE_CHECKING`"
+        ) from None
+    found = {name: _number_in(hint) for name, hint in hints.items() if name != "return"}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _number_in(hint: Any) -> Number | None:
+    if isinstance(hint, Number):
+        return hint
+    inner = (*getattr(hint, "__metadata__", ()), *typing.get_args(hint))
+    return next((number for number in map(_number_in, inner) if number is not None), None)
+
+

@@ -1,0 +1,40 @@
+"""The two transforms that do not read the numbers: everything through, and nothing through."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._core import GradientTransformation, transformation
+from gradtx._kernel import Kernel
+from gradtx._numerics import is_float0
+
+
+@transformation
+def identity():
+    """Identity: every update goes through as it is, of whatever dtype.
+
+    .. math:: u = g
+
+    State: none. The unit of `chain`.
+    """
+    return _on_any_dtype(lambda g: g)
+
+
+@transformation
+def set_to_zero():
+    """Zero updates, of the dtype that comes in: what it is applied to stays as it is. Integer leaves are welcome.
+
+    .. math:: u = 0
+
+    State: none.
+    """
+    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g))
+
+
+def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
+    kernel = Kernel((), lambda: (lambda p: (), ()), lambda clock: (lambda g, memory, p: (function(g), memory), clock))
+    return GradientTransformation(
+        lambda params: (), lambda updates, state, params=None: (jax.tree.map(function, updates), state), kernel
+    )

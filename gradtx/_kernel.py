@@ -1,0 +1,134 @@
+"""Kernels: what a transform does to one array, apart from how it is run over many.
+
+A transform has a kernel when what it does to one array depends on that array, its memory, its parameter, and numbers
+that are the same for all arrays and advance once per step, on a *clock*. Kernels compose: series, and side by side.
+The default execution maps a kernel over the leaves of a tree; others may run the same kernel on other arrays (small
+leaves in flat buckets, encoded memory, one shard of each leaf) and give the same numbers.
+
+For `scale_by_adam` the memory of one array is `((m, None), (None, v, None, None))`-like, and the clock has the two bias
+corrections in the places that are `None` there: both have the shape of the transform's state.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._numerics import align
+from gradtx._typing import Array
+
+
+class Slot(Enum):
+    """What stands at a place of a transform's state."""
+
+    MEMORY = "one array per parameter"
+    CLOCK = "numbers that advance once per step"
+
+
+Memory: TypeAlias = Any
+"""One array's memory in the layout of the state, with None at the clocks."""
+
+Clock: TypeAlias = Any
+"""The clocks in the layout of the state, with None at the memories."""
+
+Begin: TypeAlias = Callable[[Array], Memory]
+"""Parameter to initial memory, for one array."""
+
+Step: TypeAlias = Callable[[Array, Memory, Array | None], tuple[Array, Memory]]
+"""Update, memory and parameter to the new update and memory, for one array. Arrays have at least 32 bits."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A transform's work on one array.
+
+    Attributes:
+        layout: the state's structure, with a `Slot` for each tree of memories and each clock.
+        start: returns how one array's memory begins, and the initial clock.
+        tick: advances the clock; returns this step's work on one array, and the new clock.
+        needs_params: the stages that read the parameter, or None.
+    """
+
+    layout: Any
+    start: Callable[[], tuple[Begin, Clock]]
+    tick: Callable[[Clock], tuple[Step, Clock]]
+    needs_params: str | None = None
+
+    def like_output(self, p: Array) -> Array:
+        """`p`, or its real part where a complex stream leaves this kernel real (as squared magnitudes are)."""
+        if not jnp.iscomplexobj(p):
+            return p
+
+        def output(p):
+            (begin, clock) = self.start()
+            return self.tick(clock)[0](p, begin(p), p)[0]
+
+        return p if jnp.issubdtype(jax.eval_shape(output, p).dtype, jnp.complexfloating) else p.real
+
+
+def in_series(kernels: Sequence[Kernel], names: Sequence[str] | None = None) -> Kernel:
+    """Each kernel's output is the next one's input. States are a tuple, or a dict by `names`."""
+    pack, unpack = _packing(names)
+
+    def start() -> tuple[Begin, Clock]:
+        begins, clocks = zip(*(k.start() for k in kernels), strict=True) if kernels else ((), ())
+
+        def begin(p: Array) -> Memory:
+            memories = []
+            for kernel, one in zip(kernels, begins, strict=True):
+                memories.append(one(p))
+                p = kernel.like_output(p)
+            return pack(memories)
+
+        return begin, pack(clocks)
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        pairs = [k.tick(c) for k, c in zip(kernels, unpack(clock), strict=True)]
+
+        def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+            memories = []
+            for (one, _), m in zip(pairs, unpack(memory), strict=True):
+                g, m = one(g, m, p)
+                memories.append(m)
+            return g, pack(memories)
+
+        return step, pack([c for _, c in pairs])
+
+    return Kernel(pack([k.layout for k in kernels]), start, tick, _who_needs_params(kernels))
+
+
+def side_by_side(combine: Callable[..., Array], kernels: Sequence[Kernel]) -> Kernel:
+    """Every kernel has the same input; `combine` joins their outputs. States are a tuple."""
+
+    def start() -> tuple[Begin, Clock]:
+        begins, clocks = zip(*(k.start() for k in kernels), strict=True)
+        return lambda p: tuple(begin(p) for begin in begins), clocks
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        steps, clocks = zip(*(k.tick(c) for k, c in zip(kernels, clock, strict=True)), strict=True)
+
+        def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+            outputs, memories = zip(*(one(g, m, p) for one, m in zip(steps, memory, strict=True)), strict=True)
+            return combine(*align(*outputs)), memories
+
+        return step, clocks
+
+    return Kernel(tuple(k.layout for k in kernels), start, tick, _who_needs_params(kernels))
+
+
+def _packing(names: Sequence[str] | None) -> tuple[Callable[[Sequence], Any], Callable[[Any], Sequence]]:
+    """How the parts' states become one state, and back."""
+    if names is None:
+        return tuple, tuple
+
+    def unpack(state: Mapping[str, Any]) -> list:
+        return [state[name] for name in names]
+
+    return lambda states: dict(zip(names, states, strict=True)), unpack
+
+
+def _who_needs_params(kernels: Sequence[Kernel]) -> str | None:
+    return next((k.needs_params for k in kernels if k.needs_params), None)

@@ -1,0 +1,138 @@
+"""Labels: which leaves of the parameters belong to which group.
+
+Given as a tree or prefix tree of labels, or as a function of the parameters that returns one. Functions see the
+parameters' structure, paths, shapes and dtypes, never their values, so the answer is the same in `init` and `update`.
+"""
+
+from collections.abc import Callable, Hashable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._factory import factory_of
+from gradtx._numerics import is_float0
+from gradtx._typing import Params, Updates
+from gradtx._value import Value
+
+
+class Labels(Value):
+    """A function from parameters to a tree of labels, as a value. Made by `by_path` and `where`."""
+
+    __slots__ = ()
+
+    def __call__(self, params: Params) -> Any:
+        label = self._spec.call(self._spec.body, self._arguments)
+        return tree.map_with_path(label, params)
+
+
+_labels = factory_of(Labels)
+
+
+@_labels
+def by_path(patterns: dict[str, Hashable]):
+    """Labels by path: `by_path({"**/bias": "plain", "**": "decayed"})`.
+
+    A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` stands
+    for any part of one name and `**` for any number of names, none too.
+
+    Args:
+        patterns: label by pattern; of the patterns that match a path, the first counts.
+
+    Raises:
+        GradtxValueError: no pattern matches a path.
+    """
+    if not isinstance(patterns, dict):
+        raise GradtxTypeError(f"by_path: patterns must be a dict of label by pattern, got {patterns!r}")
+
+    def label(path: str, _: Any) -> Hashable:
+        for pattern, name in patterns.items():
+            if _matches(pattern.split("/"), path.split("/")):
+                return name
+        raise GradtxValueError(
+            f"by_path: no pattern matches {path!r}; the patterns are {listing(map(repr, patterns))}; "
+            f'add "**" at the end for the rest'
+        )
+
+    return label
+
+
+@_labels
+def where(predicate: Callable[[str, Any], bool]):
+    """A mask by a question about each leaf: `where(lambda path, p: p.ndim > 1)`.
+
+    Args:
+        predicate: gets the leaf's path (`encoder/0/kernel`) and the leaf with its shape and dtype, and answers whether
+            it is in.
+    """
+    return lambda path, p: bool(predicate(path, p))
+
+
+def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
+    """The label of each leaf of `updates`.
+
+    Args:
+        labels: a tree, a prefix tree, or a function of the parameters.
+        params: the parameters, or None.
+        updates: a tree of the parameters' structure and shapes, which stands in for them where they are not given.
+    """
+    if not _is_function(labels):
+        answer = labels
+    elif params is not None:
+        answer = _ask(labels, params)
+    else:
+        # Updates share the parameters' paths and shapes, but not their dtypes: the answer must not depend on those.
+        answers = [_ask(labels, jax.tree.map(lambda u: _abstract(u, d), updates)) for d in (jnp.float32, jnp.bfloat16)]
+        answer = answers[0]
+        if jax.tree.leaves(answer) != jax.tree.leaves(answers[1]):
+            raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
+    return _broadcast(answer, updates)
+
+
+def _is_function(labels: Any) -> bool:
+    # Some pytrees are callable, modules for instance: those are trees.
+    return isinstance(labels, Labels) or (callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0))
+
+
+def _ask(labels: Callable[[Params], Any], params: Params) -> Any:
+    """What the function says of parameters whose values it cannot see."""
+    answers = []
+
+    def probe(abstract: Params) -> tuple[()]:
+        answers.append(labels(abstract))
+        return ()
+
+    try:
+        jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, None), params))
+    except jax.errors.ConcretizationTypeError as error:
+        raise GradtxValueError(
+            f"labels and masks are found from the parameters' paths, shapes and dtypes, but {labels!r} reads their "
+            f"values"
+        ) from error
+    return answers[0]
+
+
+def _abstract(x: Any, dtype: Any) -> Any:
+    dtype = dtype or (jnp.int32 if is_float0(x) else jnp.result_type(x))
+    return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
+
+
+def _broadcast(labels: Any, full: Any) -> list[Any]:
+    try:
+        return jax.tree.leaves(jax.tree.broadcast(labels, full))
+    except (ValueError, TypeError, KeyError):
+        raise GradtxValueError(
+            f"the labels do not fit the parameters: labels at {listing(tree.paths(labels))}; parameters at "
+            f"{listing(tree.paths(full))}; give a label for each leaf, or for a whole branch"
+        ) from None
+
+
+def _matches(pattern: list[str], path: list[str]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])

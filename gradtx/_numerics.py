@@ -1,0 +1,123 @@
+"""The dtype rules and the few scalar and elementwise operations that need care.
+
+Everything computes in at least 32 bits. Arrays that meet are brought to the wider of their precisions by `align`;
+numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from gradtx._typing import Array
+
+
+def precision(dtype) -> int:
+    """Bits of one real number of `dtype`: 16, 32 or 64."""
+    return jnp.finfo(dtype).bits
+
+
+def widen(dtype, bits: int = 32) -> jnp.dtype:
+    """The real or complex dtype of at least `bits` precision that holds what `dtype` holds."""
+    if precision(dtype) >= bits:
+        return jnp.dtype(dtype)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.dtype(f"complex{2 * bits}")
+    return jnp.dtype(f"float{bits}")
+
+
+def strong(x: ArrayLike, dtype=None) -> Array:
+    """`x` as an array whose dtype is its own (not weak), or `dtype`."""
+    return lax.convert_element_type(x, dtype or jnp.asarray(x).dtype)
+
+
+def weak(x: ArrayLike) -> Array:
+    """A 0-d array as a weakly typed float, the way a Python float would behave in its place."""
+    return lax.full_like(0.0, x)
+
+
+def widened(x: Array) -> Array:
+    """`x` in the dtype it is computed in."""
+    return strong(x, widen(x.dtype))
+
+
+def align(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays in the widest of their precisions, at least 32 bits; complex ones stay complex, real ones real."""
+    bits = max(32, *(precision(x.dtype) for x in arrays))
+    return tuple(strong(x, widen(x.dtype, bits)) for x in arrays)
+
+
+def abs_square(x: Array) -> Array:
+    """`|x|^2`, real for complex `x` too."""
+    return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
+
+
+def safe_sqrt(x: Array) -> Array:
+    """The root, with derivative 0 instead of infinity at 0."""
+    zero = x == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
+
+
+def safe_divide(numerator: ArrayLike, denominator: ArrayLike) -> Array:
+    """The quotient, and 0 with finite derivatives where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
+
+
+def root_of_sum(root: Array, addend: ArrayLike) -> Array:
+    """`sqrt(root^2 + addend)`, exact for `addend = 0` however small or large `root` is."""
+    if isinstance(addend, float) and addend == 0:
+        return root  # the same to the last bit; a constant 0 then costs nothing
+    bounds = jnp.finfo(root.dtype)
+    low, high = 2.0 ** (bounds.minexp // 2 + 2), 2.0 ** (bounds.maxexp // 2 - 2)
+    inside = (root > low) & (root < high)
+    squared = jnp.where(inside, root, 1.0) ** 2
+    return jnp.where(inside, jnp.sqrt(squared + addend), jnp.maximum(root, safe_sqrt(jnp.asarray(addend))))
+
+
+def weighted_mean(x: Array, y: Array, weight: ArrayLike) -> Array:
+    """`weight * x + (1 - weight) * y`, reckoned from the one that weighs more. An infinite `x` stays.
+
+    In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
+    them is rounded.
+    """
+    from_x, from_y = x + (1 - weight) * (y - x), y + weight * (x - y)
+    return jnp.where(jnp.isinf(x), x, jnp.where(weight >= 0.5, from_x, from_y))
+
+
+def increment(count: Array) -> Array:
+    """`count + 1`, staying at the largest integer instead of wrapping around."""
+    return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
+
+
+def scaled_norm(arrays: list[Array]) -> tuple[Array, Array]:
+    """The Euclidean norm of all `arrays` as `(root, scale)`: the norm is `root / scale`.
+
+    Sums squares in at least float32. Where that sum overflows or has lost what is tiny, it is taken again over arrays
+    multiplied by a power of two, which is exact. `root / scale` itself may overflow; the pair does not.
+    """
+    if not arrays:
+        return jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
+    wide = align(*arrays)
+    bounds = jnp.finfo(wide[0].dtype)
+    shift = 2.0 ** (bounds.maxexp * 5 // 8)  # 2**80 in float32: brings any element's square back into range
+
+    def sum_of_squares(scale) -> Array:
+        # Scaling by 1 is left to the compiler's constant folding.
+        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in wide]).sum()
+
+    plain = sum_of_squares(1.0)
+    tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
+    scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
+    squares = lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(scale))
+    return safe_sqrt(squares), scale
+
+
+def is_inexact(x) -> bool:
+    """Whether `x` holds real or complex floating numbers."""
+    return not is_float0(x) and jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def is_float0(x) -> bool:
+    """Whether `x` is the empty gradient that JAX gives for integers."""
+    return getattr(x, "dtype", None) == jax.dtypes.float0

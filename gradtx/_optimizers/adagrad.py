@@ -1,0 +1,55 @@
+"""AdaGrad: steps shrink with all gradients ever seen."""
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import ratio
+from gradtx._core import transformation
+from gradtx._identity import identity
+from gradtx._primitives.accumulate import running_sum
+from gradtx._primitives.elementwise import sqrt, square
+from gradtx._primitives.scale import scale_by_learning_rate
+from gradtx._schedule import NonNegative
+
+
+@transformation
+def scale_by_rss(
+    initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_root: NonNegative = 0.0
+):
+    """Division by the root of the sum of squares: the direction of AdaGrad.
+
+    .. math:: s_t = s_{t-1} + |g_t|^2, \\quad u_t = \\frac{g_t}{\\sqrt{s_t + eps\\_root} + eps}
+
+    Args:
+        initial_accumulator_value: the sum before the first step.
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: one array per parameter.
+
+    Reference: see `adagrad`.
+    """
+    return ratio(identity(), chain(square(), running_sum(initial_accumulator_value), sqrt()), eps, eps_root)
+
+
+@transformation
+def adagrad(
+    learning_rate: NonNegative,
+    initial_accumulator_value: NonNegative = 0.1,
+    eps: NonNegative = 1e-7,
+    eps_root: NonNegative = 0.0,
+):
+    """AdaGrad: each coordinate's step shrinks with the squares of all its gradients so far.
+
+    .. math:: s_t = s_{t-1} + |g_t|^2, \\quad u_t = -learning\\_rate \\frac{g_t}{\\sqrt{s_t + eps\\_root} + eps}
+
+    Args:
+        learning_rate: the step size.
+        initial_accumulator_value: the sum of squares before the first step.
+        eps: added outside the root.
+        eps_root: added inside the root; Optax's `eps` is this one.
+
+    State: one array per parameter.
+
+    Reference: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+    2011, the diagonal form without projection. The paper starts from 0 and has its constant outside the root.
+    """
+    return chain(scale_by_rss(initial_accumulator_value, eps, eps_root), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,140 @@
+"""The Adam family: how far (a first moment) over how noisy (a second)."""
+
+from typing import Any
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import ratio
+from gradtx._core import transformation
+from gradtx._primitives.accumulate import bias_correction, running_max, scale_by_ema
+from gradtx._primitives.add import add_decayed_weights
+from gradtx._primitives.elementwise import absolute, sqrt, square
+from gradtx._primitives.scale import scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative
+
+
+@transformation
+def scale_by_adam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
+    """The direction of Adam: the mean gradient over the root mean square, both corrected for their start at 0.
+
+    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \\quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \\quad
+        u_t = \\frac{m_t / (1 - b_1^t)}{\\sqrt{v_t / (1 - b_2^t) + eps\\_root} + eps}
+
+    Args:
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: two arrays per parameter.
+
+    Reference: see `adam`.
+    """
+    how_far = chain(scale_by_ema(b1), bias_correction(b1))
+    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
+    return ratio(how_far, how_noisy, eps, eps_root)
+
+
+@transformation
+def adam(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+):
+    """Adam: steps of about the learning rate, in the direction of the mean gradient, less where it is noisy.
+
+    .. math:: u_t = -learning\\_rate \\frac{\\hat m_t}{\\sqrt{\\hat v_t + eps\\_root} + eps}
+
+    with the corrected moments of `scale_by_adam`.
+
+    Args:
+        learning_rate: the step size.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: two arrays per parameter.
+
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1; `eps_root` is not in the
+    paper.
+    """
+    return chain(scale_by_adam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def adamw(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+    weight_decay: NonNegative = 1e-4,
+    mask: Any = None,
+):
+    """AdamW: Adam with weight decay that the second moment does not scale.
+
+    .. math:: u_t = -learning\\_rate \\left(\\frac{\\hat m_t}{\\sqrt{\\hat v_t + eps\\_root} + eps}
+        + weight\\_decay \\cdot p_t\\right)
+
+    Args:
+        learning_rate: the step size; it multiplies the weight decay too.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        mask: which parameters decay; see `add_decayed_weights`.
+
+    State: two arrays per parameter. Needs the parameters.
+
+    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, whose schedule
+    multiplier is the learning rate here.
+    """
+    return chain(
+        scale_by_adam(b1, b2, eps, eps_root),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+@transformation
+def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
+    """The direction of AdaMax: the mean gradient over its decaying largest magnitude.
+
+    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \\quad n_t = \\max(b_2 n_{t-1}, |g_t|), \\quad
+        u_t = \\frac{m_t / (1 - b_1^t)}{n_t + eps}
+
+    Args:
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the largest magnitude, in [0, 1).
+        eps: added to the largest magnitude.
+
+    State: two arrays per parameter.
+
+    Reference: see `adamax`.
+    """
+    how_far = chain(scale_by_ema(b1), bias_correction(b1))
+    return ratio(how_far, chain(absolute(), running_max(b2)), eps)
+
+
+@transformation
+def adamax(learning_rate: NonNegative, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
+    """AdaMax: Adam with the infinity norm of recent gradients in place of their root mean square.
+
+    .. math:: u_t = -learning\\_rate \\frac{\\hat m_t}{n_t + eps}
+
+    with the moments of `scale_by_adamax`.
+
+    Args:
+        learning_rate: the step size.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the largest magnitude, in [0, 1).
+        eps: added to the largest magnitude; Optax adds it to the magnitude of each gradient instead.
+
+    State: two arrays per parameter.
+
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2, which has no constant.
+    """
+    return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,93 @@
+"""RMSProp: steps shrink with recent gradients."""
+
+import jax.numpy as jnp
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import parallel, ratio
+from gradtx._core import transformation
+from gradtx._identity import identity
+from gradtx._primitives.accumulate import add_momentum, scale_by_ema
+from gradtx._primitives.elementwise import sqrt, square
+from gradtx._primitives.scale import scale, scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative
+
+
+@transformation
+def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
+    """Division by the root of the mean square: the direction of RMSProp.
+
+    .. math:: v_t = decay \\cdot v_{t-1} + (1 - decay) |g_t|^2, \\quad
+        u_t = \\frac{g_t}{\\sqrt{v_t + eps\\_root} + eps}
+
+    Args:
+        decay: how much of the mean is kept, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: one array per parameter.
+
+    Reference: see `rmsprop`.
+    """
+    return ratio(identity(), chain(square(), scale_by_ema(decay), sqrt()), eps, eps_root)
+
+
+@transformation
+def scale_by_stddev(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
+    """Division by the running standard deviation: the direction of centred RMSProp.
+
+    .. math:: a_t = decay \\cdot a_{t-1} + (1 - decay) g_t, \\quad
+        w_t = decay \\cdot w_{t-1} + (1 - decay) |g_t - a_t|^2, \\quad
+        u_t = \\frac{g_t}{\\sqrt{w_t / decay + eps\\_root} + eps}
+
+    The variance :math:`w_t / decay` equals :math:`E[|g|^2] - |E[g]|^2` of the same averages, which the literature
+    subtracts; this form never cancels and is never negative.
+
+    Args:
+        decay: how much of the averages is kept, in (0, 1); at 0 there is no variance.
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: two arrays per parameter.
+
+    Reference: see `rmsprop`.
+    """
+    deviation = parallel(jnp.subtract, identity(), scale_by_ema(decay))
+    variance = chain(deviation, square(), scale_by_ema(decay), scale(1 / decay))
+    return ratio(identity(), chain(variance, sqrt()), eps, eps_root)
+
+
+@transformation
+def rmsprop(
+    learning_rate: NonNegative,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+    centered: bool = False,
+    momentum: Decay | None = None,
+    nesterov: bool = False,
+):
+    """RMSProp: each coordinate's gradient over the root of its recent mean square.
+
+    .. math:: v_t = decay \\cdot v_{t-1} + (1 - decay) |g_t|^2, \\quad
+        u_t = -learning\\_rate \\frac{g_t}{\\sqrt{v_t + eps\\_root} + eps}
+
+    Args:
+        learning_rate: the step size.
+        decay: how much of the mean square is kept, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root; Optax's `eps` is this one by default.
+        centered: whether the standard deviation takes the place of the root mean square; see `scale_by_stddev`.
+        momentum: momentum of the direction, before the learning rate; None does without.
+        nesterov: whether the momentum looks one step ahead.
+
+    State: one array per parameter, one more when centred, one more with momentum.
+
+    Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no constants; centred: Graves,
+    "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with the learning rate after the
+    momentum and `eps_root` for its constant. There is no bias correction: the first steps are larger by
+    :math:`1 / \\sqrt{1 - decay}`.
+    """
+    direction = (scale_by_stddev if centered else scale_by_rms)(decay, eps, eps_root)
+    if momentum is None:
+        return chain(direction, scale_by_learning_rate(learning_rate))
+    return chain(direction, add_momentum(momentum, nesterov), scale_by_learning_rate(learning_rate))

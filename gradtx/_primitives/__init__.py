@@ -1,0 +1,1 @@
+"""Primitives: transforms that are not made of other transforms."""

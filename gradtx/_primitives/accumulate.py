@@ -1,0 +1,142 @@
+"""Primitives that remember: one array per parameter, or one number for all."""
+
+import math
+
+import jax.numpy as jnp
+
+from gradtx._constructors import clocked, memory
+from gradtx._core import transformation
+from gradtx._numerics import weighted_mean
+from gradtx._schedule import Decay, Scalar
+
+
+@transformation
+def scale_by_ema(decay: Decay):
+    """Exponential moving average, from 0.
+
+    .. math:: m_t = decay \\cdot m_{t-1} + (1 - decay) g_t, \\quad u_t = m_t
+
+    It is too small at first; `bias_correction(decay)` after it mends that.
+
+    Args:
+        decay: how much of the average is kept at each step, in [0, 1).
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+    """
+    return memory(
+        init=jnp.zeros_like,
+        step=lambda g, m, p: weighted_mean(m, g, decay),
+        emit=lambda g, m, p: m,
+    )
+
+
+@transformation
+def bias_correction(decay: Decay):
+    """Correction of an exponential moving average that began at 0: divides by the sum of its weights.
+
+    .. math:: s_t = s_{t-1} + \\log decay_t, \\quad u_t = g_t / (1 - e^{s_t})
+
+    For a constant decay this is Adam's :math:`1 / (1 - decay^t)`; for a scheduled one the product of the decays so
+    far takes the place of the power. The logarithms are added up with compensation and enter through `expm1`, so the
+    factor is right to the last bits at the first step and at the millionth.
+
+    Args:
+        decay: the decay of the average before it, in [0, 1).
+
+    State: one array of two numbers, the sum of logarithms and its rounding error, in float32 (float64 in x64).
+
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 3; the sum of logarithms is
+    ours.
+    """
+
+    def advance(clock):
+        # One array of two numbers instead of two: XLA then computes them in one kernel.
+        total, error = clock
+        term = _log(decay, clock.dtype) - error
+        new = total + term
+        nothing = new == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
+        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, new)))
+        return factor, jnp.stack([new, (new - total) - term])
+
+    return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
+
+
+def _log(decay, dtype):
+    """The logarithm, bounded so that it stays finite: `exp` of it is 0 to the last bit for a decay of 0."""
+    tiny = float(jnp.finfo(dtype).tiny)
+    return math.log(max(decay, tiny)) if isinstance(decay, float) else jnp.log(jnp.maximum(decay, tiny))
+
+
+@transformation
+def running_sum(initial_value: Scalar = 0.0):
+    """Sum of all updates so far.
+
+    .. math:: s_t = s_{t-1} + g_t, \\quad u_t = s_t, \\quad s_0 = initial\\_value
+
+    Args:
+        initial_value: what the sum begins with.
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+    """
+    return memory(
+        init=lambda p: jnp.full_like(p, initial_value),
+        step=lambda g, s, p: s + g,
+        emit=lambda g, s, p: s,
+    )
+
+
+@transformation
+def running_max(decay: Scalar = 1.0):
+    """Largest update so far, forgotten at the rate `decay`; from 0, so it is for updates that are not negative.
+
+    .. math:: u_t = \\max(decay \\cdot u_{t-1}, g_t)
+
+    Args:
+        decay: 1 never forgets (AMSGrad); below 1 it is the infinity norm of AdaMax.
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+    """
+    return memory(
+        init=jnp.zeros_like,
+        step=lambda g, m, p: jnp.maximum(decay * m, g),
+        emit=lambda g, m, p: m,
+    )
+
+
+@transformation
+def previous():
+    """The update of the step before, and 0 at first.
+
+    .. math:: u_t = g_{t-1}
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+    """
+    return memory(
+        init=jnp.zeros_like,
+        step=lambda g, m, p: g,
+        emit=lambda g, m, p: m,
+        emit_before=True,
+    )
+
+
+@transformation
+def add_momentum(decay: Decay, nesterov: bool = False):
+    """Momentum: each update goes on acting, less by `decay` at each step.
+
+    .. math:: m_t = decay \\cdot m_{t-1} + g_t, \\quad u_t = m_t, \\text{ or with Nesterov } u_t = g_t + decay \\cdot m_t
+
+    Args:
+        decay: how much of the momentum is kept, in [0, 1).
+        nesterov: whether to emit the momentum as it will be one step ahead.
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+
+    Reference: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; Sutskever, Martens,
+    Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013. As in most libraries
+    the learning rate comes after the momentum, not inside it; the two differ when it changes.
+    """
+    return memory(
+        init=jnp.zeros_like,
+        step=lambda g, m, p: decay * m + g,
+        emit=lambda g, m, p: g + decay * m if nesterov else m,
+    )

@@ -1,0 +1,33 @@
+"""Multiplication of every array by one number."""
+
+from gradtx._constructors import elementwise
+from gradtx._core import transformation
+from gradtx._schedule import NonNegative, Scalar
+
+
+@transformation
+def scale(factor: Scalar):
+    """Multiplication by a number.
+
+    .. math:: u = factor \\cdot g
+
+    Args:
+        factor: the number, of any sign.
+
+    State: none.
+    """
+    return elementwise(lambda g: factor * g)
+
+
+@transformation
+def scale_by_learning_rate(learning_rate: NonNegative):
+    """The last step of most optimizers: multiplication by the negative learning rate, which makes descent of ascent.
+
+    .. math:: u = -learning\\_rate \\cdot g
+
+    Args:
+        learning_rate: the step size, not negative.
+
+    State: none.
+    """
+    return elementwise(lambda g: -learning_rate * g)

@@ -1,0 +1,44 @@
+"""Names for what flows through a transform, and the marker that makes an argument a number.
+
+The trees are `Any` to a type checker, because any pytree is legal; the names say which one is meant.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+
+Params: TypeAlias = Any
+"""A pytree of arrays: what is trained."""
+
+Updates: TypeAlias = Any
+"""A pytree with the structure of the parameters: gradients on the way in, what is to be added on the way out."""
+
+State: TypeAlias = Any
+"""A pytree of arrays: what a transform remembers from one step to the next."""
+
+Array: TypeAlias = jax.Array
+
+
+@dataclass(frozen=True)
+class Number:
+    """Marks an argument as a number, a leaf of the transform, and says which Python numbers make sense.
+
+    Traced numbers and arrays are never checked: their values are not known when the transform is made.
+
+    Attributes:
+        low: the smallest number allowed.
+        high: the bound that numbers must stay below; infinity allows every finite number.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def allows(self, number: float) -> bool:
+        return self.low <= number < self.high
+
+    def __str__(self) -> str:
+        if self.low == -math.inf and self.high == math.inf:
+            return "finite"
+        return f"at least {self.low:g}" if self.high == math.inf else f"in [{self.low:g}, {self.high:g})"

@@ -1,0 +1,226 @@
+"""Values: what a decorated factory returns is a record of the factory and its arguments.
+
+From that one record follow printing, comparison, hashing, pickling, configs, and being a pytree: arguments marked as
+numbers, and values inside arguments, are its children; everything else is structure.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from gradtx._errors import GradtxTypeError
+from gradtx._typing import Number
+
+REGISTRY: dict[str, "Spec"] = {}
+"""The factories that a config may name: those of gradtx, and users' own as they are decorated."""
+
+
+@dataclass(eq=False)
+class Spec:
+    """What the decorator knows of a factory.
+
+    Attributes:
+        name: the public name, with its module where that is part of the address (`schedules.linear`).
+        body: the undecorated function.
+        signature: its signature.
+        numbers: the arguments that are numbers, with the range of each.
+        factory: the decorated function, or the class for values that no factory made.
+    """
+
+    name: str
+    body: Callable[..., Any]
+    signature: inspect.Signature
+    numbers: dict[str, Number]
+    factory: Callable[..., Any] = field(init=False)
+
+    def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """`function` of the arguments, passed by position or by name as the signature has them."""
+        bound = inspect.BoundArguments(self.signature, arguments)  # type: ignore[arg-type]
+        return function(*bound.args, **bound.kwargs)
+
+
+class Value:
+    """An immutable record of a factory and its arguments, which read as attributes: `adam(1e-3).learning_rate`."""
+
+    __slots__ = ("_arguments", "_cache", "_spec")
+
+    _spec: Spec
+    _arguments: dict[str, Any]
+    _cache: Any
+
+    def __init_subclass__(cls) -> None:
+        jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
+
+    @classmethod
+    def _make(cls, spec: Spec, arguments: dict[str, Any]) -> Self:
+        self = object.__new__(cls)
+        self._set(spec, arguments)
+        return self
+
+    def _set(self, spec: Spec, arguments: dict[str, Any], cache: Any = None) -> None:
+        object.__setattr__(self, "_spec", spec)
+        object.__setattr__(self, "_arguments", arguments)
+        object.__setattr__(self, "_cache", cache)
+
+    @property
+    def name(self) -> str:
+        """The factory's public name."""
+        return self._spec.name
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The factory's arguments by name, defaults filled in."""
+        return types.MappingProxyType(self._arguments)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value with some arguments changed: `adam(1e-3).replace(b1=0.8)`."""
+        unknown = [name for name in changes if name not in self._arguments]
+        if unknown:
+            raise GradtxTypeError(f"{self.name} has no argument {unknown[0]!r}; it has {', '.join(self._arguments)}")
+        return self._spec.call(self._spec.factory, self._arguments | changes)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self._arguments:
+            return self._arguments[name]
+        raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, _: Any) -> None:
+        raise AttributeError(f"{self.name} is immutable; use .replace({name}=...) to make another")
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(self._shown())})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Value):
+            return NotImplemented
+        return self._spec is other._spec and frozen(self._arguments) == frozen(other._arguments)
+
+    def __hash__(self) -> int:
+        return hash((self._spec, frozen(self._arguments)))
+
+    def __reduce__(self):
+        return _remake, (self._spec.factory, self._arguments)
+
+    def _shown(self, hide: Callable[[Any], bool] = lambda argument: False) -> list[str]:
+        """The arguments as source text, without those that `hide` names."""
+        texts, keyword = [], True
+        kinds = {name: p.kind for name, p in self._spec.signature.parameters.items()}
+        if inspect.Parameter.VAR_POSITIONAL in kinds.values():
+            keyword = False
+        for name, argument in self._arguments.items():
+            if kinds[name] is inspect.Parameter.VAR_POSITIONAL:
+                texts += [source(x) for x in argument if not hide(x)]
+                keyword = True
+            elif not hide(argument):
+                texts.append(f"{name}={source(argument)}" if keyword else source(argument))
+        return texts
+
+    # As a pytree. Each argument is split in two trees of the same shape: what is data, and what is structure.
+
+    def _flatten_with_keys(self):
+        split = {name: self._split(name) for name in self._arguments}
+        children = tuple((jax.tree_util.GetAttrKey(name), data) for name, (data, _) in split.items())
+        return children, (self._spec, tuple((name, structure) for name, (_, structure) in split.items()))
+
+    def _flatten(self):
+        keyed, aux = self._flatten_with_keys()
+        return tuple(child for _, child in keyed), aux
+
+    @classmethod
+    def _unflatten(cls, aux, children):
+        spec, split = aux
+        return cls._make(spec, {name: s.merge(data) for (name, s), data in zip(split, children, strict=True)})
+
+    def _split(self, name: str) -> tuple[Any, "_Structure"]:
+        argument = self._arguments[name]
+        number = name in self._spec.numbers
+        if not number and not holds_value(argument):
+            return None, _Structure(None, (argument,))
+        leaves, treedef = jax.tree.flatten(argument, is_leaf=is_value)
+        data = [x if isinstance(x, Value) else _as_number(x) if number else None for x in leaves]
+        rest = tuple(None if number or isinstance(x, Value) else x for x in leaves)
+        return treedef.unflatten(data), _Structure(treedef, rest)
+
+
+class _Structure:
+    """The part of an argument that is not data, and how to put the data back. `treedef=None`: nothing is data."""
+
+    __slots__ = ("_rest", "_treedef")
+
+    def __init__(self, treedef: Any, rest: tuple):
+        self._treedef, self._rest = treedef, rest
+
+    def merge(self, data: Any) -> Any:
+        if self._treedef is None:
+            return self._rest[0]
+        pairs = zip(self._treedef.flatten_up_to(data), self._rest, strict=True)
+        return self._treedef.unflatten([x if rest is None else rest for x, rest in pairs])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Structure) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self):
+        return self._treedef, frozen(self._rest)
+
+
+def is_value(x: Any) -> bool:
+    return isinstance(x, Value)
+
+
+def holds_value(x: Any) -> bool:
+    return any(map(is_value, jax.tree.leaves(x, is_leaf=is_value)))
+
+
+def frozen(x: Any) -> Any:
+    """A hashable stand-in for an argument, equal exactly when the arguments are."""
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, dict):
+        items = tuple((key, frozen(item)) for key, item in x.items())
+        # JAX sorts the keys of dicts it rebuilds; where values are inside, order is not part of the meaning.
+        return (dict, frozenset(items) if holds_value(x) else items)
+    if isinstance(x, (list, tuple)):
+        return (type(x), tuple(map(frozen, x)))
+    if isinstance(x, jax.core.Tracer):
+        return ("traced", id(x))
+    if isinstance(x, (jax.Array, np.ndarray)):
+        return ("array", str(x.dtype), np.shape(x), np.asarray(x).tobytes())
+    leaves, treedef = jax.tree.flatten(x)
+    return x if treedef == _LEAF else (treedef, tuple(map(frozen, leaves)))
+
+
+def source(x: Any) -> str:
+    """The text of an argument in a call; for numbers, values and plain containers it evaluates back."""
+    if isinstance(x, dict):
+        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in x.items()) + "}"
+    if type(x) in (tuple, list):
+        inside = ", ".join(map(source, x)) + ("," if type(x) is tuple and len(x) == 1 else "")
+        return f"({inside})" if type(x) is tuple else f"[{inside}]"
+    if isinstance(x, jax.core.Tracer):
+        return f"<traced {x.dtype}{list(x.shape)}>"
+    if isinstance(x, (jax.Array, np.ndarray)):
+        numbers = np.asarray(x, dtype=np.float64 if x.dtype == "bfloat16" else None).tolist()
+        return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
+    if inspect.isroutine(x):
+        return f"<function {getattr(x, '__qualname__', repr(x))}>"
+    return repr(x)
+
+
+def _as_number(x: Any) -> Any:
+    return float(x) if isinstance(x, int) and not isinstance(x, bool) else x
+
+
+def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    bound = inspect.BoundArguments(inspect.signature(factory), arguments)  # type: ignore[arg-type]
+    return factory(*bound.args, **bound.kwargs)
+
+
+_LEAF = jax.tree.structure(0)

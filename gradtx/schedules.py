@@ -1,0 +1,166 @@
+"""Schedules: numbers that follow the step count. Each is a value, and any number of any transform may be one.
+
+The count is 0 at the first update. Every duration is a number of steps of its own segment. Schedules are functions of
+an int or an array of counts, and `jit`, `vmap` and `grad` go through them; counts are exact up to 2**24 in float32.
+They add, subtract, multiply and divide: `2 * cosine_decay(1e-3, 1000)`.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx._errors import GradtxValueError
+from gradtx._factory import schedule
+from gradtx._numerics import safe_divide
+from gradtx._schedule import NonNegative, Scalar, Schedule
+
+
+@schedule
+def constant(value: Scalar):
+    """The same number at every step.
+
+    .. math:: f(t) = value
+
+    Args:
+        value: the number.
+    """
+    return lambda t: jnp.full_like(t, value)
+
+
+@schedule
+def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
+    """A straight line, and its end from then on.
+
+    .. math:: f(t) = (1 - x) \\cdot init\\_value + x \\cdot end\\_value, \\quad x = \\min(t / steps, 1)
+
+    Args:
+        init_value: the number at step 0.
+        end_value: the number at step `steps` and after.
+        steps: how many steps the way takes; 0 begins at the end.
+    """
+
+    def value(t):
+        x = _elapsed(t, steps)
+        return (1 - x) * init_value + x * end_value
+
+    return value
+
+
+@schedule
+def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
+    """Half a cosine down from `init_value` to the fraction `alpha` of it, which stays from then on.
+
+    .. math:: f(t) = init\\_value \\left(alpha + (1 - alpha) \\tfrac{1 + \\cos \\pi x}{2}\\right),
+        \\quad x = \\min(t / steps, 1)
+
+    Args:
+        init_value: the number at step 0.
+        steps: how many steps the way takes.
+        alpha: the fraction at the end.
+
+    Reference: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, equation 5, without
+    restarts.
+    """
+
+    def value(t):
+        return init_value * (alpha + (1 - alpha) * 0.5 * (1 + jnp.cos(jnp.pi * _elapsed(t, steps))))
+
+    return value
+
+
+@schedule
+def exponential_decay(init_value: Scalar, steps: NonNegative, decay_rate: Scalar, staircase: bool = False):
+    """Multiplication by `decay_rate` every `steps` steps, smoothly or at once.
+
+    .. math:: f(t) = init\\_value \\cdot decay\\_rate^{t / steps}
+
+    Args:
+        init_value: the number at step 0.
+        steps: how many steps one multiplication takes.
+        decay_rate: the factor.
+        staircase: whether the exponent is rounded down to a whole number.
+    """
+
+    def value(t):
+        # `floor(t / steps)` is one too low where the quotient is rounded down to just below a whole number.
+        exponent = (t - lax.rem(t, jnp.full_like(t, steps))) / steps if staircase else t / steps
+        return init_value * jnp.power(decay_rate, jnp.round(exponent) if staircase else exponent)
+
+    return value
+
+
+@schedule
+def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
+    """The inverse of a line.
+
+    .. math:: f(t) = \\frac{init\\_value}{1 + decay\\_rate \\cdot t}
+
+    Args:
+        init_value: the number at step 0.
+        decay_rate: how fast the divisor grows, per step.
+    """
+    return lambda t: init_value / (1 + decay_rate * t)
+
+
+@schedule
+def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
+    """One number after another: `values[i]` for `steps[i]` steps, and the last one for ever.
+
+    To halve a number every n steps: `piecewise_constant([1e-3 / 2**i for i in range(5)], [n] * 4)`.
+
+    Args:
+        values: the numbers.
+        steps: how many steps each lasts, one fewer than there are numbers.
+    """
+    return _in_turn([lambda t, value=value: jnp.full_like(t, value) for value in values], list(steps))
+
+
+@schedule
+def join(schedules: Sequence[Schedule], steps: Sequence[NonNegative]):
+    """One schedule after another, each counting its own steps from 0: `schedules[i]` for `steps[i]` steps.
+
+    A warmup: `join([linear(0.0, 1e-3, 100), cosine_decay(1e-3, 900)], [100])`.
+
+    Args:
+        schedules: the schedules; the last one goes on for ever.
+        steps: how many steps each of the others lasts.
+    """
+    return _in_turn(list(schedules), list(steps))
+
+
+@schedule
+def arithmetic(operation: str, left: Scalar, right: Scalar):
+    """What an operator between schedules, or a schedule and a number, makes: `2 * s` is `arithmetic("multiply", 2, s)`.
+
+    Args:
+        operation: "add", "subtract", "multiply" or "divide".
+        left: a schedule or a number.
+        right: a schedule or a number.
+    """
+    operations = {"add": jnp.add, "subtract": jnp.subtract, "multiply": jnp.multiply, "divide": jnp.divide}
+    if operation not in operations:
+        raise GradtxValueError(f"arithmetic: the operation must be one of {', '.join(operations)}, got {operation!r}")
+    return lambda t: jnp.broadcast_to(operations[operation](left, right), jnp.shape(t))
+
+
+def _elapsed(t, steps):
+    """The part of `steps` that is over at `t`, from 0 to 1."""
+    return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
+
+
+def _in_turn(functions, steps):
+    if len(functions) != len(steps) + 1:
+        raise GradtxValueError(
+            f"{len(functions)} segments need {len(functions) - 1} durations, the last segment has no end; "
+            f"got {len(steps)}"
+        )
+
+    def value(t):
+        begin, result = 0.0, functions[0](t)
+        for function, duration in zip(functions[1:], steps, strict=True):
+            begin = begin + duration
+            result = jnp.where(t >= begin, function(t - begin), result)
+        return result
+
+    return value

@@ -1,0 +1,110 @@
+"""Helpers for trees of arrays: the ones that users of optimizers reach for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._numerics import is_float0, is_inexact, scaled_norm, widen
+from gradtx._typing import Array, Updates
+
+
+def path_text(path: tuple) -> str:
+    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
+
+
+def paths(tree: Any) -> list[str]:
+    """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`."""
+    return [path_text(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """`jax.tree.map` whose function also gets the leaf's path, as `encoder/0/kernel`, first."""
+    return jax.tree_util.tree_map_with_path(lambda path, *leaves: function(path_text(path), *leaves), tree, *rest)
+
+
+def global_norm(tree: Updates) -> Array:
+    """The Euclidean norm of all elements of all leaves.
+
+    .. math:: \\lVert x \\rVert = \\sqrt{\\textstyle\\sum_{i} |x_i|^2}
+
+    Returns a 0-d array of at least float32, 0 for an empty tree. Squares are summed in that precision, and again after
+    exact scaling where the first sum leaves its range, so half-precision leaves neither overflow nor underflow.
+    Raises `GradtxTypeError` for leaves that are not floating point.
+    """
+    root, scale = scaled_norm(floating_leaves(tree))
+    return root / scale
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """The tree with its real floating leaves in `dtype`; other leaves as they are."""
+    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def zeros_like(tree: Any, dtype: Any = None) -> Any:
+    """Zeros with the structure, shapes and (unless `dtype` is given) dtypes of the tree."""
+    return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
+
+
+def size(tree: Any) -> int:
+    """The number of elements in all leaves; leaves may be abstract."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def nbytes(tree: Any) -> int:
+    """The bytes of all leaves; leaves may be abstract."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
+    """The leaves as arrays; an integer or boolean one is refused with its path."""
+    leaves = [leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    for index, leaf in enumerate(leaves):
+        if not is_inexact(leaf):
+            raise GradtxTypeError(
+                f"the leaf {paths(tree)[index]!r} of the {what} is {leaf.dtype}, and only floating-point leaves can be "
+                f"optimized; leave it to `set_to_zero` with `partition` or `masked`"
+            )
+    return leaves
+
+
+def widened(tree: Updates) -> Updates:
+    """The tree with each leaf in the dtype it is computed in, at least 32 bits wide."""
+    leaves = floating_leaves(tree)
+    return jax.tree.structure(tree).unflatten([leaf.astype(widen(leaf.dtype)) for leaf in leaves])
+
+
+def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool = False) -> list[Any]:
+    """The parts of `other` that stand where `tree` has its leaves, if the two have the same structure and shapes.
+
+    With `absent`, `other` may have None or JAX's empty gradient of an integer there; both come back as None.
+    """
+    treedef = jax.tree.structure(tree)
+    try:
+        parts = treedef.flatten_up_to(other)
+    except (ValueError, TypeError, KeyError):
+        raise GradtxValueError(
+            f"the structures of the {what} and the {other_what} differ: {_difference(tree, other, what, other_what)}"
+        ) from None
+    if absent:
+        parts = [None if is_float0(part) else part for part in parts]
+    for index, (leaf, part) in enumerate(zip(jax.tree.leaves(tree), parts, strict=True)):
+        if hasattr(part, "shape") and part.shape != jnp.shape(leaf):
+            raise GradtxValueError(
+                f"the shapes of the {what} and the {other_what} differ at {paths(tree)[index]!r}: "
+                f"{jnp.shape(leaf)} and {part.shape}"
+            )
+    return parts
+
+
+def _difference(tree: Any, other: Any, what: str, other_what: str) -> str:
+    ours, theirs = paths(tree), paths(other)
+    only_ours = [path for path in ours if path not in set(theirs)]
+    only_theirs = [path for path in theirs if path not in set(ours)]
+    if not only_ours and not only_theirs:
+        return f"they are {jax.tree.structure(other)} and {jax.tree.structure(tree)}"
+    texts = [f"only the {what} have {listing(only_ours)}"] if only_ours else []
+    return "; ".join(texts + ([f"only the {other_what} have {listing(only_theirs)}"] if only_theirs else []))
