@@ -3,6 +3,8 @@
 # Layer 1: the protocol, and what transforms are made with.
 from gradtx import schedules as schedules
 from gradtx import tree as tree
+from gradtx._config import from_config as from_config
+from gradtx._config import to_config as to_config
 from gradtx._constructors import clocked as clocked
 from gradtx._constructors import elementwise as elementwise
 from gradtx._constructors import memory as memory
@@ -63,3 +65,9 @@ from gradtx._optimizers.gradient_descent import sgd as sgd
 from gradtx._optimizers.rmsprop import rmsprop as rmsprop
 from gradtx._optimizers.rmsprop import scale_by_rms as scale_by_rms
 from gradtx._optimizers.rmsprop import scale_by_stddev as scale_by_stddev
+
+# Layer 6: training and looking inside.
+from gradtx._version import __version__ as __version__
+from gradtx.inspect import describe as describe
+from gradtx.inspect import summary as summary
+from gradtx.training import make_train_step as make_train_step

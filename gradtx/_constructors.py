@@ -27,7 +27,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
     """A transform without memory: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
 
     def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
-        return (fn(*align(g, p)) if p is not None and needs_params else fn(g)), memory
+        return (fn(g) if p is None or not needs_params else fn(*align(g, p))), memory
 
     return lift(Kernel((), lambda: (lambda p: (), ()), lambda clock: (step, clock), "" if needs_params else None))
 
@@ -39,9 +39,9 @@ def memory(
     needs_params: bool = False,
     emit_before: bool = False,
 ) -> GradientTransformation:
-    """A transform with one array of memory per parameter, a Mealy machine.
+    r"""A transform with one array of memory per parameter, a Mealy machine.
 
-    .. math:: m_t = step(g_t, m_{t-1}, p), \\quad u_t = emit(g_t, m_t, p)
+    .. math:: m_t = step(g_t, m_{t-1}, p), \quad u_t = emit(g_t, m_t, p)
 
     Args:
         init: parameter to memory before the first update. It gets the parameter in the dtype of the memory, the
@@ -60,8 +60,10 @@ def memory(
         return jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
 
     def one(g: Array, stored: Array, p: Array | None) -> tuple[Array, Array]:
-        g, m, *rest = align(g, stored, *([p] if needs_params else []))
-        p = rest[0] if rest else None
+        if p is None or not needs_params:
+            g, m, p = *align(g, stored), None
+        else:
+            g, m, p = align(g, stored, p)
         new = strong(step(g, m, p), stored.dtype)
         _, read = align(g, stored if emit_before else new)
         return emit(g, read, p), new
@@ -72,9 +74,9 @@ def memory(
 def clocked(
     start: Callable[[], Any], advance: Callable[[Any], tuple[Any, Any]], emit: Callable[[Array, Any], Array]
 ) -> GradientTransformation:
-    """A transform with a few numbers that advance once per step, the same for all arrays.
+    r"""A transform with a few numbers that advance once per step, the same for all arrays.
 
-    .. math:: (r_t, c_t) = advance(c_{t-1}), \\quad u_t = emit(g_t, r_t)
+    .. math:: (r_t, c_t) = advance(c_{t-1}), \quad u_t = emit(g_t, r_t)
 
     Args:
         start: the numbers before the first step, a pytree of 0-d arrays.

@@ -94,12 +94,8 @@ class GradientTransformation(Value):
 
     def _call_update(self, updates: Updates, state: State, params: Params, extra: dict[str, Any]) -> Any:
         update = self._arguments["update"]
-        if self._cache is None:
-            parameters = list(inspect.signature(update).parameters.values())
-            needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-            everything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-            object.__setattr__(self, "_cache", (needed, None if everything else {p.name for p in parameters[3:]}))
-        needed, wanted = self._cache
+        needed, wanted = self._cache or _extras_of(update)
+        object.__setattr__(self, "_cache", (needed, wanted))
         for name in needed:
             if name not in extra:
                 raise GradtxTypeError(
@@ -116,6 +112,14 @@ transformation = factory_of(GradientTransformation)
 Arguments annotated `Scalar` (or `Decay`, `NonNegative`) become leaves: `jit` traces them, `vmap` batches them, `grad`
 differentiates them, and each may be a schedule. In the body they are floats or 0-d arrays; do not branch on them.
 """
+
+
+def _extras_of(update: Callable[..., Any]) -> tuple[list[str], set[str] | None]:
+    """The extras without which `update` cannot do, and all that it takes; None for any."""
+    parameters = list(inspect.signature(update).parameters.values())
+    needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return needed, None if anything else {p.name for p in parameters[3:]}
 
 
 def as_transformation(pair: Any) -> GradientTransformation:
@@ -206,9 +210,9 @@ def _at(tx: GradientTransformation, values: dict[str, Any]) -> GradientTransform
 
 
 def apply_updates(params: Params, updates: Updates) -> Params:
-    """Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
+    r"""Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
 
-    .. math:: p \\leftarrow p + u
+    .. math:: p \leftarrow p + u
 
     Args:
         params: a pytree of arrays.

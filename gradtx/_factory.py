@@ -96,5 +96,3 @@ def _number_in(hint: Any) -> Number | None:
         return hint
     inner = (*getattr(hint, "__metadata__", ()), *typing.get_args(hint))
     return next((number for number in map(_number_in, inner) if number is not None), None)
-
-

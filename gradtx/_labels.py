@@ -85,9 +85,8 @@ def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
         answer = _ask(labels, params)
     else:
         # Updates share the parameters' paths and shapes, but not their dtypes: the answer must not depend on those.
-        answers = [_ask(labels, jax.tree.map(lambda u: _abstract(u, d), updates)) for d in (jnp.float32, jnp.bfloat16)]
-        answer = answers[0]
-        if jax.tree.leaves(answer) != jax.tree.leaves(answers[1]):
+        answer, other = (_ask(labels, updates, dtype) for dtype in (jnp.float32, jnp.bfloat16))
+        if jax.tree.leaves(answer) != jax.tree.leaves(other):
             raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
     return _broadcast(answer, updates)
 
@@ -97,8 +96,8 @@ def _is_function(labels: Any) -> bool:
     return isinstance(labels, Labels) or (callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0))
 
 
-def _ask(labels: Callable[[Params], Any], params: Params) -> Any:
-    """What the function says of parameters whose values it cannot see."""
+def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:
+    """What the function says of parameters whose values it cannot see, all of them of `dtype` if that is given."""
     answers = []
 
     def probe(abstract: Params) -> tuple[()]:
@@ -106,7 +105,7 @@ def _ask(labels: Callable[[Params], Any], params: Params) -> Any:
         return ()
 
     try:
-        jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, None), params))
+        jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, dtype), params))
     except jax.errors.ConcretizationTypeError as error:
         raise GradtxValueError(
             f"labels and masks are found from the parameters' paths, shapes and dtypes, but {labels!r} reads their "

@@ -4,9 +4,12 @@ Everything computes in at least 32 bits. Arrays that meet are brought to the wid
 numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from gradtx._typing import Array
@@ -75,7 +78,7 @@ def root_of_sum(root: Array, addend: ArrayLike) -> Array:
     return jnp.where(inside, jnp.sqrt(squared + addend), jnp.maximum(root, safe_sqrt(jnp.asarray(addend))))
 
 
-def weighted_mean(x: Array, y: Array, weight: ArrayLike) -> Array:
+def weighted_mean(x: Array, y: Array, weight: Any) -> Array:
     """`weight * x + (1 - weight) * y`, reckoned from the one that weighs more. An infinite `x` stays.
 
     In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
@@ -111,6 +114,16 @@ def scaled_norm(arrays: list[Array]) -> tuple[Array, Array]:
     scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
     squares = lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(scale))
     return safe_sqrt(squares), scale
+
+
+def is_traced(x: Any) -> bool:
+    """Whether `x` stands for an array in a trace."""
+    return isinstance(x, Tracer)
+
+
+def is_real(x: Any) -> bool:
+    """Whether `x` holds real floating numbers."""
+    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def is_inexact(x) -> bool:

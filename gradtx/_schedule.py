@@ -33,45 +33,46 @@ class Schedule(Value):
         result = self._spec.call(self._spec.body, prepared(self, count))(count)
         return jax.numpy.asarray(result, dtype=float)
 
-    def _arithmetic(self, operation: str, *operands: Any) -> Any:
+    def _arithmetic(self, operation: str, *operands: Any) -> "Schedule":
         return REGISTRY["schedules.arithmetic"].factory(operation, *operands)
 
-    # `Any`: in a factory's body a number has been read from its schedule, and may meet arrays.
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> "Schedule":
         return self._arithmetic("add", self, other)
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: Any) -> "Schedule":
         return self._arithmetic("add", other, self)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Any) -> "Schedule":
         return self._arithmetic("subtract", self, other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: Any) -> "Schedule":
         return self._arithmetic("subtract", other, self)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Any) -> "Schedule":
         return self._arithmetic("multiply", self, other)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self, other: Any) -> "Schedule":
         return self._arithmetic("multiply", other, self)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: Any) -> "Schedule":
         return self._arithmetic("divide", self, other)
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: Any) -> "Schedule":
         return self._arithmetic("divide", other, self)
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> "Schedule":
         return self._arithmetic("multiply", -1.0, self)
 
 
-Scalar = typing.Annotated[float | jax.Array | Schedule, Number()]
+# To a type checker these are `Any`: callers give a float, an array or a schedule, but a factory's body gets a number.
+
+Scalar = typing.Annotated[Any, Number()]
 """A number of a transform: a Python float, a 0-d array (traced or not), or a schedule."""
 
-Decay = typing.Annotated[float | jax.Array | Schedule, Number(0.0, 1.0)]
+Decay = typing.Annotated[Any, Number(0.0, 1.0)]
 """A `Scalar` in [0, 1): how much of an average is kept from one step to the next."""
 
-NonNegative = typing.Annotated[float | jax.Array | Schedule, Number(0.0)]
+NonNegative = typing.Annotated[Any, Number(0.0)]
 """A `Scalar` that is not negative: a learning rate, an epsilon, a bound."""
 
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from gradtx._errors import GradtxTypeError
+from gradtx._numerics import is_real, is_traced
 from gradtx._typing import Number
 
 REGISTRY: dict[str, "Spec"] = {}
@@ -189,7 +190,7 @@ def frozen(x: Any) -> Any:
         return (dict, frozenset(items) if holds_value(x) else items)
     if isinstance(x, (list, tuple)):
         return (type(x), tuple(map(frozen, x)))
-    if isinstance(x, jax.core.Tracer):
+    if is_traced(x):
         return ("traced", id(x))
     if isinstance(x, (jax.Array, np.ndarray)):
         return ("array", str(x.dtype), np.shape(x), np.asarray(x).tobytes())
@@ -204,13 +205,15 @@ def source(x: Any) -> str:
     if type(x) in (tuple, list):
         inside = ", ".join(map(source, x)) + ("," if type(x) is tuple and len(x) == 1 else "")
         return f"({inside})" if type(x) is tuple else f"[{inside}]"
-    if isinstance(x, jax.core.Tracer):
+    if is_traced(x):
         return f"<traced {x.dtype}{list(x.shape)}>"
     if isinstance(x, (jax.Array, np.ndarray)):
-        numbers = np.asarray(x, dtype=np.float64 if x.dtype == "bfloat16" else None).tolist()
+        # The shortest decimals that are this number in its own precision.
+        shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
+        numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
         return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
-    if inspect.isroutine(x):
-        return f"<function {getattr(x, '__qualname__', repr(x))}>"
+    if callable(x) and hasattr(x, "__name__"):
+        return f"<function {getattr(x, '__qualname__', x.__name__)}>"
     return repr(x)
 
 

@@ -15,8 +15,8 @@ class Part(NamedTuple):
     """A transform inside another.
 
     Attributes:
-        label: its name in a chain, its label in a partition, or else the name of its factory; `scale[1]` for the
-            second of the same name.
+        label: its name in a chain or label in a partition; the argument's name where it is the argument; or else its
+            factory's name, `scale[1]` for the second of one name.
         argument: the argument of the outer transform that holds it.
         key: its name or label there, or None where it has none.
         transform: the transform.
@@ -36,7 +36,8 @@ def parts(tx: GradientTransformation) -> list[Part]:
             if is_transform(leaf):
                 part = as_transformation(leaf)
                 key = _key(value, keys)
-                found.append(Part(part.name if key is None else str(key), argument, key, part))
+                label = str(key) if key is not None else part.name if keys else argument
+                found.append(Part(label, argument, key, part))
     return _distinct(found)
 
 

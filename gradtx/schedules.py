@@ -30,9 +30,9 @@ def constant(value: Scalar):
 
 @schedule
 def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
-    """A straight line, and its end from then on.
+    r"""A straight line, and its end from then on.
 
-    .. math:: f(t) = (1 - x) \\cdot init\\_value + x \\cdot end\\_value, \\quad x = \\min(t / steps, 1)
+    .. math:: f(t) = (1 - x) \cdot init\_value + x \cdot end\_value, \quad x = \min(t / steps, 1)
 
     Args:
         init_value: the number at step 0.
@@ -49,10 +49,10 @@ def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
 
 @schedule
 def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
-    """Half a cosine down from `init_value` to the fraction `alpha` of it, which stays from then on.
+    r"""Half a cosine down from `init_value` to the fraction `alpha` of it, which stays from then on.
 
-    .. math:: f(t) = init\\_value \\left(alpha + (1 - alpha) \\tfrac{1 + \\cos \\pi x}{2}\\right),
-        \\quad x = \\min(t / steps, 1)
+    .. math:: f(t) = init\_value \left(alpha + (1 - alpha) \tfrac{1 + \cos \pi x}{2}\right),
+        \quad x = \min(t / steps, 1)
 
     Args:
         init_value: the number at step 0.
@@ -71,9 +71,9 @@ def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
 
 @schedule
 def exponential_decay(init_value: Scalar, steps: NonNegative, decay_rate: Scalar, staircase: bool = False):
-    """Multiplication by `decay_rate` every `steps` steps, smoothly or at once.
+    r"""Multiplication by `decay_rate` every `steps` steps, smoothly or at once.
 
-    .. math:: f(t) = init\\_value \\cdot decay\\_rate^{t / steps}
+    .. math:: f(t) = init\_value \cdot decay\_rate^{t / steps}
 
     Args:
         init_value: the number at step 0.
@@ -92,9 +92,9 @@ def exponential_decay(init_value: Scalar, steps: NonNegative, decay_rate: Scalar
 
 @schedule
 def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
-    """The inverse of a line.
+    r"""The inverse of a line.
 
-    .. math:: f(t) = \\frac{init\\_value}{1 + decay\\_rate \\cdot t}
+    .. math:: f(t) = \frac{init\_value}{1 + decay\_rate \cdot t}
 
     Args:
         init_value: the number at step 0.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing
-from gradtx._numerics import is_float0, is_inexact, scaled_norm, widen
+from gradtx._numerics import is_float0, is_inexact, is_real, scaled_norm, widen
 from gradtx._typing import Array, Updates
 
 
@@ -27,9 +27,9 @@ def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def global_norm(tree: Updates) -> Array:
-    """The Euclidean norm of all elements of all leaves.
+    r"""The Euclidean norm of all elements of all leaves.
 
-    .. math:: \\lVert x \\rVert = \\sqrt{\\textstyle\\sum_{i} |x_i|^2}
+    .. math:: \lVert x \rVert = \sqrt{\textstyle\sum_{i} |x_i|^2}
 
     Returns a 0-d array of at least float32, 0 for an empty tree. Squares are summed in that precision, and again after
     exact scaling where the first sum leaves its range, so half-precision leaves neither overflow nor underflow.
@@ -41,7 +41,7 @@ def global_norm(tree: Updates) -> Array:
 
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its real floating leaves in `dtype`; other leaves as they are."""
-    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+    return jax.tree.map(lambda x: x.astype(dtype) if is_real(x) else x, tree)
 
 
 def zeros_like(tree: Any, dtype: Any = None) -> Any:

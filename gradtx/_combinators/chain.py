@@ -13,9 +13,9 @@ from gradtx._typing import Params, State, Updates
 
 @transformation
 def chain(*parts: Any):
-    """Series: the updates of each part are the input of the next.
+    r"""Series: the updates of each part are the input of the next.
 
-    .. math:: u = part_n(\\dots part_2(part_1(g)))
+    .. math:: u = part_n(\dots part_2(part_1(g)))
 
     Associative, with `identity()` as its unit.
 
@@ -68,9 +68,10 @@ def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]
 
 
 def _check(state: State, keys: list) -> None:
-    got = list(state) if isinstance(state, dict) else list(range(len(state))) if isinstance(state, (tuple, list)) else []
+    got = (
+        list(state) if isinstance(state, dict) else list(range(len(state))) if isinstance(state, (tuple, list)) else []
+    )
     if set(got) != set(keys):
         raise GradtxValueError(
-            f"this is the state of another transform: wanted a state with parts {keys}, got "
-            f"{jax.tree.structure(state)}"
+            f"this is the state of another transform: wanted a state with parts {keys}, got {jax.tree.structure(state)}"
         )

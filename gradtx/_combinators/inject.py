@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._errors import GradtxValueError, listing
+from gradtx._numerics import is_traced
 from gradtx._schedule import Schedule
 from gradtx._typing import Array, Params, State, Updates
 from gradtx._walk import numbers
@@ -118,7 +119,7 @@ def _like(old: Array, new: Any) -> Array:
     if new is old:
         return old
     new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
-    return new if isinstance(old, jax.core.Tracer) else jax.device_put(new, old.sharding)
+    return new if is_traced(old) else jax.device_put(new, old.sharding)
 
 
 def _named(state: State, *kinds: type) -> dict[str, Array]:

@@ -17,9 +17,9 @@ from gradtx._typing import Array, Params, State, Updates
 
 @transformation
 def parallel(combine: Callable[..., Array], *branches: Any):
-    """Branches side by side: each transforms the same updates, and `combine` joins what comes out.
+    r"""Branches side by side: each transforms the same updates, and `combine` joins what comes out.
 
-    .. math:: u = combine(branch_1(g), \\dots, branch_n(g))
+    .. math:: u = combine(branch_1(g), \dots, branch_n(g))
 
     Args:
         combine: a function of one array per branch, element by element; `jnp.subtract`, for instance.
@@ -32,9 +32,9 @@ def parallel(combine: Callable[..., Array], *branches: Any):
 
 @transformation
 def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
-    """Quotient of two branches: how far over how noisy.
+    r"""Quotient of two branches: how far over how noisy.
 
-    .. math:: u = \\frac{n}{\\sqrt{d^2 + eps\\_root} + eps}
+    .. math:: u = \frac{n}{\sqrt{d^2 + eps\_root} + eps}
 
     where n and d are what the branches make of the same updates. Where the denominator is 0 the quotient is 0, with
     finite derivatives: 0/0 is 0.

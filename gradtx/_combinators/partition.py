@@ -5,12 +5,14 @@ from typing import Any
 
 import jax
 
+from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing
-from gradtx._labels import resolve
 from gradtx._identity import identity
+from gradtx._labels import resolve
 from gradtx._typing import Params, State, Updates
-from gradtx import tree
+
+_IDENTITY = identity()
 
 
 @transformation
@@ -47,7 +49,7 @@ def partition(transforms: Mapping[Hashable, Any], labels: Any):
 
 
 @transformation
-def masked(inner: Any, mask: Any, rest: Any = identity()):
+def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
     """A transform for some of the leaves, and another for the rest.
 
     Args:

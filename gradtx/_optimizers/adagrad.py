@@ -11,12 +11,10 @@ from gradtx._schedule import NonNegative
 
 
 @transformation
-def scale_by_rss(
-    initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_root: NonNegative = 0.0
-):
-    """Division by the root of the sum of squares: the direction of AdaGrad.
+def scale_by_rss(initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_root: NonNegative = 0.0):
+    r"""Division by the root of the sum of squares: the direction of AdaGrad.
 
-    .. math:: s_t = s_{t-1} + |g_t|^2, \\quad u_t = \\frac{g_t}{\\sqrt{s_t + eps\\_root} + eps}
+    .. math:: s_t = s_{t-1} + |g_t|^2, \quad u_t = \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
     Args:
         initial_accumulator_value: the sum before the first step.
@@ -37,9 +35,9 @@ def adagrad(
     eps: NonNegative = 1e-7,
     eps_root: NonNegative = 0.0,
 ):
-    """AdaGrad: each coordinate's step shrinks with the squares of all its gradients so far.
+    r"""AdaGrad: each coordinate's step shrinks with the squares of all its gradients so far.
 
-    .. math:: s_t = s_{t-1} + |g_t|^2, \\quad u_t = -learning\\_rate \\frac{g_t}{\\sqrt{s_t + eps\\_root} + eps}
+    .. math:: s_t = s_{t-1} + |g_t|^2, \quad u_t = -learning\_rate \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
     Args:
         learning_rate: the step size.

@@ -14,10 +14,10 @@ from gradtx._schedule import Decay, NonNegative
 
 @transformation
 def scale_by_adam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    """The direction of Adam: the mean gradient over the root mean square, both corrected for their start at 0.
+    r"""The direction of Adam: the mean gradient over the root mean square, both corrected for their start at 0.
 
-    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \\quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \\quad
-        u_t = \\frac{m_t / (1 - b_1^t)}{\\sqrt{v_t / (1 - b_2^t) + eps\\_root} + eps}
+    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \quad
+        u_t = \frac{m_t / (1 - b_1^t)}{\sqrt{v_t / (1 - b_2^t) + eps\_root} + eps}
 
     Args:
         b1: decay of the first moment, in [0, 1).
@@ -42,9 +42,9 @@ def adam(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
 ):
-    """Adam: steps of about the learning rate, in the direction of the mean gradient, less where it is noisy.
+    r"""Adam: steps of about the learning rate, in the direction of the mean gradient, less where it is noisy.
 
-    .. math:: u_t = -learning\\_rate \\frac{\\hat m_t}{\\sqrt{\\hat v_t + eps\\_root} + eps}
+    .. math:: u_t = -learning\_rate \frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
 
     with the corrected moments of `scale_by_adam`.
 
@@ -73,10 +73,10 @@ def adamw(
     weight_decay: NonNegative = 1e-4,
     mask: Any = None,
 ):
-    """AdamW: Adam with weight decay that the second moment does not scale.
+    r"""AdamW: Adam with weight decay that the second moment does not scale.
 
-    .. math:: u_t = -learning\\_rate \\left(\\frac{\\hat m_t}{\\sqrt{\\hat v_t + eps\\_root} + eps}
-        + weight\\_decay \\cdot p_t\\right)
+    .. math:: u_t = -learning\_rate \left(\frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
+        + weight\_decay \cdot p_t\right)
 
     Args:
         learning_rate: the step size; it multiplies the weight decay too.
@@ -101,10 +101,10 @@ def adamw(
 
 @transformation
 def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
-    """The direction of AdaMax: the mean gradient over its decaying largest magnitude.
+    r"""The direction of AdaMax: the mean gradient over its decaying largest magnitude.
 
-    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \\quad n_t = \\max(b_2 n_{t-1}, |g_t|), \\quad
-        u_t = \\frac{m_t / (1 - b_1^t)}{n_t + eps}
+    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad n_t = \max(b_2 n_{t-1}, |g_t|), \quad
+        u_t = \frac{m_t / (1 - b_1^t)}{n_t + eps}
 
     Args:
         b1: decay of the first moment, in [0, 1).
@@ -121,9 +121,9 @@ def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8)
 
 @transformation
 def adamax(learning_rate: NonNegative, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
-    """AdaMax: Adam with the infinity norm of recent gradients in place of their root mean square.
+    r"""AdaMax: Adam with the infinity norm of recent gradients in place of their root mean square.
 
-    .. math:: u_t = -learning\\_rate \\frac{\\hat m_t}{n_t + eps}
+    .. math:: u_t = -learning\_rate \frac{\hat m_t}{n_t + eps}
 
     with the moments of `scale_by_adamax`.
 

@@ -9,10 +9,10 @@ from gradtx._schedule import Decay, NonNegative
 
 @transformation
 def sgd(learning_rate: NonNegative, momentum: Decay | None = None, nesterov: bool = False):
-    """Stochastic gradient descent, with Polyak's or Nesterov's momentum where `momentum` is given.
+    r"""Stochastic gradient descent, with Polyak's or Nesterov's momentum where `momentum` is given.
 
-    .. math:: m_t = momentum \\cdot m_{t-1} + g_t, \\quad
-        u_t = -learning\\_rate \\cdot m_t \\text{ or } -learning\\_rate (g_t + momentum \\cdot m_t)
+    .. math:: m_t = momentum \cdot m_{t-1} + g_t, \quad
+        u_t = -learning\_rate \cdot m_t \text{ or } -learning\_rate (g_t + momentum \cdot m_t)
 
     Args:
         learning_rate: the step size.
@@ -30,9 +30,9 @@ def sgd(learning_rate: NonNegative, momentum: Decay | None = None, nesterov: boo
 
 @transformation
 def nesterov(learning_rate: NonNegative, momentum: Decay = 0.9):
-    """Nesterov's accelerated gradient, in the form that takes the gradient at the parameters themselves.
+    r"""Nesterov's accelerated gradient, in the form that takes the gradient at the parameters themselves.
 
-    .. math:: m_t = momentum \\cdot m_{t-1} + g_t, \\quad u_t = -learning\\_rate (g_t + momentum \\cdot m_t)
+    .. math:: m_t = momentum \cdot m_{t-1} + g_t, \quad u_t = -learning\_rate (g_t + momentum \cdot m_t)
 
     Args:
         learning_rate: the step size.

@@ -14,10 +14,10 @@ from gradtx._schedule import Decay, NonNegative
 
 @transformation
 def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    """Division by the root of the mean square: the direction of RMSProp.
+    r"""Division by the root of the mean square: the direction of RMSProp.
 
-    .. math:: v_t = decay \\cdot v_{t-1} + (1 - decay) |g_t|^2, \\quad
-        u_t = \\frac{g_t}{\\sqrt{v_t + eps\\_root} + eps}
+    .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
+        u_t = \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
     Args:
         decay: how much of the mean is kept, in [0, 1).
@@ -33,11 +33,11 @@ def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegat
 
 @transformation
 def scale_by_stddev(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    """Division by the running standard deviation: the direction of centred RMSProp.
+    r"""Division by the running standard deviation: the direction of centred RMSProp.
 
-    .. math:: a_t = decay \\cdot a_{t-1} + (1 - decay) g_t, \\quad
-        w_t = decay \\cdot w_{t-1} + (1 - decay) |g_t - a_t|^2, \\quad
-        u_t = \\frac{g_t}{\\sqrt{w_t / decay + eps\\_root} + eps}
+    .. math:: a_t = decay \cdot a_{t-1} + (1 - decay) g_t, \quad
+        w_t = decay \cdot w_{t-1} + (1 - decay) |g_t - a_t|^2, \quad
+        u_t = \frac{g_t}{\sqrt{w_t / decay + eps\_root} + eps}
 
     The variance :math:`w_t / decay` equals :math:`E[|g|^2] - |E[g]|^2` of the same averages, which the literature
     subtracts; this form never cancels and is never negative.
@@ -66,10 +66,10 @@ def rmsprop(
     momentum: Decay | None = None,
     nesterov: bool = False,
 ):
-    """RMSProp: each coordinate's gradient over the root of its recent mean square.
+    r"""RMSProp: each coordinate's gradient over the root of its recent mean square.
 
-    .. math:: v_t = decay \\cdot v_{t-1} + (1 - decay) |g_t|^2, \\quad
-        u_t = -learning\\_rate \\frac{g_t}{\\sqrt{v_t + eps\\_root} + eps}
+    .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
+        u_t = -learning\_rate \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
     Args:
         learning_rate: the step size.
@@ -85,7 +85,7 @@ def rmsprop(
     Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no constants; centred: Graves,
     "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with the learning rate after the
     momentum and `eps_root` for its constant. There is no bias correction: the first steps are larger by
-    :math:`1 / \\sqrt{1 - decay}`.
+    :math:`1 / \sqrt{1 - decay}`.
     """
     direction = (scale_by_stddev if centered else scale_by_rms)(decay, eps, eps_root)
     if momentum is None:

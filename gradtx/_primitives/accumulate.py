@@ -12,9 +12,9 @@ from gradtx._schedule import Decay, Scalar
 
 @transformation
 def scale_by_ema(decay: Decay):
-    """Exponential moving average, from 0.
+    r"""Exponential moving average, from 0.
 
-    .. math:: m_t = decay \\cdot m_{t-1} + (1 - decay) g_t, \\quad u_t = m_t
+    .. math:: m_t = decay \cdot m_{t-1} + (1 - decay) g_t, \quad u_t = m_t
 
     It is too small at first; `bias_correction(decay)` after it mends that.
 
@@ -32,9 +32,9 @@ def scale_by_ema(decay: Decay):
 
 @transformation
 def bias_correction(decay: Decay):
-    """Correction of an exponential moving average that began at 0: divides by the sum of its weights.
+    r"""Correction of an exponential moving average that began at 0: divides by the sum of its weights.
 
-    .. math:: s_t = s_{t-1} + \\log decay_t, \\quad u_t = g_t / (1 - e^{s_t})
+    .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t})
 
     For a constant decay this is Adam's :math:`1 / (1 - decay^t)`; for a scheduled one the product of the decays so
     far takes the place of the power. The logarithms are added up with compensation and enter through `expm1`, so the
@@ -69,9 +69,9 @@ def _log(decay, dtype):
 
 @transformation
 def running_sum(initial_value: Scalar = 0.0):
-    """Sum of all updates so far.
+    r"""Sum of all updates so far.
 
-    .. math:: s_t = s_{t-1} + g_t, \\quad u_t = s_t, \\quad s_0 = initial\\_value
+    .. math:: s_t = s_{t-1} + g_t, \quad u_t = s_t, \quad s_0 = initial\_value
 
     Args:
         initial_value: what the sum begins with.
@@ -87,9 +87,9 @@ def running_sum(initial_value: Scalar = 0.0):
 
 @transformation
 def running_max(decay: Scalar = 1.0):
-    """Largest update so far, forgotten at the rate `decay`; from 0, so it is for updates that are not negative.
+    r"""Largest update so far, forgotten at the rate `decay`; from 0, so it is for updates that are not negative.
 
-    .. math:: u_t = \\max(decay \\cdot u_{t-1}, g_t)
+    .. math:: u_t = \max(decay \cdot u_{t-1}, g_t)
 
     Args:
         decay: 1 never forgets (AMSGrad); below 1 it is the infinity norm of AdaMax.
@@ -121,9 +121,10 @@ def previous():
 
 @transformation
 def add_momentum(decay: Decay, nesterov: bool = False):
-    """Momentum: each update goes on acting, less by `decay` at each step.
+    r"""Momentum: each update goes on acting, less by `decay` at each step.
 
-    .. math:: m_t = decay \\cdot m_{t-1} + g_t, \\quad u_t = m_t, \\text{ or with Nesterov } u_t = g_t + decay \\cdot m_t
+    .. math:: m_t = decay \cdot m_{t-1} + g_t, \quad
+        u_t = m_t \text{ or, with Nesterov, } u_t = g_t + decay \cdot m_t
 
     Args:
         decay: how much of the momentum is kept, in [0, 1).

@@ -5,16 +5,16 @@ from typing import Any
 import jax
 
 from gradtx._constructors import elementwise, treewise
-from gradtx._core import GradientTransformation, transformation
+from gradtx._core import transformation
 from gradtx._labels import resolve
 from gradtx._schedule import NonNegative
 
 
 @transformation
 def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
-    """Weight decay: adds a multiple of the parameter, before the learning rate where it is decoupled (AdamW).
+    r"""Weight decay: adds a multiple of the parameter, before the learning rate where it is decoupled (AdamW).
 
-    .. math:: u = g + weight\\_decay \\cdot p
+    .. math:: u = g + weight\_decay \cdot p
 
     Args:
         weight_decay: the multiple, not negative.

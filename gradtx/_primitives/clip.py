@@ -11,9 +11,9 @@ from gradtx._schedule import NonNegative
 
 @transformation
 def clip(max_delta: NonNegative):
-    """Clipping of each element; complex ones keep their direction.
+    r"""Clipping of each element; complex ones keep their direction.
 
-    .. math:: u = \\max(-max\\_delta, \\min(max\\_delta, g))
+    .. math:: u = \max(-max\_delta, \min(max\_delta, g))
 
     Args:
         max_delta: the largest magnitude let through, not negative.
@@ -32,9 +32,9 @@ def clip(max_delta: NonNegative):
 
 @transformation
 def clip_by_global_norm(max_norm: NonNegative):
-    """Clipping of the whole tree: where its norm is above `max_norm`, all of it is scaled down to that norm.
+    r"""Clipping of the whole tree: where its norm is above `max_norm`, all of it is scaled down to that norm.
 
-    .. math:: u = g \\cdot \\min(1, max\\_norm / \\lVert g \\rVert)
+    .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
     The norm is that of `gradtx.tree.global_norm`, in at least float32 and safe from overflow; the arrays are multiplied
     by one number. A NaN or infinity in one leaf makes all updates NaN, as it must; see to it before.

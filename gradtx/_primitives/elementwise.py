@@ -21,9 +21,9 @@ def square():
 
 @transformation
 def sqrt():
-    """Square root of each element, whose derivative at 0 is taken as 0. Negative elements give NaN.
+    r"""Square root of each element, whose derivative at 0 is taken as 0. Negative elements give NaN.
 
-    .. math:: u = \\sqrt{g}
+    .. math:: u = \sqrt{g}
 
     State: none.
     """

@@ -7,9 +7,9 @@ from gradtx._schedule import NonNegative, Scalar
 
 @transformation
 def scale(factor: Scalar):
-    """Multiplication by a number.
+    r"""Multiplication by a number.
 
-    .. math:: u = factor \\cdot g
+    .. math:: u = factor \cdot g
 
     Args:
         factor: the number, of any sign.
@@ -21,9 +21,9 @@ def scale(factor: Scalar):
 
 @transformation
 def scale_by_learning_rate(learning_rate: NonNegative):
-    """The last step of most optimizers: multiplication by the negative learning rate, which makes descent of ascent.
+    r"""The last step of most optimizers: multiplication by the negative learning rate, which makes descent of ascent.
 
-    .. math:: u = -learning\\_rate \\cdot g
+    .. math:: u = -learning\_rate \cdot g
 
     Args:
         learning_rate: the step size, not negative.

@@ -1,0 +1,158 @@
+"""Looking into a transform: the tree of its parts, and what each of them stores."""
+
+from dataclasses import dataclass
+from html import escape
+
+import jax
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, as_transformation
+from gradtx._typing import Params, State
+from gradtx._walk import is_transform, parts, share, unscheduled
+
+_HEADER = ["part", "stored as", "per parameter", "bytes"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of a transform, as `describe` and `summary` show it.
+
+    Attributes:
+        depth: how many parts are around it.
+        label: its name in the part around it, if it has one.
+        call: its name and arguments without the parts among them, and what it stands for.
+        dtypes: the dtypes it stores, itself and its parts together.
+        arrays: how many parameter-sized arrays it stores: elements stored over elements of the parameters.
+        nbytes: the bytes it stores.
+    """
+
+    depth: int
+    label: str
+    call: str
+    dtypes: str = ""
+    arrays: float = 0.0
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class Description:
+    """The tree of a transform's parts; `str` is the text, and notebooks show a table."""
+
+    rows: tuple[Row, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(_outline(self.rows))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return _table(["part"], [[text] for text in _outline(self.rows)])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What each part of a transform stores for given parameters; `str` is the text, and notebooks show a table."""
+
+    rows: tuple[Row, ...]
+    elements: int
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the whole state."""
+        return self.rows[0].nbytes
+
+    def _cells(self) -> list[list[str]]:
+        outline = zip(_outline(self.rows), self.rows, strict=True)
+        return [[_cut(text), row.dtypes, f"{row.arrays:.4g}", f"{row.nbytes:,}"] for text, row in outline]
+
+    def __str__(self) -> str:
+        lines = [_HEADER, *self._cells()]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
+        text = [
+            "  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]), *map(str.rjust, line[2:], widths[2:])])
+            for line in lines
+        ]
+        total = f"{self.elements:,} parameters, {self.nbytes:,} bytes of state"
+        return "\n".join([text[0].rstrip(), "─" * len(text[0]), *(line.rstrip() for line in text[1:]), "", total])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return _table(_HEADER, self._cells())
+
+
+def describe(tx: GradientTransformation) -> Description:
+    """The expression that a transform stands for, as a tree: named optimizers are opened down to the primitives.
+
+    Args:
+        tx: any transform; of a bare pair there is only one line to show.
+    """
+    return Description(tuple(_rows(as_transformation(tx), None, 0, "")))
+
+
+def summary(tx: GradientTransformation, params: Params) -> Summary:
+    """What each part of a transform stores for these parameters.
+
+    Nothing is computed or allocated: the parameters may be abstract (`jax.ShapeDtypeStruct`).
+
+    Args:
+        tx: any transform.
+        params: the parameters, arrays or abstract.
+    """
+    tx = as_transformation(tx)
+    state = jax.eval_shape(tx.init, params)
+    return Summary(tuple(_rows(tx, state, tree.size(params), "")), tree.size(params))
+
+
+def _rows(tx: GradientTransformation, state: State, elements: int, label: str, depth: int = 0) -> list[Row]:
+    calls, own = [_call(tx)], unscheduled(state)
+    while not parts(tx) and (whole := tx.expression) is not None:
+        tx, own = whole, unscheduled(own)
+        calls.append(_call(tx))
+    stored = jax.tree.leaves(state)
+    dtypes = ", ".join(sorted({str(leaf.dtype) for leaf in stored}))
+    arrays = sum(leaf.size for leaf in stored) / max(elements, 1)
+    rows = [Row(depth, label, " = ".join(calls), dtypes, arrays, tree.nbytes(stored))]
+    for index, part in enumerate(parts(tx)):
+        named = part.key is not None or part.label == part.argument
+        part_state = None if state is None else share(part, index, own)
+        rows += _rows(part.transform, part_state, elements, part.label if named else "", depth + 1)
+    return rows
+
+
+def _call(tx: GradientTransformation) -> str:
+    shown = tx._shown(hide=_holds_transforms)
+    return f"{tx.name}({', '.join(shown)})" if shown or not parts(tx) else tx.name
+
+
+def _holds_transforms(argument: object) -> bool:
+    return any(map(is_transform, jax.tree.leaves(argument, is_leaf=is_transform)))
+
+
+def _outline(rows: tuple[Row, ...]) -> list[str]:
+    """The rows' texts behind the branches of a drawn tree."""
+    lines = []
+    for index, row in enumerate(rows):
+        branches = []
+        for depth in range(1, row.depth + 1):
+            later = next((r.depth for r in rows[index + 1 :] if r.depth <= depth), 0)
+            more = later == depth
+            branches.append(("├─ " if more else "└─ ") if depth == row.depth else ("│  " if more else "   "))
+        label = f"{row.label}: " if row.label else ""
+        lines.append("".join(branches) + label + row.call)
+    return lines
+
+
+def _cut(text: str, width: int = 72) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td style='text-align:left;white-space:pre'>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,89 @@
+"""The donated train step: the largest helper there is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._core import GradientTransformation, apply_updates, as_transformation
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import widened
+from gradtx._typing import Params, State
+
+
+def make_train_step(
+    loss_fn: Callable[..., Any],
+    tx: GradientTransformation,
+    *,
+    has_aux: bool = False,
+    accumulate: int = 1,
+    donate: bool = True,
+) -> Callable[..., tuple[Params, State, Any]]:
+    r"""One jitted step of training: gradient, update, and both applied in place.
+
+    .. math:: (p, s) \leftarrow (p + u, s'), \quad (u, s') = update(\nabla L(p, batch), s, p)
+
+    Args:
+        loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
+        tx: the transform; its update also gets the extra `value`, the loss.
+        has_aux: whether `loss_fn` returns something else beside the loss.
+        accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
+            batch is split along its first axis; 0-d arrays are the same for each part, and a random key is split into
+            one for each. The gradient is the mean over the parts, taken in at least float32, and so is the loss; the
+            leaves of aux are stacked, with a new first axis of this length.
+        donate: whether parameters and state give their memory to the new ones. They must not be used again then.
+
+    Returns:
+        `step(params, state, *batch) -> (params, state, loss)`, or `(params, state, (loss, aux))` with `has_aux`.
+
+    Raises:
+        GradtxValueError: `accumulate` is not a positive whole number, or does not divide the batch.
+
+    The gradient of a complex parameter is conjugated here, as descent needs it: JAX gives the conjugate of the
+    direction of steepest ascent.
+    """
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise GradtxValueError(f"make_train_step: accumulate must be a positive whole number, got {accumulate!r}")
+    tx = as_transformation(tx)
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)
+
+    def whole(params: Params, batch: tuple) -> tuple[Any, Any]:
+        return value_and_grad(params, *batch)
+
+    def in_parts(params: Params, batch: tuple) -> tuple[Any, Any]:
+        parts = jax.tree.map(lambda x: _split(x, accumulate), batch)
+
+        def one(total: Any, part: tuple) -> tuple[Any, Any]:
+            value, grads = value_and_grad(params, *part)
+            return jax.tree.map(lambda t, g: t + widened(g), total, grads), value
+
+        shapes = jax.eval_shape(whole, params, jax.tree.map(lambda x: x[0], parts))[1]
+        zeros = jax.tree.map(lambda g: widened(jnp.zeros(g.shape, g.dtype)), shapes)
+        total, values = jax.lax.scan(one, zeros, parts)
+        loss, aux = values if has_aux else (values, None)
+        loss = jnp.mean(widened(loss))
+        return (loss, aux) if has_aux else loss, jax.tree.map(lambda t: t * (1 / accumulate), total)
+
+    def step(params: Params, state: State, *batch: Any) -> tuple[Params, State, Any]:
+        value, grads = (whole if accumulate == 1 else in_parts)(params, batch)
+        grads = jax.tree.map(lambda g: g.conj() if jnp.iscomplexobj(g) else g, grads)
+        updates, state = tx.update(grads, state, params, value=value[0] if has_aux else value)
+        return apply_updates(params, updates), state, value
+
+    return jax.jit(step, donate_argnums=(0, 1) if donate else ())
+
+
+def _split(x: Any, count: int) -> jax.Array:
+    """`x` cut into `count` parts along a new first axis."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) and x.ndim == 0:
+        return jax.random.split(x, count)
+    if x.ndim == 0:
+        return jnp.broadcast_to(x, (count,))
+    if x.shape[0] % count:
+        raise GradtxValueError(
+            f"make_train_step: a batch of {x.shape[0]} cannot be split into {count} equal parts; "
+            f"use a batch size that {count} divides, or another accumulate"
+        )
+    return x.reshape(count, x.shape[0] // count, *x.shape[1:])
