@@ -29,6 +29,7 @@ def factory_of(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
             return kind._make(spec, bind(spec, args, kwargs))
 
         spec.factory = factory
+        factory.spec = spec  # type: ignore[attr-defined]
         known = REGISTRY.get(spec.name)
         if known is None or not known.body.__module__.startswith("gradtx."):
             REGISTRY[spec.name] = spec

@@ -1,0 +1,12 @@
+"""The conformance kit: the laws that every transform of gradtx keeps, to be run on your own.
+
+from gradtx.testing import check
+
+check(my_optimizer(1e-3))
+"""
+
+from gradtx.testing.case import Case as Case
+from gradtx.testing.check import LAWS as LAWS
+from gradtx.testing.check import Report as Report
+from gradtx.testing.check import check as check
+from gradtx.testing.trials import BrokenLawError as BrokenLawError

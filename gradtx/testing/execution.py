@@ -1,0 +1,136 @@
+"""Laws of execution: compiled, mapped, scanned, restored, sharded and lowered, a transform does the same."""
+
+import pickle
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from gradtx._core import apply_updates
+from gradtx._value import Value
+from gradtx.testing.case import Case
+from gradtx.testing.trials import close, identical, jitted, params_of, require, run, updates_of
+
+
+def jit_equals_eager(case: Case) -> None:
+    """Compiled and op by op, updates and states are the same, to rounding."""
+    params, updates = params_of(), updates_of(case)
+    close(jitted(case, params, updates), run(case, params, updates), "jit against eager")
+
+
+def one_trace(case: Case) -> None:
+    """Many steps and many settings of the numbers need one trace."""
+    params, updates = params_of(), updates_of(case, 1)[0]
+    traces = []
+
+    @jax.jit
+    def step(tx: Any, params: Any, updates: Any, state: Any) -> Any:
+        traces.append(1)
+        updates, state = tx.update(updates, state, params, **case.extras(params))
+        return apply_updates(params, updates), state
+
+    tx = case.transform
+    state = jax.jit(tx.init)(params)
+    for scale in (1.0, 0.9, 0.8):
+        other = jax.tree.map(lambda x, scale=scale: scale * x, tx)
+        params, state = step(other, params, updates, state)
+        params, state = step(other, params, updates, state)
+    require(len(traces) == 1, f"{len(traces)} traces for six steps with three settings of the numbers")
+
+
+def vmap_equals_loop(case: Case) -> None:
+    """Mapped over a batch of parameters, updates and numbers, as for layers in a stack, each is as if alone."""
+    batch = [(params_of(), updates_of(case, 2, scale=scale)) for scale in (1.0, 0.5, 2.0)]
+    numbers = [jax.tree.map(lambda x, s=s: jnp.asarray(s * x, float), case.transform) for s in (1.0, 0.95, 0.9)]
+    if not isinstance(case.transform, Value):
+        numbers = [case.transform] * len(batch)
+
+    def one(tx: Any, params: Any, updates: Any) -> Any:
+        return run(case, params, updates, tx)
+
+    def stack(*xs: Any) -> jax.Array:
+        return jnp.stack(xs)
+
+    txs, params, updates = jax.tree.map(stack, *[(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)])
+    together = jax.jit(jax.vmap(one))(txs, params, updates)
+    alone = jax.jit(one)
+    apart = [alone(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]
+    close(together, jax.tree.map(stack, *apart), "vmap against a loop")
+
+
+def scan_equals_loop(case: Case) -> None:
+    """Inside `lax.scan` the steps are the same as in a loop."""
+    params, updates = params_of(), updates_of(case)
+
+    def body(carry: Any, one: Any) -> Any:
+        params, state = carry
+        one, state = case.transform.update(one, state, params, **case.extras(params))
+        return (apply_updates(params, one), state), one
+
+    def scanned(params: Any, updates: Any) -> Any:
+        (_, state), out = jax.lax.scan(body, (params, case.transform.init(params)), updates)
+        return out, state
+
+    out, state = jax.jit(scanned)(params, jax.tree.map(lambda *xs: jnp.stack(xs), *updates))
+    wanted, wanted_state = jitted(case, params, updates)
+    close(out, jax.tree.map(lambda *xs: jnp.stack(xs), *wanted), "updates of a scan")
+    close(state, wanted_state, "state of a scan")
+
+
+def restores(case: Case) -> None:
+    """A state that was saved as NumPy arrays and restored continues the run to the last bit."""
+    params, updates = params_of(), updates_of(case)
+    step = jax.jit(lambda params, one, state: case.transform.update(one, state, params, **case.extras(params)))
+    state = step(params, updates[0], case.transform.init(params))[1]
+    saved = pickle.dumps(jax.tree.map(np.asarray, state))
+    restored = jax.tree.map(jnp.asarray, pickle.loads(saved))
+    for one in updates[1:]:
+        (wanted, state), (got, restored) = step(params, one, state), step(params, one, restored)
+        identical((got, restored), (wanted, state), "after restoring")
+
+
+def sharded_equals_whole(case: Case) -> None:
+    """Over all devices, each with a shard, updates are as on one device, and the state keeps its shardings."""
+    count = jax.device_count()
+    mesh = jax.make_mesh((count,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = NamedSharding(mesh, PartitionSpec("x"))
+    random = np.random.default_rng(0)
+    params, *updates = [
+        {"w": jnp.asarray(abs(random.standard_normal((2 * count, 3))), jnp.float32), "b": jnp.ones(count)}
+        for _ in range(3)
+    ]
+    wanted = run(case, params, updates)[0]
+    params = jax.device_put(params, spread)
+    first = case.transform.init(params)
+    got, state = jitted(case, params, [jax.device_put(one, spread) for one in updates])
+    close(got, wanted, "sharded against whole")
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(first), strict=True):
+        if a.ndim and a.shape[0] >= count:
+            require(b.sharding.is_equivalent_to(spread, b.ndim), f"init put a memory at {b.sharding}")
+            require(a.sharding.is_equivalent_to(spread, a.ndim), f"update moved a memory to {a.sharding}")
+
+
+def lowers_everywhere(case: Case) -> None:
+    """A step lowers for CPU, CUDA and TPU."""
+    params = jax.eval_shape(params_of)
+    state = jax.eval_shape(case.transform.init, params)
+
+    @jax.jit
+    def step(params: Any, updates: Any, state: Any) -> Any:
+        return case.transform.update(updates, state, params, **case.extras(params))
+
+    jax.export.export(step, platforms=["cpu", "cuda", "tpu"])(params, params, state)
+
+
+LAWS = [
+    jit_equals_eager,
+    one_trace,
+    vmap_equals_loop,
+    scan_equals_loop,
+    restores,
+    sharded_equals_whole,
+    lowers_everywhere,
+]

@@ -1,0 +1,105 @@
+"""Laws of numerics: finite, right in every precision, and invariant where it is said so."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx import tree
+from gradtx.testing.case import Case
+from gradtx.testing.trials import close, finite, jitted, params_of, require, run, updates_of
+
+
+def derivatives_are_finite(case: Case) -> None:
+    """Derivatives of the updates by gradients, parameters and numbers are finite, also where the gradients are 0."""
+
+    def total(tx: Any, params: Any, updates: Any) -> jax.Array:
+        out = run(case, params, updates, tx)[0]
+        return sum((jnp.sum(abs(leaf) ** 2) for leaf in jax.tree.leaves(out)), start=jnp.zeros(()))
+
+    params, derivative = params_of(), jax.jit(jax.grad(total, argnums=(0, 1, 2), allow_int=True))
+    for scale in (1.0, 0.0):
+        updates = updates_of(case, 2, scale=scale)
+        by_numbers, *others = derivative(case.transform, params, updates)
+        finite(f"derivatives at gradients times {scale}", jax.tree.leaves(by_numbers), *others)
+
+
+def extremes_stay_finite(case: Case) -> None:
+    """Zero, tiny and huge gradients give finite updates in every precision, and no NaN in the state."""
+    scales = {jnp.float32: (0.0, 1e-30, 1e25), jnp.bfloat16: (0.0, 1e-30, 1e25), jnp.float16: (0.0, 1e-4, 6e4)}
+    for dtype, sizes in scales.items():
+        for size in sizes:
+            signs = jax.tree.map(jnp.sign, updates_of(case))
+            updates = tree.cast(jax.tree.map(partial(jnp.multiply, min(size, case.largest)), signs), dtype)
+            out, state = jitted(case, params_of(dtype), updates, move=False)
+            finite(f"updates of {dtype.__name__} gradients of {size:g}", *out)
+            for path, leaf in zip(tree.paths(state), jax.tree.leaves(state), strict=True):
+                require(
+                    not np.any(np.isnan(np.asarray(leaf, np.complex128))),
+                    f"the state at {path} after {dtype.__name__} gradients of {size:g}: {leaf}",
+                )
+
+
+def half_precision_is_right(case: Case) -> None:
+    """Half-precision parameters or gradients give the updates of float32 ones of the same values."""
+    half = jnp.bfloat16
+    for params_dtype, updates_dtype in [(half, jnp.float32), (jnp.float32, half), (half, half)]:
+        params, updates = params_of(params_dtype), updates_of(case, 2, updates_dtype)
+        wide = [tree.cast(one, jnp.float32) for one in updates]
+        # The parameters round their updates away, so only the first step sees the same ones.
+        got = jitted(case, params, updates)[0][0]
+        close(got, jitted(case, tree.cast(params, jnp.float32), wide)[0][0], "half precision", rtol=1e-5)
+
+
+def x64_changes_nothing(case: Case) -> None:
+    """With 64-bit numbers enabled, float32 leaves keep float32 states and updates, and the same values."""
+    params, updates = params_of(), updates_of(case)
+    wanted, state = jitted(case, params, updates)
+    params, updates, memories = jax.tree.map(np.asarray, (params, updates, state))
+    with jax.enable_x64(True):
+        got, new = jax.jit(lambda p, u: run(case, p, u))(params, updates)
+    for a, b in zip(jax.tree.leaves((got, new)), jax.tree.leaves((wanted, memories)), strict=True):
+        # Numbers that advance once per step are 0-d or a few, in the default precision; memories have leaves' shapes.
+        require(a.dtype == b.dtype or a.shape in ((), (2,)), f"float32 became {a.dtype} with x64")
+    close(got, wanted, "updates with x64", rtol=1e-4)
+
+
+def agrees_with_its_reference(case: Case) -> None:
+    """Ten steps in float32 agree with the NumPy float64 reference of the case, where it has one."""
+    if case.reference is None:
+        return
+    random = np.random.default_rng(7)
+    gradients, params = random.standard_normal((10, 6)).astype(np.float32), random.standard_normal(6).astype(np.float32)
+    wanted = case.reference(gradients.astype(np.float64), params.astype(np.float64))
+    got = jitted(case, jnp.asarray(params), list(map(jnp.asarray, gradients)))[0]
+    close(np.stack(got), wanted, "against the reference", rtol=1e-5)
+
+
+def is_odd(case: Case) -> None:
+    """Negated gradients give negated updates, where the case says so."""
+    if case.odd:
+        params, updates = jax.tree.map(jnp.zeros_like, params_of()), updates_of(case)
+        wanted = jax.tree.map(lambda x: -x, jitted(case, params, updates)[0])
+        close(jitted(case, params, [jax.tree.map(lambda x: -x, one) for one in updates])[0], wanted, "negated")
+
+
+def is_scale_invariant(case: Case) -> None:
+    """Gradients times 1,024 give the same updates, up to eps, where the case says so."""
+    if case.scale_invariant:
+        params, updates = params_of(), updates_of(case)
+        wanted = jitted(case, params, updates)[0]
+        scaled = [jax.tree.map(lambda x: 1024 * x, one) for one in updates]
+        close(jitted(case, params, scaled)[0], wanted, "scaled", rtol=1e-4)
+
+
+LAWS = [
+    derivatives_are_finite,
+    extremes_stay_finite,
+    half_precision_is_right,
+    x64_changes_nothing,
+    agrees_with_its_reference,
+    is_odd,
+    is_scale_invariant,
+]

@@ -1,0 +1,112 @@
+"""Laws of the protocol: what goes in, what comes out, and what the state is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx import tree
+from gradtx._core import apply_updates
+from gradtx._errors import GradtxError
+from gradtx._numerics import precision
+from gradtx.testing.case import Case
+from gradtx.testing.trials import close, finite, identical, jitted, params_of, require, run, same_form, updates_of
+
+
+def updates_keep_their_form(case: Case) -> None:
+    """Updates come out in the structure, shapes and kinds they went in, at least as precise."""
+    for dtype in (jnp.float32, jnp.bfloat16):
+        params, updates = params_of(dtype), updates_of(case, 1, dtype)
+        out = run(case, params, updates)[0][0]
+        same_form(out, updates[0], "updates", dtypes=False)
+        for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(updates[0]), strict=True):
+            require(precision(a.dtype) >= precision(b.dtype), f"updates of {b.dtype} came out in {a.dtype}")
+            require(not a.weak_type, f"updates of {b.dtype} came out weakly typed")
+
+
+def state_is_a_fixed_point(case: Case) -> None:
+    """Structure, shapes, dtypes and weak types of the state are the same before and after an update."""
+    halves = [(jnp.float32, jnp.float32), (jnp.bfloat16, jnp.float32), (jnp.float32, jnp.bfloat16)]
+    for params_dtype, updates_dtype in [*halves, (jnp.float16, jnp.float16)]:
+        params = params_of(params_dtype)
+        first = case.transform.init(params)
+        for leaf in jax.tree.leaves(first):
+            require(isinstance(leaf, jax.Array), f"the state holds {leaf!r}, which is not an array")
+            require(not leaf.weak_type, f"the state holds a weakly typed {leaf.dtype}")
+        what = f"the state for {params_dtype.__name__} parameters and {updates_dtype.__name__} updates"
+        same_form(run(case, params, updates_of(case, 2, updates_dtype))[1], first, what)
+
+
+def init_is_abstract(case: Case) -> None:
+    """`init` gives the same form of state for abstract parameters."""
+    params = params_of()
+    same_form(case.transform.init(params), jax.eval_shape(case.transform.init, params), "the abstract state")
+
+
+def inputs_stay(case: Case) -> None:
+    """`init` and `update` change none of their arguments."""
+    params, updates = params_of(), updates_of(case, 1)[0]
+    state = case.transform.init(params)
+    copies = jax.tree.map(np.array, (params, updates, state))
+    case.transform.update(updates, state, params, **case.extras(params))
+    close((params, updates, state), copies, "the arguments of update", rtol=0, atol=0)
+
+
+def no_buffers_are_shared(case: Case) -> None:
+    """Right after `init`, no two arrays of parameters and state share memory, so that both can be donated."""
+    params = params_of()
+    state = case.transform.init(params)
+    named = jax.tree_util.tree_leaves_with_path({"params": params, "state": state})
+    seen: dict[int, str] = {}
+    for path, leaf in named:
+        if leaf.size:
+            pointer, where = leaf.unsafe_buffer_pointer(), tree.path_text(path)
+            require(pointer not in seen, f"{where} shares its memory with {seen.get(pointer)}")
+            seen[pointer] = where
+
+
+def extras_pass(case: Case) -> None:
+    """Unknown extras are ignored; a missing one is named."""
+    params, updates = params_of(), updates_of(case, 1)[0]
+    state, extras = case.transform.init(params), case.extras(params)
+    plain = case.transform.update(updates, state, params, **extras)
+    identical(case.transform.update(updates, state, params, unheard_of=1, **extras), plain, "with an unknown extra")
+    for name in extras:
+        others = {key: value for key, value in extras.items() if key != name}
+        try:
+            case.transform.update(updates, state, params, **others)
+        except (GradtxError, TypeError) as error:
+            require(name in str(error), f"without the extra {name!r} the error does not name it: {error}")
+
+
+def names_do_not_matter(case: Case) -> None:
+    """Other names and another order of the leaves give the same updates."""
+
+    def renamed(one):
+        return {"a": one["out"], "z": {"y": one["layer"]["w"], "x": one["layer"]["b"]}}
+
+    params, updates = params_of(), updates_of(case)
+    wanted = [renamed(one) for one in jitted(case, params, updates)[0]]
+    close(jitted(case, renamed(params), [renamed(one) for one in updates])[0], wanted, "updates under other names")
+
+
+def odd_trees(case: Case) -> None:
+    """Empty trees, None, 0-d arrays and arrays of size 0 go through."""
+    trees = [{}, {"none": None, "x": jnp.ones(2)}, {"scalar": jnp.ones(()), "empty": jnp.zeros((0, 3))}, jnp.ones(3)]
+    for one in trees:
+        out, state = run(case, one, [one, one])
+        same_form(out[0], one, f"updates of {one}", dtypes=False)
+        same_form(state, case.transform.init(one), f"the state for {one}")
+        finite(f"updates of {one}", *out)
+        same_form(apply_updates(one, out[0]), one, f"{one} with its updates")
+
+
+LAWS = [
+    updates_keep_their_form,
+    state_is_a_fixed_point,
+    init_is_abstract,
+    inputs_stay,
+    no_buffers_are_shared,
+    extras_pass,
+    names_do_not_matter,
+    odd_trees,
+]

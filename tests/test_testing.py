@@ -1,0 +1,167 @@
+"""The kit finds what it looks for: each law, against a transform that breaks it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx as gx
+from gradtx.testing import LAWS, BrokenLawError, Case, check
+
+
+def _stateless(function):
+    return gx.GradientTransformation(lambda params: (), lambda updates, state, params=None: (function(updates), state))
+
+
+def _remembering(init, update):
+    return gx.GradientTransformation(init, lambda updates, state, params=None: update(updates, state))
+
+
+def _cast(state, dtype):
+    return jax.tree.map(lambda x: x.astype(dtype), state)
+
+
+def _zeros(params):
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+@gx.transformation
+def _branching(threshold: gx.Scalar):
+    return gx.elementwise(lambda g: g if threshold > 0 else -g)
+
+
+@gx.transformation
+def _baked(factor: gx.Scalar):
+    # Takes a traced number for another one than a Python number.
+    return gx.elementwise(lambda g: g * (factor if isinstance(factor, float) else 2 * factor))
+
+
+@gx.transformation
+def _steep(eps: gx.Scalar):
+    return gx.elementwise(lambda g: g / jnp.sqrt(g * g + eps))
+
+
+@gx.transformation
+def _unschedulable(factor: gx.Scalar):
+    return gx.elementwise(lambda g: g * float(factor))
+
+
+@gx.transformation
+def _sum(first, second):
+    return gx.parallel(jnp.add, first, second)
+
+
+def _mutating(updates):
+    return {key: updates.pop(key) for key in list(updates)}
+
+
+def _twice_the_same_buffer(params):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return zeros, zeros
+
+
+def _on_one_device(updates):
+    return jax.tree.map(lambda g: jnp.asarray(np.asarray(g)), updates)
+
+
+@jax.custom_batching.custom_vmap
+def _wrongly_batched(g):
+    return g
+
+
+@_wrongly_batched.def_vmap
+def _(size, batched, g):
+    return 2 * g, True
+
+
+def _depends_on_order(updates):
+    leaves, treedef = jax.tree.flatten(updates)
+    return treedef.unflatten([leaf * (index + 1) for index, leaf in enumerate(leaves)])
+
+
+def _complains_of_empty(updates):
+    return jax.tree.map(lambda g: g / g.size, updates) if jax.tree.leaves(updates)[0] is not None else updates
+
+
+def _unnamed_extra(updates, state, params=None, **extra):
+    if "key" not in extra:
+        raise TypeError("something is missing")
+    return updates, state
+
+
+def _halving_in_half(updates):
+    return jax.tree.map(lambda g: g * (2 if g.dtype == jnp.bfloat16 else 1), updates)
+
+
+def _growing_with_x64(updates):
+    return jax.tree.map(lambda g: g.astype(float) if g.dtype == jnp.float32 else g, updates)
+
+
+def _wrong_reference(gradients, parameters):
+    return -0.1 * gradients * np.linspace(1, 1.01, len(gradients))[:, None]
+
+
+BROKEN = [
+    ("updates_keep_their_form", _stateless(lambda updates: jax.tree.map(lambda g: g[None], updates))),
+    ("updates_keep_their_form", _stateless(lambda updates: jax.tree.map(lambda g: g.astype(jnp.bfloat16), updates))),
+    (
+        "state_is_a_fixed_point",
+        _remembering(_zeros, lambda g, s: (g, jax.tree.map(lambda x: x.astype(jnp.float16), s))),
+    ),
+    ("state_is_a_fixed_point", _remembering(lambda params: jnp.asarray(1.0), lambda g, s: (g, s))),
+    ("state_is_a_fixed_point", _remembering(lambda params: 0, lambda g, s: (g, s))),
+    ("init_is_abstract", _remembering(lambda params: jnp.zeros(int(jnp.sum(params["out"]) != 9)), lambda g, s: (g, s))),
+    ("inputs_stay", _stateless(_mutating)),
+    ("no_buffers_are_shared", _remembering(_twice_the_same_buffer, lambda g, s: (g, s))),
+    ("no_buffers_are_shared", _remembering(lambda params: params, lambda g, s: (g, s))),
+    ("extras_pass", Case(gx.GradientTransformation(lambda p: (), _unnamed_extra), extras=lambda p: {"key": 1})),
+    ("names_do_not_matter", _stateless(_depends_on_order)),
+    ("odd_trees", _stateless(_complains_of_empty)),
+    ("jit_equals_eager", _stateless(lambda u: jax.tree.map(lambda g: g * (1 + gx._numerics.is_traced(g)), u))),
+    ("one_trace", _branching(1.0)),
+    ("vmap_equals_loop", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
+    ("scan_equals_loop", _remembering(_zeros, lambda g, s: (g, _cast(s, jnp.bfloat16)))),
+    ("restores", _remembering(lambda params: jax.random.key(0), lambda g, s: (g, s))),
+    ("sharded_equals_whole", _stateless(_on_one_device)),
+    ("lowers_everywhere", _stateless(_on_one_device)),
+    ("derivatives_are_finite", _steep(0.0)),
+    ("extremes_stay_finite", _stateless(lambda u: jax.tree.map(lambda g: g * g, u))),
+    ("half_precision_is_right", _stateless(_halving_in_half)),
+    ("x64_changes_nothing", _stateless(_growing_with_x64)),
+    ("agrees_with_its_reference", Case(gx.sgd(0.1), reference=_wrong_reference)),
+    ("is_odd", Case(gx.absolute(), odd=True)),
+    ("is_scale_invariant", Case(gx.sgd(0.1), scale_invariant=True)),
+    ("text_evaluates_back", gx.parallel(lambda x: x, gx.identity())),
+    ("equal_by_content", gx.parallel(lambda x: x, gx.identity())),
+    ("config_round_trip", gx.parallel(lambda x: x, gx.identity())),
+    ("traced_numbers_are_the_same", _baked(0.5)),
+    ("numbers_may_follow_schedules", _unschedulable(0.5)),
+]
+
+
+@pytest.mark.parametrize(("law", "subject"), BROKEN, ids=[f"{i}-{law}" for i, (law, _) in enumerate(BROKEN)])
+def test_a_broken_transform_is_found(law, subject):
+    with pytest.raises(BrokenLawError, match=law):
+        check(subject, [law])
+
+
+def test_every_law_can_be_broken():
+    assert {law for law, _ in BROKEN} == set(LAWS)
+
+
+def test_check_takes_a_case_a_transform_a_factory_and_an_optax_pair():
+    import optax
+
+    laws = ["updates_keep_their_form", "jit_equals_eager"]
+    for subject in (Case(gx.sgd(0.1)), gx.sgd(0.1), gx.sgd, gx.scale_by_ema, optax.scale(0.1)):
+        assert check(subject, laws).kept == tuple(laws)
+
+
+def test_the_report_says_what_was_kept_and_what_was_excused():
+    report = check(Case(gx.sgd(0.1), "plain", excused={"one_trace": "for a reason"}), ["one_trace", "inputs_stay"])
+    assert str(report) == "plain keeps 1 law: inputs_stay\n  excused from one_trace: for a reason"
+
+
+def test_an_unknown_law_is_refused():
+    with pytest.raises(ValueError, match="there is no law 'gravity'"):
+        check(gx.sgd(0.1), ["gravity"])
