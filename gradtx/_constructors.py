@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._core import GradientTransformation
 from gradtx._errors import GradtxValueError
-from gradtx._kernel import Clock, Kernel, Memory, Slot, Step
+from gradtx._kernel import Clock, Flow, Kernel, Memory, Slot, Step, flow, unrecognizable
 from gradtx._numerics import align, strong, weak, widened
 from gradtx._typing import Array, Params, State, Updates
 
@@ -26,8 +26,8 @@ from gradtx._typing import Array, Params, State, Updates
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without memory: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
 
-    def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
-        return (fn(g) if p is None or not needs_params else fn(*align(g, p))), memory
+    def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+        return g.map(fn if p is None or not needs_params else lambda g: fn(*align(g, p))), memory
 
     return lift(Kernel((), lambda: (lambda p: (), ()), lambda clock: (step, clock), "" if needs_params else None))
 
@@ -38,6 +38,7 @@ def memory(
     emit: Callable[[Array, Array, Array | None], Array],
     needs_params: bool = False,
     emit_before: bool = False,
+    emit_reads_update: bool = False,
 ) -> GradientTransformation:
     r"""A transform with one array of memory per parameter, a Mealy machine.
 
@@ -50,6 +51,8 @@ def memory(
         emit: update, new memory and parameter to what goes out. The memory it reads is what was stored.
         needs_params: whether `step` or `emit` read the parameter; without it they get None.
         emit_before: `emit` reads the memory as it was before this step instead.
+        emit_reads_update: say so where `emit` makes use of the update; then it is not stored for it in a temporary
+            array when it is the result of a division or a root.
 
     State: one array per parameter, in its shape.
     """
@@ -59,14 +62,19 @@ def memory(
         m = init(wide)
         return jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
 
-    def one(g: Array, stored: Array, p: Array | None) -> tuple[Array, Array]:
-        if p is None or not needs_params:
-            g, m, p = *align(g, stored), None
-        else:
-            g, m, p = align(g, stored, p)
-        new = strong(step(g, m, p), stored.dtype)
-        _, read = align(g, stored if emit_before else new)
-        return emit(g, read, p), new
+    def together(function: Callable[..., Array], g: Array, m: Array, p: Array | None) -> Array:
+        return function(*align(g, m), None) if p is None or not needs_params else function(*align(g, m, p))
+
+    def one(g: Flow, stored: Array, p: Array | None) -> tuple[Flow, Array]:
+        new = strong(together(step, g.value, stored, p), stored.dtype)
+        read = stored if emit_before else new
+
+        def out(g: Array, m: Array) -> Array:
+            return together(emit, g, m, p)
+
+        if emit_reads_update:
+            return Flow(out(g.again(), read), lambda: out(g.again(), unrecognizable(read))), new
+        return Flow(out(g.value, read), lambda: out(g.value, unrecognizable(read))), new
 
     return lift(Kernel(Slot.MEMORY, lambda: (begin, None), lambda clock: (one, None), "" if needs_params else None))
 
@@ -89,7 +97,7 @@ def clocked(
     def tick(clock: Clock) -> tuple[Step, Clock]:
         reading, new = advance(clock)
         reading = jax.tree.map(weak, reading)
-        return lambda g, memory, p: (emit(g, reading), memory), new
+        return lambda g, memory, p: (g.map(lambda g: emit(g, reading)), memory), new
 
     return lift(Kernel(Slot.CLOCK, lambda: (lambda p: None, start()), tick))
 
@@ -154,8 +162,8 @@ def lift(kernel: Kernel) -> GradientTransformation:
         step, clock = kernel.tick(only_clocks(contents))
         outputs, memories = [], []
         for g, p, *memory in zip(leaves, ps, *columns, strict=True):
-            u, new = step(widened(g), layout.unflatten(memory), p)
-            outputs.append(u)
+            u, new = step(flow(widened(g)), layout.unflatten(memory), p)
+            outputs.append(u.value)
             memories.append(new)
         return treedef.unflatten(outputs), assemble(treedef, memories, clock)
 

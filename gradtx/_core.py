@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage
 from gradtx._factory import factory_of
-from gradtx._kernel import Begin, Clock, Kernel, Slot, Step
+from gradtx._kernel import Begin, Clock, Flow, Kernel, Slot, Step
 from gradtx._numerics import increment
 from gradtx._schedule import Schedule, is_constant, prepared, scheduled_names
 from gradtx._typing import Array, Params, State, Updates
@@ -188,7 +188,7 @@ def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
         values = _read(tx, clock.count)
         work, inner_clock = kernel_at(values).tick(clock.inner)
 
-        def step(g: Array, memory: Any, p: Array | None) -> tuple[Array, Any]:
+        def step(g: Flow, memory: Any, p: Array | None) -> tuple[Flow, Any]:
             g, inner = work(g, memory.inner, p)
             return g, memory._replace(inner=inner)
 

@@ -34,7 +34,11 @@ def set_to_zero():
 
 
 def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
-    kernel = Kernel((), lambda: (lambda p: (), ()), lambda clock: (lambda g, memory, p: (function(g), memory), clock))
-    return GradientTransformation(
-        lambda params: (), lambda updates, state, params=None: (jax.tree.map(function, updates), state), kernel
-    )
+    def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+        return g.map(function), memory
+
+    def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+        return jax.tree.map(function, updates), state
+
+    kernel = Kernel((), lambda: (lambda p: (), ()), lambda clock: (step, clock))
+    return GradientTransformation(lambda params: (), update, kernel)

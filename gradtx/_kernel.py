@@ -12,7 +12,7 @@ corrections in the places that are `None` there: both have the shape of the tran
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +37,39 @@ Clock: TypeAlias = Any
 Begin: TypeAlias = Callable[[Array], Memory]
 """Parameter to initial memory, for one array."""
 
-Step: TypeAlias = Callable[[Array, Memory, Array | None], tuple[Array, Memory]]
+
+class Flow(NamedTuple):
+    """One array on its way through a kernel.
+
+    XLA does not compute a division or a root twice for two consumers: it writes the array to memory. Where that would
+    happen, the second consumer reads `again()` instead, the same number reckoned from what was stored.
+
+    Attributes:
+        value: the array.
+        again: computes it once more, from the incoming array and the new memory, in a way that the compiler does not
+            recognize as the same.
+    """
+
+    value: Array
+    again: Callable[[], Array]
+
+    def map(self, function: Callable[[Array], Array]) -> "Flow":
+        """The flow of `function` of the array."""
+        return Flow(function(self.value), lambda: function(self.again()))
+
+
+Step: TypeAlias = Callable[[Flow, Memory, Array | None], tuple[Flow, Memory]]
 """Update, memory and parameter to the new update and memory, for one array. Arrays have at least 32 bits."""
+
+
+def flow(g: Array) -> Flow:
+    """The beginning of a flow."""
+    return Flow(g, lambda: unrecognizable(g))
+
+
+def unrecognizable(x: Array) -> Array:
+    """`x`, such that the compiler does not merge what is computed from it with what is computed from `x`."""
+    return jax.lax.optimization_barrier(x)
 
 
 @dataclass(frozen=True)
@@ -64,7 +95,7 @@ class Kernel:
 
         def output(p):
             (begin, clock) = self.start()
-            return self.tick(clock)[0](p, begin(p), p)[0]
+            return self.tick(clock)[0](flow(p), begin(p), p)[0].value
 
         return p if jnp.issubdtype(jax.eval_shape(output, p).dtype, jnp.complexfloating) else p.real
 
@@ -88,7 +119,7 @@ def in_series(kernels: Sequence[Kernel], names: Sequence[str] | None = None) -> 
     def tick(clock: Clock) -> tuple[Step, Clock]:
         pairs = [k.tick(c) for k, c in zip(kernels, unpack(clock), strict=True)]
 
-        def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+        def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
             memories = []
             for (one, _), m in zip(pairs, unpack(memory), strict=True):
                 g, m = one(g, m, p)
@@ -110,9 +141,13 @@ def side_by_side(combine: Callable[..., Array], kernels: Sequence[Kernel]) -> Ke
     def tick(clock: Clock) -> tuple[Step, Clock]:
         steps, clocks = zip(*(k.tick(c) for k, c in zip(kernels, clock, strict=True)), strict=True)
 
-        def step(g: Array, memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+        def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
             outputs, memories = zip(*(one(g, m, p) for one, m in zip(steps, memory, strict=True)), strict=True)
-            return combine(*align(*outputs)), memories
+            joined = Flow(
+                combine(*align(*(output.value for output in outputs))),
+                lambda: combine(*align(*(output.again() for output in outputs))),
+            )
+            return joined, memories
 
         return step, clocks
 

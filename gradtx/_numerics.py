@@ -64,7 +64,10 @@ def safe_sqrt(x: Array) -> Array:
 def safe_divide(numerator: ArrayLike, denominator: ArrayLike) -> Array:
     """The quotient, and 0 with finite derivatives where the denominator is 0."""
     zero = denominator == 0
-    return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
+    safe = jnp.where(zero, 1.0, denominator)
+    if jnp.iscomplexobj(numerator) and not jnp.iscomplexobj(safe):
+        safe = safe.astype(jnp.result_type(numerator))
+    return jnp.where(zero, 0.0, numerator / safe)
 
 
 def root_of_sum(root: Array, addend: ArrayLike) -> Array:
@@ -112,7 +115,7 @@ def scaled_norm(arrays: list[Array]) -> tuple[Array, Array]:
     plain = sum_of_squares(1.0)
     tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
     scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
-    squares = lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(scale))
+    squares = lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(weak(scale)))
     return safe_sqrt(squares), scale
 
 

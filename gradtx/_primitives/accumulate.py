@@ -140,4 +140,5 @@ def add_momentum(decay: Decay, nesterov: bool = False):
         init=jnp.zeros_like,
         step=lambda g, m, p: decay * m + g,
         emit=lambda g, m, p: g + decay * m if nesterov else m,
+        emit_reads_update=nesterov,
     )

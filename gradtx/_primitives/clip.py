@@ -37,7 +37,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
     The norm is that of `gradtx.tree.global_norm`, in at least float32 and safe from overflow; the arrays are multiplied
-    by one number. A NaN or infinity in one leaf makes all updates NaN, as it must; see to it before.
+    by one number. One NaN makes all updates NaN, and an infinity becomes NaN: nothing here hides them.
 
     Args:
         max_norm: the largest norm let through, not negative.
@@ -51,7 +51,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     def update(updates, state, params):
         root, scale = scaled_norm(jax.tree.leaves(updates))
         # `max_norm / norm` with the norm as the pair (root, scale), because the quotient of the two may overflow.
-        factor = jnp.where(root / scale > max_norm, safe_divide(max_norm * scale, root), 1.0)
+        factor = jnp.where(root / scale <= max_norm, 1.0, safe_divide(max_norm * scale, root))
         factor = weak(factor)
         return jax.tree.map(lambda g: factor * g, updates), state
 
