@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._core import GradientTransformation, transformation
-from gradtx._kernel import Kernel
+from gradtx._kernel import Flow, Kernel, Memory
 from gradtx._numerics import is_float0
+from gradtx._typing import Array, Params, State, Updates
 
 
 @transformation
