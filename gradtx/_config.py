@@ -90,5 +90,5 @@ def _decode(x: Any) -> Any:
     spec, arguments = REGISTRY[name], _decode(x.get("arguments", {}))
     unknown = [argument for argument in arguments if argument not in spec.signature.parameters]
     if unknown:
-        raise GradtxValueError(f"from_config: {name} has no argument {unknown[0]!r}; its are {spec.signature}")
+        raise GradtxValueError(f"from_config: {name} has no argument {unknown[0]!r}; it is called as {spec.usage}")
     return spec.call(spec.factory, arguments)

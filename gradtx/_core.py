@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage
-from gradtx._factory import factory_of
+from gradtx._factory import P, make_factory
 from gradtx._kernel import Begin, Clock, Flow, Kernel, Slot, Step
 from gradtx._numerics import increment
 from gradtx._schedule import Schedule, is_constant, prepared, scheduled_names
@@ -106,12 +106,14 @@ class GradientTransformation(Value):
         return update(updates, state, params, **extra)
 
 
-transformation = factory_of(GradientTransformation)
-"""Decorates a factory of transforms: a function whose body returns a transform, or a pair `(init, update)`.
+def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation]:
+    """Decorates a factory of transforms: a function whose body returns a transform, or a pair `(init, update)`.
 
-Arguments annotated `Scalar` (or `Decay`, `NonNegative`) become leaves: `jit` traces them, `vmap` batches them, `grad`
-differentiates them, and each may be a schedule. In the body they are floats or 0-d arrays; do not branch on them.
-"""
+    Arguments annotated `Scalar` (or `Decay`, `NonNegative`) become leaves: `jit` traces them, `vmap` batches them,
+    `grad` differentiates them, and each may be a schedule. In the body they are floats or 0-d arrays; do not branch on
+    them.
+    """
+    return make_factory(body, GradientTransformation)
 
 
 def _extras_of(update: Callable[..., Any]) -> tuple[list[str], set[str] | None]:

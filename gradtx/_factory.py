@@ -18,28 +18,28 @@ P = ParamSpec("P")
 V = TypeVar("V", bound=Value)
 
 
-def factory_of(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
-    """Makes the decorator for factories of `kind`."""
+def make_factory(body: Callable[P, Any], kind: type[V]) -> Callable[P, V]:
+    """The function that records its arguments in a value of `kind`, and leaves it to the value to call `body`."""
+    spec = Spec(_public_name(body), body, inspect.signature(body), _numbers(body))
 
-    def decorate(body: Callable[P, Any]) -> Callable[P, V]:
-        spec = Spec(_public_name(body), body, inspect.signature(body), _numbers(body))
+    @functools.wraps(body)
+    def factory(*args: P.args, **kwargs: P.kwargs) -> V:
+        return kind._make(spec, bind(spec, args, kwargs))
 
-        @functools.wraps(body)
-        def factory(*args: P.args, **kwargs: P.kwargs) -> V:
-            return kind._make(spec, bind(spec, args, kwargs))
-
-        spec.factory = factory
-        factory.spec = spec  # type: ignore[attr-defined]
-        known = REGISTRY.get(spec.name)
-        if known is None or not known.body.__module__.startswith("gradtx."):
-            REGISTRY[spec.name] = spec
-        return factory
-
-    return decorate
+    spec.factory = factory
+    factory.spec = spec  # type: ignore[attr-defined]
+    known = REGISTRY.get(spec.name)
+    if known is None or not known.body.__module__.startswith("gradtx."):
+        REGISTRY[spec.name] = spec
+    return factory
 
 
-schedule = factory_of(Schedule)
-"""Decorates a factory of schedules: a function of numbers that returns a function of the step count."""
+def schedule(body: Callable[P, Any]) -> Callable[P, Schedule]:
+    """Decorates a factory of schedules: a function of numbers that returns a function of the step count.
+
+    The function gets the count as a float array, 0 at the first update, and returns an array of its shape.
+    """
+    return make_factory(body, Schedule)
 
 
 def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
     try:
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise GradtxTypeError(f"{spec.name}: {error}; its signature is {spec.name}{spec.signature}") from None
+        raise GradtxTypeError(f"{spec.name}: {error}; it is called as {spec.usage}") from None
     bound.apply_defaults()
     arguments = bound.arguments
     for name, number in spec.numbers.items():

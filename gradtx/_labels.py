@@ -13,13 +13,13 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing
-from gradtx._factory import factory_of
+from gradtx._factory import P, make_factory
 from gradtx._numerics import is_float0
 from gradtx._typing import Params, Updates
 from gradtx._value import Value
 
 
-class Labels(Value):
+class Labels(Value, data=False):
     """A function from parameters to a tree of labels, as a value. Made by `by_path` and `where`."""
 
     __slots__ = ()
@@ -29,7 +29,8 @@ class Labels(Value):
         return tree.map_with_path(label, params)
 
 
-_labels = factory_of(Labels)
+def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
+    return make_factory(body, Labels)
 
 
 @_labels
@@ -93,7 +94,7 @@ def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
 
 def _is_function(labels: Any) -> bool:
     # Some pytrees are callable, modules for instance: those are trees.
-    return isinstance(labels, Labels) or (callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0))
+    return callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0)
 
 
 def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:

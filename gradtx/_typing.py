@@ -38,6 +38,9 @@ class Number:
     def allows(self, number: float) -> bool:
         return self.low <= number < self.high
 
+    def __repr__(self) -> str:
+        return f"Number({self})"
+
     def __str__(self) -> str:
         if self.low == -math.inf and self.high == math.inf:
             return "finite"

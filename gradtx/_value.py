@@ -8,7 +8,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -39,6 +39,12 @@ class Spec:
     numbers: dict[str, Number]
     factory: Callable[..., Any] = field(init=False)
 
+    @property
+    def usage(self) -> str:
+        """How it is called: `adam(learning_rate, b1=0.9, ...)`."""
+        bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
+        return f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
+
     def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """`function` of the arguments, passed by position or by name as the signature has them."""
         bound = inspect.BoundArguments(self.signature, arguments)  # type: ignore[arg-type]
@@ -48,14 +54,17 @@ class Spec:
 class Value:
     """An immutable record of a factory and its arguments, which read as attributes: `adam(1e-3).learning_rate`."""
 
-    __slots__ = ("_arguments", "_cache", "_spec")
+    __slots__ = ("__weakref__", "_arguments", "_cache", "_spec")
 
     _spec: Spec
     _arguments: dict[str, Any]
     _cache: Any
+    _is_data: ClassVar[bool]  # whether it is a pytree with numbers in it, or structure as a whole
 
-    def __init_subclass__(cls) -> None:
-        jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
+    def __init_subclass__(cls, data: bool = True) -> None:
+        cls._is_data = data
+        if data:
+            jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
 
     @classmethod
     def _make(cls, spec: Spec, arguments: dict[str, Any]) -> Self:
@@ -139,17 +148,20 @@ class Value:
 
     def _split(self, name: str) -> tuple[Any, "_Structure"]:
         argument = self._arguments[name]
-        number = name in self._spec.numbers
-        if not number and not holds_value(argument):
+        if name in self._spec.numbers:
+            return jax.tree.map(_as_number, argument, is_leaf=is_value), _ALL_DATA
+        if not holds_value(argument):
             return None, _Structure(None, (argument,))
         leaves, treedef = jax.tree.flatten(argument, is_leaf=is_value)
-        data = [x if isinstance(x, Value) else _as_number(x) if number else None for x in leaves]
-        rest = tuple(None if number or isinstance(x, Value) else x for x in leaves)
-        return treedef.unflatten(data), _Structure(treedef, rest)
+        data = [x if is_value(x) else None for x in leaves]
+        return treedef.unflatten(data), _Structure(treedef, tuple(None if is_value(x) else x for x in leaves))
 
 
 class _Structure:
-    """The part of an argument that is not data, and how to put the data back. `treedef=None`: nothing is data."""
+    """The part of an argument that is not data, and how to put the data back.
+
+    `treedef=None` means that nothing is data, or everything, in which case there is no rest.
+    """
 
     __slots__ = ("_rest", "_treedef")
 
@@ -158,7 +170,7 @@ class _Structure:
 
     def merge(self, data: Any) -> Any:
         if self._treedef is None:
-            return self._rest[0]
+            return self._rest[0] if self._rest else data
         pairs = zip(self._treedef.flatten_up_to(data), self._rest, strict=True)
         return self._treedef.unflatten([x if rest is None else rest for x, rest in pairs])
 
@@ -173,7 +185,8 @@ class _Structure:
 
 
 def is_value(x: Any) -> bool:
-    return isinstance(x, Value)
+    """Whether `x` is a value with numbers in it."""
+    return isinstance(x, Value) and x._is_data
 
 
 def holds_value(x: Any) -> bool:
@@ -226,4 +239,5 @@ def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     return factory(*bound.args, **bound.kwargs)
 
 
+_ALL_DATA = _Structure(None, ())
 _LEAF = jax.tree.structure(0)

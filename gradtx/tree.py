@@ -12,7 +12,12 @@ from gradtx._typing import Array, Updates
 
 
 def path_text(path: tuple) -> str:
-    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`."""
+    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`.
+
+    A last attribute `value` is left out: Flax NNX shows a variable in some places, and its array in others.
+    """
+    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
@@ -61,8 +66,15 @@ def nbytes(tree: Any) -> int:
 
 def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
     """The leaves as arrays; an integer or boolean one is refused with its path."""
-    leaves = [leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    leaves = jax.tree.leaves(tree)
     for index, leaf in enumerate(leaves):
+        if isinstance(leaf, (bool, int, float, complex)):
+            leaf = leaves[index] = jnp.asarray(leaf)
+        if not hasattr(leaf, "dtype"):
+            raise GradtxTypeError(
+                f"the leaf {paths(tree)[index]!r} of the {what} is {leaf!r} and not an array; leave such leaves out, "
+                f"as eqx.filter(module, eqx.is_inexact_array) does"
+            )
         if not is_inexact(leaf):
             raise GradtxTypeError(
                 f"the leaf {paths(tree)[index]!r} of the {what} is {leaf.dtype}, and only floating-point leaves can be "
@@ -92,10 +104,15 @@ def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool 
     if absent:
         parts = [None if is_float0(part) else part for part in parts]
     for index, (leaf, part) in enumerate(zip(jax.tree.leaves(tree), parts, strict=True)):
-        if hasattr(part, "shape") and part.shape != jnp.shape(leaf):
+        if part is None and not absent:
+            raise GradtxValueError(
+                f"the structures of the {what} and the {other_what} differ: only the {what} have {paths(tree)[index]}"
+            )
+        shape = getattr(part, "shape", None)
+        if shape is not None and shape != jnp.shape(leaf):
             raise GradtxValueError(
                 f"the shapes of the {what} and the {other_what} differ at {paths(tree)[index]!r}: "
-                f"{jnp.shape(leaf)} and {part.shape}"
+                f"{jnp.shape(leaf)} and {shape}"
             )
     return parts
 

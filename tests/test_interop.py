@@ -25,9 +25,8 @@ MATRICES = gx.where(lambda path, p: p.ndim > 1)
 
 
 def by_kind(bias, kernel):
-    # `b` in Haiku, `bias` elsewhere. The last `**` is no name, or the `value` of an NNX variable: `nnx.Optimizer` gives
-    # `init` the variables (`layers/0/bias/value`) and `update` their arrays (`layers/0/bias`).
-    return gx.by_path({"**/b/**": bias, "**/bias/**": bias, "**": kernel})
+    # `b` in Haiku, `bias` elsewhere.
+    return gx.by_path({"**/b": bias, "**/bias": bias, "**": kernel})
 
 
 # Functions, so that each call makes an equal transform that is another object.
@@ -85,13 +84,10 @@ def flax_nnx():
         model = nnx_model()
         return model, nnx.Optimizer(model, tx, wrt=nnx.Param)
 
-    def step(carry):
-        return carry, nnx_step(*carry)
-
     def loss(params):
         return error(nnx.merge(graph, params)(X))
 
-    return params, loss, start, step, lambda carry: nnx.state(carry[0], nnx.Param)
+    return params, loss, start, lambda carry: (carry, nnx_step(*carry)), lambda carry: nnx.state(carry[0], nnx.Param)
 
 
 def haiku():
@@ -111,12 +107,8 @@ def haiku():
     return params, loss, lambda tx: (params, tx.init(params), tx), step, lambda carry: carry[0]
 
 
-def equinox_model():
-    return eqx.nn.MLP(2, 1, 8, 1, activation=jnp.tanh, key=jax.random.key(0))
-
-
-def trainable(model):
-    return eqx.filter(model, eqx.is_inexact_array)
+equinox_model = partial(eqx.nn.MLP, 2, 1, 8, 1, activation=jnp.tanh, key=jax.random.key(0))
+trainable = partial(eqx.filter, filter_spec=eqx.is_inexact_array)
 
 
 def equinox():
@@ -250,15 +242,15 @@ GROUPS = {"decayed": gx.adamw(1e-2), "plain": gx.inject(gx.sgd(schedules.linear(
 MIXED = {"decayed": optax.adamw(1e-2), "plain": gx.chain(CLIP, gx.adam(1e-2))}
 OPTAX = {"decayed": optax.adamw(1e-2), "plain": optax.chain(CLIP, optax.adam(1e-2))}
 THE_SAME = {
-    "optax.chain": (optax.chain(CLIP, gx.adam(1e-3)), gx.chain(gx.clip_by_global_norm(1.0), gx.adam(1e-3))),
+    "optax.chain": (optax.chain(CLIP, gx.adam(1e-2)), gx.chain(gx.clip_by_global_norm(1.0), gx.adam(1e-2))),
     "optax.partition": (optax.partition(GROUPS, LABELS), gx.partition(GROUPS, LABELS)),
     "optax.multi_transform": (optax.multi_transform(GROUPS, LABELS), gx.partition(GROUPS, LABELS)),
     "optax.masked": (optax.masked(gx.adam(1e-2), MASK), gx.masked(gx.adam(1e-2), MASK)),
     "optax.inject_hyperparams": (optax.inject_hyperparams(DECAYED)(1e-2), DECAYED(1e-2)),
     "optax, a schedule": (optax.sgd(schedules.linear(1e-2, 0.0, 30)), gx.sgd(schedules.linear(1e-2, 0.0, 30))),
-    "gradtx.chain": (gx.chain(CLIP, gx.adam(1e-3)), optax.chain(CLIP, optax.adam(1e-3))),
-    "gradtx.chain, named": (gx.chain(("clip", CLIP), ("opt", gx.adam(1e-3))), optax.chain(CLIP, optax.adam(1e-3))),
-    "gradtx.inject": (gx.inject(gx.chain(CLIP, gx.adam(1e-3))), optax.chain(CLIP, optax.adam(1e-3))),
+    "gradtx.chain": (gx.chain(CLIP, gx.adam(1e-2)), optax.chain(CLIP, optax.adam(1e-2))),
+    "gradtx.chain, named": (gx.chain(("clip", CLIP), ("opt", gx.adam(1e-2))), optax.chain(CLIP, optax.adam(1e-2))),
+    "gradtx.inject": (gx.inject(gx.chain(CLIP, gx.adam(1e-2))), optax.chain(CLIP, optax.adam(1e-2))),
     "gradtx.partition": (gx.partition(MIXED, LABELS), optax.partition(OPTAX, LABELS)),
     "gradtx.masked": (gx.masked(optax.adam(1e-2), MASK, rest=CLIP), gx.masked(gx.adam(1e-2), MASK, rest=CLIP)),
     "linear": (gx.adam(optax.linear_schedule(1e-2, 1e-3, 20)), gx.adam(schedules.linear(1e-2, 1e-3, 20))),
@@ -297,16 +289,15 @@ PAIRS = THE_SAME | {name: (make(gx), make(optax)) for name, make in BY_IMPORT.it
 @pytest.mark.parametrize("name", PAIRS)
 def test_fifty_updates_are_the_same_with_optax_and_without(name):
     one, other = map(updates_of, PAIRS[name])
-    # For Adam, Optax subtracts `1 - b2**t` in float32, whose rounding is up to 3e-5 of a factor at the first steps.
-    rtol = 1e-5 if name in BY_HAND or name.startswith("sgd") else 4e-5
-    # Where terms nearly cancel, the rounding is relative to the terms, which are about as large as the learning rate.
-    assert_close(one, other, rtol, atol=1e-2 * rtol)
+    # Optax takes `1 - b2**t` by subtraction in float32, which costs its Adam 7e-6 of each update. Where terms nearly
+    # cancel, the rounding is relative to the terms, which are about as large as the learning rate of 1e-2.
+    assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_optax_multi_steps_accumulates_for_gradtx():
-    updates = updates_of(optax.MultiSteps(gx.adamw(1e-3), 2))
+    updates = updates_of(optax.MultiSteps(gx.adamw(1e-2), 2))
     means = jax.tree.map(lambda g: g.reshape(-1, 2, *g.shape[1:]).mean(axis=1), GRADS)
-    assert_close(jax.tree.map(lambda u: u[1::2], updates), updates_of(gx.adamw(1e-3), means), atol=1e-8)
+    assert_close(jax.tree.map(lambda u: u[1::2], updates), updates_of(gx.adamw(1e-2), means), atol=1e-7)
     assert all(not np.any(u[::2]) for u in jax.tree.leaves(updates))
 
 
@@ -331,9 +322,7 @@ def test_extras_reach_optax_through_gradtx(wrap):
 
 def test_an_nnx_optimizer_passes_extras_on():
     model, before = nnx_model(), nnx_model()
-    times = gx.GradientTransformation(
-        lambda params: (), lambda g, state, params, *, value: (jax.tree.map(lambda g: value * g, g), state)
-    )
+    times = gx.treewise(lambda g, state, params, *, value: (jax.tree.map(lambda x: value * x, g), state))
     ones = jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param))
     nnx.Optimizer(model, gx.chain(gx.sgd(1.0), times), wrt=nnx.Param).update(model, ones, value=3.0)
     np.testing.assert_allclose(model.layers[2].bias[...], before.layers[2].bias[...] - 3.0)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,18 +47,20 @@ def traced_numbers_are_the_same(case: Case) -> None:
 
 
 def numbers_may_follow_schedules(case: Case) -> None:
-    """Every number may be a schedule: a constant one gives what the number gives, a changing one goes through jit."""
+    """Every number may be a schedule: constant ones give what the numbers give, changing ones go through jit."""
     tx, params, updates = case.transform, params_of(), updates_of(case)
-    wanted = jitted(case, params, updates)[0]
-    for name in tx._spec.numbers:
-        number = tx.arguments[name]
-        if not isinstance(number, (int, float)):
-            continue
-        constant = tx.replace(**{name: schedules.constant(number)})
-        close(run(case, params, updates, constant)[0], wanted, f"{name} constant", rtol=5e-4, atol=1e-5)
-        changing = tx.replace(**{name: schedules.linear(number, 0.5 * number, 2)})
-        state = jax.jit(lambda p, u, changing=changing: run(case, p, u, changing))(params, updates)[1]
-        same_form(state, changing.init(params), f"the state with {name} on a schedule")
+    plain = {name: tx.arguments[name] for name in tx._spec.numbers}
+    plain = {name: number for name, number in plain.items() if isinstance(number, (int, float))}
+    constant = tx.replace(**{name: schedules.constant(number) for name, number in plain.items()})
+    changing = tx.replace(**{name: schedules.linear(number, 0.5 * number, 2) for name, number in plain.items()})
+
+    @jax.jit
+    def both(params: Any, updates: Any) -> Any:
+        return run(case, params, updates, constant)[0], run(case, params, updates, changing)[1]
+
+    out, state = both(params, updates)
+    close(out, jitted(case, params, updates)[0], "constant schedules", rtol=5e-4, atol=1e-5)
+    same_form(state, changing.init(params), f"the state with {', '.join(plain)} on schedules")
 
 
 LAWS = [

@@ -1,0 +1,267 @@
+"""Bad input: each error says who, where, what was got and what to do."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gradtx as gx
+from gradtx import adam, adamw, chain, schedules, sgd
+
+PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
+
+
+def _raises(kind, message):
+    return pytest.raises(kind, match=message)
+
+
+def test_every_error_is_a_gradtx_error_too():
+    with pytest.raises(gx.GradtxError):
+        adam(-1.0)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_decay_outside_its_range(decay):
+    with _raises(ValueError, rf"adam: b1 must be in \[0, 1\), got {decay}"):
+        adam(0.1, b1=decay)
+    with _raises(ValueError, r"scale_by_ema: decay must be in \[0, 1\)"):
+        gx.scale_by_ema(decay)
+
+
+@pytest.mark.parametrize("number", [-1, -1e-3, float("nan"), float("inf")])
+def test_a_negative_or_infinite_learning_rate_or_eps(number):
+    with _raises(ValueError, "sgd: learning_rate must be at least 0, got"):
+        sgd(number)
+    with _raises(ValueError, "rmsprop: eps must be at least 0, got"):
+        gx.rmsprop(0.1, eps=number)
+
+
+def test_traced_numbers_and_arrays_are_not_checked():
+    jax.jit(adam)(-1.0)
+    assert adam(jnp.float32(-1.0)).learning_rate == -1
+
+
+@pytest.mark.parametrize("wrong", ["0.1", True, None, [0.1, "x"], {1}])
+def test_what_is_no_number(wrong):
+    with _raises(TypeError, "sgd: learning_rate must be a number, a 0-d array or a schedule, got"):
+        sgd(wrong)
+
+
+def test_a_transform_where_a_number_belongs():
+    with _raises(TypeError, r"sgd: learning_rate must be a number, a 0-d array or a schedule, got adam\("):
+        sgd(adam(0.1))
+
+
+def test_wrong_arguments_name_the_factory_and_how_it_is_called():
+    usage = r"it is called as adam\(learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0\)"
+    with _raises(TypeError, f"adam: missing a required argument: 'learning_rate'; {usage}"):
+        adam()
+    with _raises(TypeError, f"adam: got an unexpected keyword argument 'lr'; {usage}"):
+        adam(0.1, lr=0.1)
+
+
+def test_what_is_no_transform():
+    with _raises(TypeError, "in chain: a transform is wanted: something with .init and .update, got 3"):
+        chain(3, adam(0.1)).init(PARAMS)
+
+
+def test_named_and_unnamed_parts():
+    with _raises(TypeError, r"in chain: either every part is a \(name, transform\) pair, or none is"):
+        chain(("a", adam(0.1)), sgd(0.1)).init(PARAMS)
+    with _raises(ValueError, "in chain: names must differ, got a, a"):
+        chain(("a", adam(0.1)), ("a", sgd(0.1))).init(PARAMS)
+    with _raises(TypeError, "in parallel: at least one branch"):
+        gx.parallel(jnp.add).init(PARAMS)
+
+
+def test_updates_of_another_structure():
+    tx = chain(adam(0.1))
+    state = tx.init(PARAMS)
+    with _raises(
+        ValueError, "in chain: the structures of the updates and the state differ: only the updates have other"
+    ):
+        tx.update({"other": jnp.ones(2)}, state)
+    with _raises(ValueError, "only the state have dense/bias"):
+        tx.update({"dense": {"kernel": jnp.ones((3, 2))}}, state)
+
+
+def test_a_state_that_has_none_where_updates_have_an_array():
+    tx = adam(0.1)
+    with _raises(ValueError, "the structures of the updates and the state differ: only the updates have b"):
+        tx.update({"a": jnp.ones(2), "b": jnp.ones(2)}, tx.init({"a": jnp.ones(2), "b": None}))
+
+
+def test_a_leaf_that_is_no_array():
+    with _raises(
+        TypeError,
+        "in adam > chain: the leaf 'activation' of the parameters is <built-in function max> and not an array",
+    ):
+        adam(0.1).init({"activation": max, "w": jnp.ones(2)})
+
+
+def test_updates_of_another_shape():
+    tx = sgd(0.1, 0.9)
+    state = tx.init(PARAMS)
+    wrong = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(2)}}
+    message = r"in sgd > chain: the shapes of the updates and the state differ at 'dense/kernel': \(2, 3\) and \(3, 2\)"
+    with _raises(ValueError, message):
+        tx.update(wrong, state)
+    with _raises(ValueError, r"the shapes of the updates and the parameters differ at 'dense/kernel'"):
+        gx.add_decayed_weights(0.1).update(wrong, (), PARAMS)
+    with _raises(ValueError, r"the shapes of the parameters and the updates differ at 'dense/kernel'"):
+        gx.apply_updates(PARAMS, wrong)
+    with _raises(ValueError, "the structures of the parameters and the updates differ"):
+        gx.apply_updates(PARAMS, {"dense": jnp.ones(2)})
+
+
+STRANGERS = {
+    "kernel": (adam(0.1), sgd(0.1, 0.9)),
+    "a chain of trees": (chain(gx.clip_by_global_norm(1.0), adam(0.1)), chain(adam(0.1))),
+    "a named chain": (chain(("a", gx.clip_by_global_norm(1.0)), ("b", adam(0.1))), adam(0.1)),
+    "scheduled": (sgd(schedules.constant(0.1)), sgd(0.1)),
+    "parallel": (gx.ratio(gx.clip_by_global_norm(1.0), gx.absolute()), sgd(0.1)),
+    "partition": (gx.partition({"a": sgd(0.1)}, gx.by_path({"**": "a"})), sgd(0.1)),
+    "masked": (gx.masked(sgd(0.1), True), adam(0.1)),
+    "inject": (gx.inject(sgd(0.1)), sgd(0.1)),
+    "inject of others": (gx.inject(sgd(0.1)), gx.inject(adam(0.1))),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_the_state_of_another_transform(name):
+    tx, other = STRANGERS[name]
+    with _raises(ValueError, "state of another transform"):
+        tx.update(PARAMS, other.init(PARAMS), PARAMS)
+
+
+def test_a_state_restored_into_lists():
+    tx = adam(0.1)
+    state = jax.tree.map(lambda x: x, tx.init(PARAMS))
+    with _raises(ValueError, "was restored into other containers: wanted .* got"):
+        tx.update(PARAMS, list(state))
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.uint8])
+def test_an_integer_leaf_is_refused_with_its_path(dtype):
+    params = {"table": {"ids": jnp.ones(3, dtype)}, "w": jnp.ones(2)}
+    message = rf"the leaf 'table/ids' of the parameters is {jnp.dtype(dtype)}.*set_to_zero"
+    for tx in (adam(0.1), gx.clip_by_global_norm(1.0), sgd(0.1)):
+        with _raises(TypeError, message):
+            tx.init(params)
+    with _raises(TypeError, "the leaf 'table/ids' of the updates is"):
+        sgd(0.1).update(params, sgd(0.1).init({"w": jnp.ones(2)}))
+
+
+def test_parameters_that_are_needed():
+    tx = chain(gx.clip_by_global_norm(1.0), ("decayed", adamw(0.1))[1])
+    message = (
+        r"in chain > adamw > chain: add_decayed_weights needs the parameters; call tx.update\(updates, state, params\)"
+    )
+    with _raises(ValueError, message):
+        tx.update(PARAMS, tx.init(PARAMS))
+    masked = adamw(0.1, mask=gx.where(lambda path, p: p.ndim > 1))
+    with _raises(ValueError, "in adamw > chain > add_decayed_weights: this transform needs the parameters"):
+        masked.update(PARAMS, masked.init(PARAMS))
+
+
+@gx.transformation
+def _polyak(scale: gx.Scalar = 1.0):
+    def update(updates, state, params, *, value, slope=1.0):
+        return jax.tree.map(lambda g: -scale * slope * value * g, updates), state
+
+    return gx.treewise(update)
+
+
+def test_an_extra_that_is_missing():
+    tx = chain(gx.clip(1.0), _polyak())
+    message = (
+        r"in chain > _polyak: the extra argument 'value' is missing; "
+        r"call tx.update\(updates, state, params, value=...\)"
+    )
+    with _raises(TypeError, message):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS, slope=2.0)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=2.0, other=1)
+    assert updates["dense"]["kernel"][0, 0] == -2
+
+
+def test_an_unknown_name_in_a_config():
+    config = gx.to_config(chain(adam(0.1)))
+    config["arguments"]["parts"]["tuple"][0]["factory"] = "adamm"
+    with _raises(ValueError, "from_config: no factory is named 'adamm'; did you mean adam"):
+        gx.from_config(config)
+    with _raises(ValueError, "from_config: adam has no argument 'lr'"):
+        gx.from_config({"factory": "adam", "arguments": {"lr": 0.1}})
+    with _raises(ValueError, "from_config: a dict with the keys 'factory' and 'arguments' is wanted"):
+        gx.from_config([1])
+    for name in ("os.system", "eval", "__import__", "gradtx.adam"):
+        with _raises(ValueError, "no factory is named"):
+            gx.from_config({"factory": name, "arguments": {}})
+
+
+def test_what_a_config_cannot_hold():
+    with _raises(TypeError, r"to_config: where.predicate is <function .*cannot hold"):
+        gx.to_config(adamw(0.1, mask=gx.where(lambda path, p: True)))
+    with _raises(TypeError, "which no registered factory made"):
+        gx.to_config(gx.GradientTransformation(lambda p: (), lambda u, s, p: (u, s)))
+    with _raises(TypeError, "to_config: a transform or a schedule is wanted"):
+        gx.to_config(3)
+    with _raises(TypeError, "must be strings other than"):
+        gx.to_config(gx.partition({1: adam(0.1)}, {"w": 1}))
+
+
+def test_a_leaf_without_a_transform():
+    tx = gx.partition({"a": adam(0.1), "b": sgd(0.1)}, {"dense": {"kernel": "a", "bias": "c"}})
+    message = (
+        "in partition: the leaf 'dense/bias' has the label 'c', and no transform has it; the known labels are 'a', 'b'"
+    )
+    with _raises(ValueError, message):
+        tx.init(PARAMS)
+
+
+def test_labels_that_do_not_fit():
+    with _raises(
+        ValueError, "in partition: the labels do not fit the parameters: labels at other; parameters at dense/bias"
+    ):
+        gx.partition({"a": adam(0.1)}, {"other": "a"}).init(PARAMS)
+    with _raises(ValueError, "the mask must be of booleans, and is 'yes' at 'dense/bias'"):
+        gx.masked(adam(0.1), "yes").init(PARAMS)
+    with _raises(ValueError, r'by_path: no pattern matches \'dense/kernel\'; the patterns are .*add "\*\*" at the end'):
+        gx.partition({"a": adam(0.1)}, gx.by_path({"**/bias": "a"})).init(PARAMS)
+    with _raises(TypeError, "by_path: patterns must be a dict"):
+        gx.partition({"a": adam(0.1)}, gx.by_path(["**"])).init(PARAMS)
+    with _raises(TypeError, "in partition: transforms must be a dict"):
+        gx.partition([adam(0.1)], "a").init(PARAMS)
+
+
+def test_labels_that_read_values():
+    with _raises(ValueError, "labels and masks are found from .* reads their values"):
+        gx.masked(adam(0.1), lambda params: jax.tree.map(lambda p: bool(p.sum() > 0), params)).init(PARAMS)
+
+
+def test_numbers_of_a_state_that_cannot_be_set():
+    tx = gx.inject(adamw(schedules.linear(0.1, 0.0, 10)))
+    state = tx.init(PARAMS)
+    with _raises(ValueError, "'learning_rate' follows a schedule.*with a number in place of the schedule"):
+        gx.set_hyperparams(state, learning_rate=0.1)
+    with _raises(ValueError, "the state has no number 'lr'; there are"):
+        gx.set_hyperparams(state, lr=0.1)
+    with _raises(ValueError, r"the state holds no numbers; wrap the transform: inject\(tx\)"):
+        gx.set_hyperparams(adam(0.1).init(PARAMS), learning_rate=0.1)
+    two = gx.partition({"a": gx.inject(sgd(0.1)), "b": gx.inject(sgd(0.2))}, {"dense": {"kernel": "a", "bias": "b"}})
+    with _raises(ValueError, "several have that name: a/learning_rate, b/learning_rate"):
+        gx.set_hyperparams(two.init(PARAMS), learning_rate=1.0)
+
+
+def test_an_annotation_that_cannot_be_read():
+    def body(rate: "Nowhere"):  # noqa: F821
+        return gx.scale(rate)
+
+    with _raises(TypeError, "body: the annotations cannot be read"):
+        gx.transformation(body)
+
+
+def test_train_steps_that_cannot_be_made():
+    with _raises(ValueError, "make_train_step: accumulate must be a positive whole number, got 0"):
+        gx.make_train_step(lambda p: 0.0, adam(0.1), accumulate=0)
+    step = gx.make_train_step(lambda p, x: jnp.sum(p * x), sgd(0.1), accumulate=3)
+    with _raises(ValueError, "a batch of 4 cannot be split into 3 equal parts"):
+        step(jnp.ones(()), sgd(0.1).init(jnp.ones(())), jnp.ones(4))

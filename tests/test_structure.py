@@ -1,0 +1,148 @@
+"""The shape of the library itself: layers, file sizes, exports, docstrings."""
+
+import ast
+import inspect
+import types
+from pathlib import Path
+
+import pytest
+
+import gradtx
+
+ROOT = Path(gradtx.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+# Imports go down, never across or up. A file or folder belongs to the first row that names it.
+LAYERS = [
+    ("_errors", "_typing", "_numerics", "_version"),
+    (
+        "_value",
+        "_schedule",
+        "_factory",
+        "tree",
+        "_kernel",
+        "_core",
+        "_constructors",
+        "_identity",
+        "_labels",
+        "_config",
+        "_walk",
+    ),
+    ("schedules",),
+    ("_primitives", "_combinators"),
+    ("_optimizers",),
+    ("training", "inspect", "testing"),
+    ("__init__",),
+]
+BLIND_TO_EACH_OTHER = {"_primitives", "_combinators"}
+
+
+def _layer(part):
+    return next(index for index, row in enumerate(LAYERS) if part in row)
+
+
+def _part(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(path):
+    """The parts of gradtx that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "gradtx":
+            names = node.module.split(".")[1:] or [alias.name for alias in node.names]
+            yield names[0]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "gradtx":
+                    yield [*alias.name.split("."), "__init__"][1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path):
+    own = _part(path)
+    for other in _imports(path):
+        # The conformance kit evaluates texts with the public names, as a user would.
+        if own == "testing" and other == "__init__":
+            continue
+        assert _layer(other) <= _layer(own), f"{path.name} imports {other} from above"
+        assert not (other != own and {own, other} <= BLIND_TO_EACH_OTHER), f"{own} must not see {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_above_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_named_optimizers_are_made_of_exported_names():
+    constructors = {"transformation"}
+    for path in (ROOT / "_optimizers").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("gradtx"):
+                for alias in node.names:
+                    assert hasattr(gradtx, alias.name), f"{path.name} uses {alias.name}, which users cannot import"
+                    if alias.name.islower() and alias.name not in constructors:
+                        assert getattr(getattr(gradtx, alias.name), "spec", None), f"{alias.name} is no factory"
+
+
+def _public():
+    for name, item in vars(gradtx).items():
+        if not name.startswith("_") and not isinstance(item, types.ModuleType):
+            yield name, item
+
+
+def test_one_public_name_has_one_public_address():
+    submodules = [gradtx.schedules, gradtx.tree, gradtx.inspect, gradtx.training]
+    homes = {name: item for name, item in _public() if callable(item)}
+    again = [
+        f"{module.__name__}.{name}"
+        for module in submodules
+        for name, item in vars(module).items()
+        if name in homes and item is homes[name] and item.__module__ == module.__name__ and module is gradtx.tree
+    ]
+    assert again == []
+    assert len({id(item) for item in homes.values()}) == len(homes)
+
+
+CALLABLES = [(name, item) for name, item in _public() if callable(item)]
+
+
+@pytest.mark.parametrize(("name", "item"), CALLABLES, ids=[name for name, _ in CALLABLES])
+def test_public_names_are_documented(name, item):
+    text = inspect.getdoc(item)
+    assert text
+    assert text.split("\n")[0].endswith((".", "`.", ")")), "the first line is a sentence"
+
+
+FACTORIES = [(name, item) for name, item in _public() if hasattr(item, "spec")]
+
+
+@pytest.mark.parametrize(("name", "item"), FACTORIES, ids=[name for name, _ in FACTORIES])
+def test_factories_say_formula_arguments_and_state(name, item):
+    text = inspect.getdoc(item)
+    transforms = name not in ("by_path", "where")
+    for parameter in item.spec.signature.parameters.values():
+        shown = f"*{parameter.name}" if parameter.kind is parameter.VAR_POSITIONAL else parameter.name
+        assert f"{shown}: " in text, f"{name} does not explain {shown}"
+    assert not transforms or "State: " in text, f"{name} does not say what it stores"
+
+
+def test_the_optimizers_cite_their_papers():
+    for path in (ROOT / "_optimizers").glob("[a-z]*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                assert "Reference: " in ast.get_docstring(node), f"{node.name} cites no source"
+
+
+def test_docstring_examples_run():
+    import doctest
+    import importlib
+
+    count = 0
+    for path in FILES:
+        if "testing" in path.parts or path.name == "__init__.py":
+            continue
+        module = importlib.import_module(".".join(["gradtx", *path.relative_to(ROOT).with_suffix("").parts]))
+        result = doctest.testmod(module, extraglobs=vars(gradtx))
+        assert result.failed == 0, path
+        count += result.attempted
+    assert count > 0
