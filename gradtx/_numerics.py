@@ -96,27 +96,38 @@ def increment(count: Array) -> Array:
     return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
 
 
-def scaled_norm(arrays: list[Array]) -> tuple[Array, Array]:
-    """The Euclidean norm of all `arrays` as `(root, scale)`: the norm is `root / scale`.
+def norm(arrays: list[Array]) -> Array:
+    """The Euclidean norm of all arrays together, 0 of none, in at least float32; for norms from 1e-37 to 1e38.
 
-    Sums squares in at least float32. Where that sum overflows or has lost what is tiny, it is taken again over arrays
-    multiplied by a power of two, which is exact. `root / scale` itself may overflow; the pair does not.
+    Where the sum of squares overflows or has lost what is tiny, it is taken again over arrays multiplied by a power of
+    two, which is exact.
     """
-    if not arrays:
-        return jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
-    wide = align(*arrays)
-    bounds = jnp.finfo(wide[0].dtype)
-    shift = 2.0 ** (bounds.maxexp * 5 // 8)  # 2**80 in float32: brings any element's square back into range
+    return _norm(align(*arrays)) if arrays else jnp.zeros((), jnp.float32)
 
-    def sum_of_squares(scale) -> Array:
-        # Scaling by 1 is left to the compiler's constant folding.
-        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in wide]).sum()
+
+@jax.custom_jvp
+def _norm(arrays: tuple[Array, ...]) -> Array:
+    bounds = jnp.finfo(arrays[0].dtype)
+    # 2**63 in float32. Its own square must be finite: XLA may multiply the squares of array and number instead.
+    shift = 2.0 ** (bounds.maxexp // 2 - 1)
+    tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
+
+    def sum_of_squares(scale: Any) -> Array:
+        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in arrays]).sum()
 
     plain = sum_of_squares(1.0)
-    tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
     scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
-    squares = lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(weak(scale)))
-    return safe_sqrt(squares), scale
+    return jnp.sqrt(lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(weak(scale)))) / scale
+
+
+@_norm.defjvp
+def _norm_derivative(primals: tuple, tangents: tuple) -> tuple:
+    """The derivative is the array over its norm, 0 where the norm is 0."""
+    (arrays,), (directions,) = primals, tangents
+    whole = _norm(arrays)
+    inverse = weak(safe_divide(1.0, whole))
+    pairs = zip(arrays, directions, strict=True)
+    return whole, jnp.stack([jnp.sum((inverse * x.conj() * direction).real) for x, direction in pairs]).sum()
 
 
 def is_traced(x: Any) -> bool:

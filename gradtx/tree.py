@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing
-from gradtx._numerics import is_float0, is_inexact, is_real, scaled_norm, widen
+from gradtx._numerics import is_float0, is_inexact, is_real, norm, widen
 from gradtx._typing import Array, Updates
 
 
@@ -40,8 +40,7 @@ def global_norm(tree: Updates) -> Array:
     exact scaling where the first sum leaves its range, so half-precision leaves neither overflow nor underflow.
     Raises `GradtxTypeError` for leaves that are not floating point.
     """
-    root, scale = scaled_norm(floating_leaves(tree))
-    return root / scale
+    return norm(floating_leaves(tree))
 
 
 def cast(tree: Any, dtype: Any) -> Any:

@@ -159,7 +159,7 @@ def test_check_takes_a_case_a_transform_a_factory_and_an_optax_pair():
 
 def test_the_report_says_what_was_kept_and_what_was_excused():
     report = check(Case(gx.sgd(0.1), "plain", excused={"one_trace": "for a reason"}), ["one_trace", "inputs_stay"])
-    assert str(report) == "plain keeps 1 law: inputs_stay\n  excused from one_trace: for a reason"
+    assert str(report) == "plain keeps 1 law:\n  inputs_stay\n  excused from one_trace: for a reason"
 
 
 def test_an_unknown_law_is_refused():

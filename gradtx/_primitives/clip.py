@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from gradtx import tree
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, safe_divide, safe_sqrt, scaled_norm, weak
+from gradtx._numerics import abs_square, safe_divide, safe_sqrt, weak
 from gradtx._schedule import NonNegative
 
 
@@ -49,10 +50,8 @@ def clip_by_global_norm(max_norm: NonNegative):
     """
 
     def update(updates, state, params):
-        root, scale = scaled_norm(jax.tree.leaves(updates))
-        # `max_norm / norm` with the norm as the pair (root, scale), because the quotient of the two may overflow.
-        factor = jnp.where(root / scale <= max_norm, 1.0, safe_divide(max_norm * scale, root))
-        factor = weak(factor)
+        norm = tree.global_norm(updates)
+        factor = weak(jnp.where(norm <= max_norm, 1.0, safe_divide(max_norm, norm)))
         return jax.tree.map(lambda g: factor * g, updates), state
 
     return treewise(update)
