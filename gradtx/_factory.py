@@ -29,7 +29,7 @@ def make_factory(body: Callable[P, Any], kind: type[V]) -> Callable[P, V]:
     spec.factory = factory
     factory.spec = spec  # type: ignore[attr-defined]
     known = REGISTRY.get(spec.name)
-    if known is None or not known.body.__module__.startswith("gradtx."):
+    if known is None or not _is_ours(known):
         REGISTRY[spec.name] = spec
     return factory
 
@@ -73,8 +73,12 @@ def _admit(who: str, number: Number, x: Any) -> Any:
     raise GradtxTypeError(f"{who} must be a number, a 0-d array or a schedule, got {x!r}")
 
 
+def _is_ours(spec: Spec) -> bool:
+    return (spec.body.__module__ or "").startswith("gradtx.")
+
+
 def _public_name(body: Callable[..., Any]) -> str:
-    parts = body.__module__.split(".")
+    parts = (body.__module__ or "").split(".")
     public = parts[0] == "gradtx" and len(parts) > 1 and not parts[1].startswith("_")
     return f"{parts[1]}.{body.__name__}" if public else body.__name__
 

@@ -1,0 +1,74 @@
+"""The README's snippets run in order, and print what the README says; its table says what is stored."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gradtx as gx
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_snippets_print_what_they_say():
+    blocks = BLOCK.findall(README.read_text())
+    names, printed, checked = {"__name__": "readme"}, "", 0
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        for language, text in blocks:
+            if language == "python":
+                with contextlib.redirect_stdout(io.StringIO()) as out:
+                    exec(compile(text, "README.md", "exec"), names)
+                printed = out.getvalue()
+            elif language == "text":
+                assert printed == text
+                checked += 1
+    assert checked >= 7
+    assert names["adam_from_parts"].kernel is not None
+
+
+def test_adam_from_parts_is_adam():
+    names = {}
+    exec(BLOCK.findall(README.read_text())[0][1], names)
+    g = jnp.asarray([0.1, -2.0])
+    ours, adam = names["adam_from_parts"], gx.adam(1e-3)
+    assert jnp.array_equal(ours.update(g, ours.init(g))[0], adam.update(g, adam.init(g))[0])
+
+
+def test_every_name_in_the_readme_exists():
+    text = BLOCK.sub("", README.read_text())
+    for name in re.findall(r"`(\w+)(?:\([^`]*)?`", text.split("## The algebra")[1].split("## Optimizers are")[0]):
+        assert hasattr(gx, name) or hasattr(gx.schedules, name), name
+
+
+@pytest.mark.parametrize(
+    ("tx", "wanted"),
+    [
+        (gx.sgd(0.1), ("sgd", "0")),
+        (gx.sgd(0.1, 0.9), ("sgd", "1 with momentum")),
+        (gx.nesterov(0.1), ("nesterov", "1")),
+        (gx.adagrad(0.1), ("adagrad", "1")),
+        (gx.rmsprop(0.1), ("rmsprop", "1")),
+        (gx.rmsprop(0.1, centered=True, momentum=0.9), ("rmsprop", "1, 1 more centred, 1 more with momentum")),
+        (gx.adam(0.1), ("adam", "2")),
+        (gx.adamw(0.1), ("adamw", "2")),
+        (gx.adamax(0.1), ("adamax", "2")),
+    ],
+    ids=str,
+)
+def test_the_table_says_what_is_stored(tx, wanted):
+    name, text = wanted
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", README.read_text(), re.MULTILINE))
+    assert text in rows[name]
+    params = jax.ShapeDtypeStruct((10**6,), jnp.float32)
+    stored = round(gx.summary(tx, params).rows[0].arrays)
+    assert stored == sum(int(number) for number in re.findall(r"\d", text))
+
+
+def test_the_commands_are_two():
+    commands = [text for language, text in BLOCK.findall(README.read_text()) if language == "sh"]
+    assert len(commands) == 2
