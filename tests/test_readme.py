@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import sys
+import types
 from pathlib import Path
 
 import jax
@@ -15,9 +17,11 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_snippets_print_what_they_say():
+def test_snippets_print_what_they_say(monkeypatch):
     blocks = BLOCK.findall(README.read_text())
-    names, printed, checked = {"__name__": "readme"}, "", 0
+    module = types.ModuleType("readme")  # so that what is defined in the snippets can be pickled
+    monkeypatch.setitem(sys.modules, "readme", module)
+    names, printed, checked = vars(module), "", 0
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         for language, text in blocks:
             if language == "python":
