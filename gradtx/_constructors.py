@@ -124,7 +124,8 @@ def treewise(
     def checked_update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         updates = tree.widened(updates)
         if needs_params:
-            params = tree.widened(_required(params))
+            tree.leaves_like(updates, _required(params), "updates", "parameters")
+            params = tree.widened(params)
         return inner.update(updates, state, params, **extra)
 
     return GradientTransformation(checked_init, checked_update)

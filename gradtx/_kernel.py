@@ -72,7 +72,7 @@ def unrecognizable(x: Array) -> Array:
     return jax.lax.optimization_barrier(x)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A transform's work on one array.
 
