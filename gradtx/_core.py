@@ -231,6 +231,8 @@ def apply_updates(params: Params, updates: Updates) -> Params:
 
 def _add(p: Any, u: Any) -> Array:
     dtype = jnp.result_type(p)
+    if dtype == jnp.result_type(u):
+        return p + u
     wide = _wider(dtype, jnp.result_type(u))
     return (jnp.asarray(p, wide) + jnp.asarray(u, wide)).astype(dtype)
 

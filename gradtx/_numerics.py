@@ -4,6 +4,7 @@ Everything computes in at least 32 bits. Arrays that meet are brought to the wid
 numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -46,8 +47,15 @@ def widened(x: Array) -> Array:
 
 def align(*arrays: Array) -> tuple[Array, ...]:
     """The arrays in the widest of their precisions, at least 32 bits; complex ones stay complex, real ones real."""
+    if all(x.dtype == jnp.float32 for x in arrays):
+        return arrays  # nearly always, and tracing a large tree comes here often
     bits = max(32, *(precision(x.dtype) for x in arrays))
     return tuple(strong(x, widen(x.dtype, bits)) for x in arrays)
+
+
+def select(condition: Array, number: float, x: Array) -> Array:
+    """`jnp.where(condition, number, x)` for a condition of the shape of `x`: one operation, not a function call."""
+    return lax.select(condition, lax.full_like(x, number), x)
 
 
 def abs_square(x: Array) -> Array:
@@ -58,16 +66,16 @@ def abs_square(x: Array) -> Array:
 def safe_sqrt(x: Array) -> Array:
     """The root, with derivative 0 instead of infinity at 0."""
     zero = x == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
+    return select(zero, 0.0, lax.sqrt(select(zero, 1.0, x)))
 
 
-def safe_divide(numerator: ArrayLike, denominator: ArrayLike) -> Array:
+def safe_divide(numerator: Any, denominator: Array) -> Array:
     """The quotient, and 0 with finite derivatives where the denominator is 0."""
     zero = denominator == 0
-    safe = jnp.where(zero, 1.0, denominator)
+    safe = select(zero, 1.0, denominator)
     if jnp.iscomplexobj(numerator) and not jnp.iscomplexobj(safe):
         safe = safe.astype(jnp.result_type(numerator))
-    return jnp.where(zero, 0.0, numerator / safe)
+    return select(zero, 0.0, numerator / safe)
 
 
 def root_of_sum(root: Array, addend: ArrayLike) -> Array:
@@ -81,14 +89,22 @@ def root_of_sum(root: Array, addend: ArrayLike) -> Array:
     return jnp.where(inside, jnp.sqrt(squared + addend), jnp.maximum(root, safe_sqrt(jnp.asarray(addend))))
 
 
-def weighted_mean(x: Array, y: Array, weight: Any) -> Array:
-    """`weight * x + (1 - weight) * y`, reckoned from the one that weighs more. An infinite `x` stays.
+def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
+    """The function `weight * x + (1 - weight) * y` of x and y, reckoned from the one that weighs more.
 
     In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
-    them is rounded.
+    them is rounded. An infinite x stays.
     """
-    from_x, from_y = x + (1 - weight) * (y - x), y + weight * (x - y)
-    return jnp.where(jnp.isinf(x), x, jnp.where(weight >= 0.5, from_x, from_y))
+    rest = 1 - weight
+
+    def mean(x: Array, y: Array) -> Array:
+        if isinstance(weight, float):  # which one weighs more is known: the same numbers, and half the operations
+            new = x + rest * (y - x) if weight >= 0.5 else y + weight * (x - y)
+        else:
+            new = jnp.where(weight >= 0.5, x + rest * (y - x), y + weight * (x - y))
+        return new if jnp.iscomplexobj(x) else lax.select(lax.is_finite(x), new, x)
+
+    return mean
 
 
 def increment(count: Array) -> Array:

@@ -1,5 +1,7 @@
 """What XLA makes of a donated step: temporaries, bytes moved, fusions, traces. None depends on the machine."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,6 +145,18 @@ def test_the_update_of_a_schedule_does_not_retrace():
     for _ in range(4):
         params, state = step(params, state)
     assert len(traces) == 1
+
+
+def test_no_buffers_pile_up_from_step_to_step():
+    tx = gx.chain(gx.clip_by_global_norm(1.0), gx.inject(gx.adamw(schedules.linear(0.1, 0.0, 9))))
+    params, counts = jnp.ones(4), []
+    state, step = tx.init(params), gx.make_train_step(lambda p: jnp.sum(p**2), tx)
+    for _ in range(6):
+        params, state, loss = step(params, state)
+        del loss
+        gc.collect()
+        counts.append(len(jax.live_arrays()))
+    assert counts[-1] == counts[1]
 
 
 def test_making_transforms_and_importing_start_no_backend():

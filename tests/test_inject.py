@@ -27,6 +27,7 @@ def test_numbers_are_read_set_and_take_effect_without_a_new_trace():
         u, state = update(g, state)
         np.testing.assert_allclose(u, -float(value), rtol=1e-6)
     assert len(traces) == 1
+    assert update._cache_size() == 1, "not only traced once, but compiled and dispatched as one"
 
 
 def test_numbers_are_never_rounded_to_the_dtype_of_the_parameters():

@@ -108,18 +108,21 @@ def set_hyperparams(state: State, **changes: Any) -> State:
     def change(path: str, node: Any) -> Any:
         if isinstance(node, Scheduled):
             return node
-        new = {name: changes.get(name if name in known else f"{path}/{name}", x) for name, x in node.numbers.items()}
-        return node._replace(numbers=jax.tree.map(_like, node.numbers, new))
+        numbers = dict(node.numbers)
+        for name, old in numbers.items():
+            key = name if name in known else f"{path}/{name}"
+            if key in changes:
+                # Over the leaves, because some libraries wrap the arrays of a state.
+                numbers[name] = jax.tree.map(lambda x, new=changes[key]: _like(x, new), old)
+        return node._replace(numbers=numbers)
 
     return _map_holders(change, state)
 
 
 def _like(old: Array, new: Any) -> Array:
     """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
-    if new is old:
-        return old
     new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
-    return new if is_traced(old) else jax.device_put(new, old.sharding)
+    return jax.device_put(new, old.sharding) if not is_traced(old) and old.committed else new
 
 
 def _named(state: State, *kinds: type) -> dict[str, Array]:

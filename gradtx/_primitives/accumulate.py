@@ -23,9 +23,10 @@ def scale_by_ema(decay: Decay):
 
     State: one array per parameter, in its dtype or float32 if that is wider.
     """
+    mean = weighted_mean(decay)
     return memory(
         init=jnp.zeros_like,
-        step=lambda g, m, p: weighted_mean(m, g, decay),
+        step=lambda g, m, p: mean(m, g),
         emit=lambda g, m, p: m,
     )
 

@@ -30,4 +30,5 @@ def scale_by_learning_rate(learning_rate: NonNegative):
 
     State: none.
     """
-    return elementwise(lambda g: -learning_rate * g)
+    factor = -learning_rate
+    return elementwise(lambda g: factor * g)
