@@ -13,6 +13,8 @@ from gradtx._core import GradientTransformation as GradientTransformation
 from gradtx._core import apply_updates as apply_updates
 from gradtx._core import transformation as transformation
 from gradtx._errors import GradtxError as GradtxError
+from gradtx._errors import GradtxTypeError as GradtxTypeError
+from gradtx._errors import GradtxValueError as GradtxValueError
 from gradtx._factory import schedule as schedule
 from gradtx._identity import identity as identity
 from gradtx._identity import set_to_zero as set_to_zero

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._numerics import is_traced
 from gradtx._value import REGISTRY, Value
 
-_MARKS = ("factory", "tuple", "array")
+_MARKS = ("factory", "dict", "tuple", "array")
 
 
 def to_config(value: Value) -> dict[str, Any]:
@@ -40,7 +40,9 @@ def from_config(config: dict[str, Any]) -> Any:
         GradtxValueError: a factory is unknown, or the data do not have the form that `to_config` writes.
     """
     if not isinstance(config, dict) or "factory" not in config:
-        raise GradtxValueError(f"from_config: a dict with the keys 'factory' and 'arguments' is wanted, got {config!r}")
+        raise GradtxValueError(
+            f"from_config: a dict with the keys 'factory' and 'arguments' is wanted, got {short(config)}"
+        )
     return _decode(config)
 
 
@@ -53,10 +55,8 @@ def _encode(x: Any, where: str) -> Any:
             )
         arguments = {name: _encode(argument, f"{x.name}.{name}") for name, argument in x.arguments.items()}
         return {"factory": x.name, "arguments": arguments}
-    if isinstance(x, dict):
-        if any(not isinstance(key, str) or key in _MARKS for key in x):
-            raise GradtxTypeError(f"to_config: the keys of {where} must be strings other than {listing(_MARKS)}")
-        return {key: _encode(item, f"{where}[{key!r}]") for key, item in x.items()}
+    if isinstance(x, dict):  # as pairs: their order may be part of the meaning, and some writers sort keys
+        return {"dict": [[_encode(key, where), _encode(item, f"{where}[{key!r}]")] for key, item in x.items()]}
     if type(x) in (list, tuple):
         items = [_encode(item, f"{where}[{index}]") for index, item in enumerate(x)]
         return items if isinstance(x, list) else {"tuple": items}
@@ -78,16 +78,19 @@ def _decode(x: Any) -> Any:
         return tuple(_decode(x["tuple"]))
     if "array" in x:
         return jnp.asarray(x["array"], x["dtype"])
+    if "dict" in x:
+        return {_decode(key): _decode(item) for key, item in x["dict"]}
     if "factory" not in x:
-        return {key: _decode(item) for key, item in x.items()}
+        raise GradtxValueError(f"from_config: a dict with one of {listing(_MARKS)} is wanted, got {short(x)}")
     name = x["factory"]
     if name not in REGISTRY:
         close = difflib.get_close_matches(str(name), REGISTRY, n=3)
-        hint = f"; did you mean {listing(close)}?" if close else ""
+        hint = f"did you mean {listing(close)}? " if close else ""
         raise GradtxValueError(
-            f"from_config: no factory is named {name!r}{hint} Factories of your own must be imported first."
+            f"from_config: no factory is named {name!r}; {hint}factories of your own must be imported first"
         )
-    spec, arguments = REGISTRY[name], _decode(x.get("arguments", {}))
+    spec = REGISTRY[name]
+    arguments = {key: _decode(item) for key, item in x.get("arguments", {}).items()}
     unknown = [argument for argument in arguments if argument not in spec.signature.parameters]
     if unknown:
         raise GradtxValueError(f"from_config: {name} has no argument {unknown[0]!r}; it is called as {spec.usage}")

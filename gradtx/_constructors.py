@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._core import GradientTransformation
-from gradtx._errors import GradtxValueError
+from gradtx._errors import GradtxValueError, wrong_state
 from gradtx._kernel import Clock, Flow, Kernel, Memory, Slot, Step, flow, unrecognizable
 from gradtx._numerics import align, strong, weak, widened
 from gradtx._typing import Array, Params, State, Updates
@@ -51,8 +51,8 @@ def memory(
         emit: update, new memory and parameter to what goes out. The memory it reads is what was stored.
         needs_params: whether `step` or `emit` read the parameter; without it they get None.
         emit_before: `emit` reads the memory as it was before this step instead.
-        emit_reads_update: say so where `emit` makes use of the update; then it is not stored for it in a temporary
-            array when it is the result of a division or a root.
+        emit_reads_update: say so where `emit` makes use of the update. It changes no result, only how it is computed:
+            where the update is a quotient or a root, it is reckoned again instead of being kept in a temporary array.
 
     State: one array per parameter, in its shape.
     """
@@ -60,6 +60,7 @@ def memory(
     def begin(p: Array) -> Array:
         wide = widened(p)
         m = init(wide)
+        _same_shape("memory: init", m, p)
         return jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
 
     def together(function: Callable[..., Array], g: Array, m: Array, p: Array | None) -> Array:
@@ -67,6 +68,7 @@ def memory(
 
     def one(g: Flow, stored: Array, p: Array | None) -> tuple[Flow, Array]:
         new = strong(together(step, g.value, stored, p), stored.dtype)
+        _same_shape("memory: step", new, stored)
         read = stored if emit_before else new
 
         def out(g: Array, m: Array) -> Array:
@@ -126,7 +128,9 @@ def treewise(
         if needs_params:
             tree.leaves_like(updates, _required(params), "updates", "parameters")
             params = tree.widened(params)
-        return inner.update(updates, state, params, **extra)
+        new, state = inner.update(updates, state, params, **extra)
+        tree.leaves_like(updates, new, "updates that came in", "updates that go out")
+        return new, state
 
     return GradientTransformation(checked_init, checked_update)
 
@@ -159,16 +163,23 @@ def lift(kernel: Kernel) -> GradientTransformation:
         ps = absent
         if kernel.needs_params is not None:
             ps = tree.leaves_like(updates, _required(params, kernel.needs_params), "updates", "parameters")
+            ps = tree.floating_leaves(ps, "parameters")
 
         step, clock = kernel.tick(only_clocks(contents))
         outputs, memories = [], []
         for g, p, *memory in zip(leaves, ps, *columns, strict=True):
             u, new = step(flow(widened(g)), layout.unflatten(memory), p)
+            _same_shape("what makes an update of an array", u.value, g)
             outputs.append(u.value)
             memories.append(new)
         return treedef.unflatten(outputs), assemble(treedef, memories, clock)
 
     return GradientTransformation(init, update, kernel)
+
+
+def _same_shape(who: str, got: Any, wanted: Array) -> None:
+    if jnp.shape(got) != wanted.shape:
+        raise GradtxValueError(f"{who} must keep the shape {wanted.shape}, got {jnp.shape(got)}")
 
 
 def _contents(state: State, layout: Any) -> list[Any]:
@@ -177,14 +188,7 @@ def _contents(state: State, layout: Any) -> list[Any]:
     try:
         return treedef.flatten_up_to(state)
     except (ValueError, TypeError, KeyError):
-        raise GradtxValueError(
-            f"this is the state of another transform, or was restored into other containers: wanted "
-            f"{_outline(layout)}, got {_outline(state)}"
-        ) from None
-
-
-def _outline(state: State) -> str:
-    return str(jax.tree.structure(state)).removeprefix("PyTreeDef")
+        raise wrong_state(str(treedef).removeprefix("PyTreeDef"), state) from None
 
 
 def _required(params: Params, who: str = "") -> Params:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage
+from gradtx._errors import GradtxTypeError, at_stage, listing, short, wrong_state
 from gradtx._factory import P, make_factory
 from gradtx._kernel import Begin, Clock, Flow, Kernel, Slot, Step
 from gradtx._numerics import increment
@@ -86,11 +86,20 @@ class GradientTransformation(Value):
         if scheduled_names(self):
             return _following_schedules(self)
         if not is_constant(self):
-            return as_transformation(self._spec.call(self._spec.body, prepared(self)))
+            return self._call_body()
         with jax.ensure_compile_time_eval():  # what is kept must not hold tracers of the trace it was made in
-            built = as_transformation(self._spec.call(self._spec.body, prepared(self)))
+            built = self._call_body()
         object.__setattr__(self, "_cache", built)
         return built
+
+    def _call_body(self) -> "GradientTransformation":
+        try:
+            return as_transformation(self._spec.call(self._spec.body, prepared(self)))
+        except jax.errors.TracerBoolConversionError as error:
+            raise GradtxTypeError(
+                f"the body of {self.name} branches on a number, which may be traced; use jnp.where, or take the "
+                f"annotation away if it is no number but a choice"
+            ) from error
 
     def _call_update(self, updates: Updates, state: State, params: Params, extra: dict[str, Any]) -> Any:
         update = self._arguments["update"]
@@ -132,7 +141,12 @@ def as_transformation(pair: Any) -> GradientTransformation:
         return GradientTransformation(pair.init, pair.update)
     if isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair)):
         return GradientTransformation(*pair)
-    raise GradtxTypeError(f"a transform is wanted: something with .init and .update, got {pair!r}")
+    hint = ""
+    if isinstance(pair, list):
+        hint = "; give the transforms one by one, as in chain(*transforms)"
+    elif spec := getattr(pair, "spec", None):
+        hint = f"; that is a factory, call it: {spec.usage}"
+    raise GradtxTypeError(f"a transform is wanted, something with .init and .update, got {short(pair)}{hint}")
 
 
 class Scheduled(NamedTuple):
@@ -158,10 +172,7 @@ def _following_schedules(tx: GradientTransformation) -> GradientTransformation:
 
     def update(updates: Updates, state: Scheduled, params: Params = None, **extra: Any) -> tuple[Updates, Scheduled]:
         if not isinstance(state, Scheduled):
-            raise GradtxValueError(
-                f"this transform follows a schedule ({', '.join(scheduled_names(tx))}), and its state is a "
-                f"`Scheduled`; got a {type(state).__name__}, the state of another transform"
-            )
+            raise wrong_state(f"a `Scheduled`, because of the schedules for {listing(scheduled_names(tx))}", state)
         values = _read(tx, state.count)
         updates, inner = _at(tx, values).update(updates, state.inner, params, **extra)
         return updates, Scheduled(increment(state.count), values, inner)
@@ -246,5 +257,5 @@ def _pair(init: Any, update: Any, kernel: Any = None) -> Any:
     return GradientTransformation(init, update, kernel)
 
 
-_PAIR = Spec("GradientTransformation", _pair, inspect.signature(_pair), {})
+_PAIR = Spec("GradientTransformation", _pair, inspect.signature(_pair), {}, GradientTransformation)
 _PAIR.factory = GradientTransformation

@@ -6,6 +6,9 @@ name (`at_stage`), so that the message begins with the path of stages: `in adamw
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import jax
 
 
 class GradtxError(Exception):
@@ -41,6 +44,26 @@ def at_stage(name: str) -> Iterator[None]:
     except GradtxError as error:
         error.stages = (name, *error.stages)
         raise
+
+
+def short(x: Any) -> str:
+    """The text of `x` for a message, cut where it is long: nobody wants to read all parameters of a model there."""
+    text = repr(x)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def wrong_state(wanted: str, state: Any) -> GradtxValueError:
+    """The error for a state that does not have the form it should have."""
+    if state is None:
+        hint = "it is None; make it by state = tx.init(params), and give it second: tx.update(updates, state, params)"
+    elif isinstance(state, (dict, list)):
+        hint = (
+            f"got a {type(state).__name__}; if it was restored from a file into plain containers, restore it with "
+            f"jax.eval_shape(tx.init, params) as the target"
+        )
+    else:
+        hint = f"got {short(jax.tree.structure(state)).removeprefix('PyTreeDef')}"
+    return GradtxValueError(f"this is the state of another transform: wanted {wanted}; {hint}")
 
 
 def listing(items) -> str:

@@ -1,15 +1,18 @@
 """The decorator that turns a function of numbers and parts into a factory of values."""
 
+import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
-from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._errors import GradtxTypeError, GradtxValueError, short
+from gradtx._numerics import is_traced
 from gradtx._schedule import Schedule
 from gradtx._typing import Number
 from gradtx._value import REGISTRY, Spec, Value, is_value
@@ -20,7 +23,7 @@ V = TypeVar("V", bound=Value)
 
 def make_factory(body: Callable[P, Any], kind: type[V]) -> Callable[P, V]:
     """The function that records its arguments in a value of `kind`, and leaves it to the value to call `body`."""
-    spec = Spec(_public_name(body), body, inspect.signature(body), _numbers(body))
+    spec = Spec(_public_name(body), body, inspect.signature(body), _numbers(body), kind)
 
     @functools.wraps(body)
     def factory(*args: P.args, **kwargs: P.kwargs) -> V:
@@ -43,19 +46,41 @@ def schedule(body: Callable[P, Any]) -> Callable[P, Schedule]:
 
 
 def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """The arguments by name, defaults filled in, numbers checked."""
+    """The arguments by name, defaults filled in, numbers checked, containers copied."""
+    parameters = spec.signature.parameters
+    for name in kwargs:
+        if name not in parameters:
+            close = difflib.get_close_matches(name, parameters, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise GradtxTypeError(f"{spec.name} has no argument {name!r}{hint}; it is called as {spec.usage}")
     try:
         bound = spec.signature.bind(*args, **kwargs)
     except TypeError as error:
         raise GradtxTypeError(f"{spec.name}: {error}; it is called as {spec.usage}") from None
     bound.apply_defaults()
     arguments = bound.arguments
-    for name, number in spec.numbers.items():
-        optional = spec.signature.parameters[name].default is None
-        if not (optional and arguments[name] is None):
-            admit = functools.partial(_admit, f"{spec.name}: {name}", number)
-            arguments[name] = jax.tree.map(admit, arguments[name], is_leaf=lambda x: x is None or is_value(x))
+    for name, argument in arguments.items():
+        who, number = f"{spec.name}: {name}", spec.numbers.get(name)
+        if number is None:
+            arguments[name] = _structure(who, argument)
+        elif number.many:
+            arguments[name] = jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
+        elif argument is not None or parameters[name].default is not None:
+            arguments[name] = _admit(who, number, argument)
     return arguments
+
+
+def _structure(who: str, x: Any) -> Any:
+    """An argument that is no number. Its containers are copied, so that nobody can change a value afterwards."""
+    if isinstance(x, dict):
+        return {key: _structure(who, item) for key, item in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(_structure(who, item) for item in x)
+    if is_traced(x):
+        raise GradtxTypeError(
+            f"{who} is traced, but it is not declared as a number; annotate it gradtx.Scalar in the factory's signature"
+        )
+    return x
 
 
 def _admit(who: str, number: Number, x: Any) -> Any:
@@ -70,7 +95,7 @@ def _admit(who: str, number: Number, x: Any) -> Any:
         return x
     if callable(x) and not is_value(x):
         return Schedule(x)
-    raise GradtxTypeError(f"{who} must be a number, a 0-d array or a schedule, got {x!r}")
+    raise GradtxTypeError(f"{who} must be a number, a 0-d array or a schedule, got {short(x)}")
 
 
 def _is_ours(spec: Spec) -> bool:
@@ -100,4 +125,6 @@ def _number_in(hint: Any) -> Number | None:
     if isinstance(hint, Number):
         return hint
     inner = (*getattr(hint, "__metadata__", ()), *typing.get_args(hint))
-    return next((number for number in map(_number_in, inner) if number is not None), None)
+    number = next((number for number in map(_number_in, inner) if number is not None), None)
+    several = typing.get_origin(hint) in (Sequence, list, tuple)
+    return replace(number, many=True) if number is not None and several else number

@@ -10,11 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx import tree
-from gradtx._errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._factory import P, make_factory
-from gradtx._numerics import is_float0
+from gradtx._numerics import is_float0, is_traced
 from gradtx._typing import Params, Updates
 from gradtx._value import Value
 
@@ -66,10 +67,10 @@ def where(predicate: Callable[[str, Any], bool]):
     """A mask by a question about each leaf: `where(lambda path, p: p.ndim > 1)`.
 
     Args:
-        predicate: gets the leaf's path (`encoder/0/kernel`) and the leaf with its shape and dtype, and answers whether
-            it is in.
+        predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
+            dtype, which answers whether the leaf is in.
     """
-    return lambda path, p: bool(predicate(path, p))
+    return predicate
 
 
 def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
@@ -92,6 +93,17 @@ def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
     return _broadcast(answer, updates)
 
 
+def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
+    """`resolve` for labels that must be booleans."""
+    chosen = resolve(mask, params, updates)
+    for index, keep in enumerate(chosen):
+        if not isinstance(keep, (bool, np.bool_)):
+            raise GradtxValueError(
+                f"the mask must be of booleans, and is {short(keep)} at {tree.paths(updates)[index]!r}"
+            )
+    return [bool(keep) for keep in chosen]
+
+
 def _is_function(labels: Any) -> bool:
     # Some pytrees are callable, modules for instance: those are trees.
     return callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0)
@@ -112,6 +124,11 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
             f"labels and masks are found from the parameters' paths, shapes and dtypes, but {labels!r} reads their "
             f"values"
         ) from error
+    if any(map(is_traced, jax.tree.leaves(answers[0]))):
+        raise GradtxValueError(
+            f"labels and masks are Python values for each leaf, but {labels!r} computes arrays; ask for shapes, dtypes "
+            f"and paths, without jax.numpy"
+        )
     return answers[0]
 
 

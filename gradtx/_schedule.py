@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradtx._errors import GradtxValueError
+from gradtx._errors import GradtxValueError, at_stage
 from gradtx._numerics import weak
 from gradtx._typing import Number
 from gradtx._value import REGISTRY, Spec, Value, holds_value, is_value
@@ -30,7 +30,8 @@ class Schedule(Value):
     def __call__(self, count: Any) -> jax.Array:
         """The number at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
         count = jax.numpy.asarray(count, dtype=float)
-        result = self._spec.call(self._spec.body, prepared(self, count))(count)
+        with at_stage(self.name):
+            result = self._spec.call(self._spec.body, prepared(self, count))(count)
         return jax.numpy.asarray(result, dtype=float)
 
     def _arithmetic(self, operation: str, *operands: Any) -> "Schedule":
@@ -94,7 +95,7 @@ def prepared(value: Value, count: Any = None) -> dict[str, Any]:
             return float(x)
         if np.shape(x) != ():
             raise GradtxValueError(
-                f"{value.name}: {name} has shape {np.shape(x)}, but one number is wanted; to run many at once, "
+                f"{name} has shape {np.shape(x)}, but one number is wanted; to run many at once, "
                 f"map over the transform: jax.vmap(run)(jax.vmap({value.name})(numbers))"
             )
         return weak(x)
@@ -114,5 +115,5 @@ def _function(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return function
 
 
-_FUNCTION = Spec("Schedule", _function, inspect.signature(_function), {})
+_FUNCTION = Spec("Schedule", _function, inspect.signature(_function), {}, Schedule)
 _FUNCTION.factory = Schedule

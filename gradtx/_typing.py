@@ -30,10 +30,12 @@ class Number:
     Attributes:
         low: the smallest number allowed.
         high: the bound that numbers must stay below; infinity allows every finite number.
+        many: whether the argument is a sequence of such numbers.
     """
 
     low: float = -math.inf
     high: float = math.inf
+    many: bool = False
 
     def allows(self, number: float) -> bool:
         return self.low <= number < self.high

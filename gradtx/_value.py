@@ -30,6 +30,7 @@ class Spec:
         body: the undecorated function.
         signature: its signature.
         numbers: the arguments that are numbers, with the range of each.
+        kind: the class of the values.
         factory: the decorated function, or the class for values that no factory made.
     """
 
@@ -37,6 +38,7 @@ class Spec:
     body: Callable[..., Any]
     signature: inspect.Signature
     numbers: dict[str, Number]
+    kind: type["Value"]
     factory: Callable[..., Any] = field(init=False)
 
     @property
@@ -108,10 +110,15 @@ class Value:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Value):
             return NotImplemented
-        return self._spec is other._spec and frozen(self._arguments) == frozen(other._arguments)
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self._spec, frozen(self._arguments)))
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        # As numbers 1 and 1.0 are the same; as structure they need not be, and neither need True.
+        numbers = self._spec.numbers
+        return self._spec, tuple(frozen(x, typed=name not in numbers) for name, x in self._arguments.items())
 
     def __reduce__(self):
         return _remake, (self._spec.factory, self._arguments)
@@ -181,7 +188,7 @@ class _Structure:
         return hash(self._key())
 
     def _key(self):
-        return self._treedef, frozen(self._rest)
+        return self._treedef, frozen(self._rest, typed=True)
 
 
 def is_value(x: Any) -> bool:
@@ -193,22 +200,24 @@ def holds_value(x: Any) -> bool:
     return any(map(is_value, jax.tree.leaves(x, is_leaf=is_value)))
 
 
-def frozen(x: Any) -> Any:
-    """A hashable stand-in for an argument, equal exactly when the arguments are."""
+def frozen(x: Any, typed: bool = False) -> Any:
+    """A hashable stand-in for an argument, equal exactly when the arguments are; with `typed` in type too."""
     if isinstance(x, Value):
         return x
     if isinstance(x, dict):
-        items = tuple((key, frozen(item)) for key, item in x.items())
+        items = tuple((key, frozen(item, typed)) for key, item in x.items())
         # JAX sorts the keys of dicts it rebuilds; where values are inside, order is not part of the meaning.
         return (dict, frozenset(items) if holds_value(x) else items)
     if isinstance(x, (list, tuple)):
-        return (type(x), tuple(map(frozen, x)))
+        return (type(x), tuple(frozen(item, typed) for item in x))
     if is_traced(x):
         return ("traced", id(x))
     if isinstance(x, (jax.Array, np.ndarray)):
         return ("array", str(x.dtype), np.shape(x), np.asarray(x).tobytes())
     leaves, treedef = jax.tree.flatten(x)
-    return x if treedef == _LEAF else (treedef, tuple(map(frozen, leaves)))
+    if treedef != _LEAF:
+        return (treedef, tuple(frozen(leaf, typed) for leaf in leaves))
+    return (type(x), x) if typed and isinstance(x, (int, float)) else x
 
 
 def source(x: Any) -> str:
@@ -235,8 +244,9 @@ def _as_number(x: Any) -> Any:
 
 
 def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    bound = inspect.BoundArguments(inspect.signature(factory), arguments)  # type: ignore[arg-type]
-    return factory(*bound.args, **bound.kwargs)
+    # Without checking the numbers again: derivatives and differences of values need not be in their ranges.
+    spec = getattr(factory, "spec", None)
+    return factory(**arguments) if spec is None else spec.kind._make(spec, arguments)
 
 
 _ALL_DATA = _Structure(None, ())

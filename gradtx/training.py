@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx._core import GradientTransformation, apply_updates, as_transformation
 from gradtx._errors import GradtxValueError
@@ -43,7 +44,7 @@ def make_train_step(
     The gradient of a complex parameter is conjugated here, as descent needs it: JAX gives the conjugate of the
     direction of steepest ascent.
     """
-    if not isinstance(accumulate, int) or accumulate < 1:
+    if isinstance(accumulate, bool) or not isinstance(accumulate, (int, np.integer)) or accumulate < 1:
         raise GradtxValueError(f"make_train_step: accumulate must be a positive whole number, got {accumulate!r}")
     tx = as_transformation(tx)
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)

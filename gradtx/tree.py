@@ -5,30 +5,36 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gradtx._errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._numerics import is_float0, is_inexact, is_real, norm, widen
 from gradtx._typing import Array, Updates
 
 
 def path_text(path: tuple) -> str:
-    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`.
-
-    A last attribute `value` is left out: Flax NNX shows a variable in some places, and its array in others.
-    """
-    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
+    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`."""
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
 def paths(tree: Any) -> list[str]:
-    """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`."""
-    return [path_text(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`.
+
+    Flax NNX shows a variable in some places, and its array in others; both have the path of the variable.
+    """
+    nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_variable)
+    return [path_text(path) for path, node in nodes for _ in jax.tree.leaves(node)]
 
 
 def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`jax.tree.map` whose function also gets the leaf's path, as `encoder/0/kernel`, first."""
-    return jax.tree_util.tree_map_with_path(lambda path, *leaves: function(path_text(path), *leaves), tree, *rest)
+    treedef = jax.tree.structure(tree)
+    others = [treedef.flatten_up_to(other) for other in rest]
+    return treedef.unflatten(map(function, paths(tree), jax.tree.leaves(tree), *others))
+
+
+def _is_variable(x: Any) -> bool:
+    return any(kind.__name__ == "Variable" and kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
 
 
 def global_norm(tree: Updates) -> Array:
@@ -67,19 +73,23 @@ def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
     """The leaves as arrays; an integer or boolean one is refused with its path."""
     leaves = jax.tree.leaves(tree)
     for index, leaf in enumerate(leaves):
-        if isinstance(leaf, (bool, int, float, complex)):
+        if isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic)) and not is_float0(leaf):
             leaf = leaves[index] = jnp.asarray(leaf)
         if not hasattr(leaf, "dtype"):
             raise GradtxTypeError(
-                f"the leaf {paths(tree)[index]!r} of the {what} is {leaf!r} and not an array; leave such leaves out, "
-                f"as eqx.filter(module, eqx.is_inexact_array) does"
+                f"the leaf {paths(tree)[index]!r} of the {what} is {short(leaf)} and not an array; leave such leaves "
+                f"out, as eqx.filter(module, eqx.is_inexact_array) does"
             )
         if not is_inexact(leaf):
             raise GradtxTypeError(
-                f"the leaf {paths(tree)[index]!r} of the {what} is {leaf.dtype}, and only floating-point leaves can be "
-                f"optimized; leave it to `set_to_zero` with `partition` or `masked`"
+                f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and only floating-point leaves can "
+                f"be optimized; leave it to `set_to_zero` with `partition` or `masked`"
             )
     return leaves
+
+
+def _kind(leaf: Any) -> str:
+    return "the empty gradient of an integer" if is_float0(leaf) else str(leaf.dtype)
 
 
 def widened(tree: Updates) -> Updates:
@@ -121,6 +131,6 @@ def _difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
-        return f"they are {jax.tree.structure(other)} and {jax.tree.structure(tree)}"
+        return f"they are {jax.tree.structure(tree)} and {jax.tree.structure(other)}"
     texts = [f"only the {what} have {listing(only_ours)}"] if only_ours else []
     return "; ".join(texts + ([f"only the {other_what} have {listing(only_theirs)}"] if only_theirs else []))

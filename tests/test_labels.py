@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import gradtx as gx
 
@@ -55,6 +56,21 @@ def test_optax_takes_labels_for_functions():
             tx = optax.masked(gx.sgd(1.0), mask)
             updates, _ = tx.update(masks, tx.init(masks), masks)
         assert (float(updates["w"][0, 0]), float(updates["b"][0])) == (-1, 1)
+
+
+def test_a_module_may_have_a_parameter_called_value():
+    class Attention(eqx.Module):
+        query: jax.Array
+        value: jax.Array
+
+    params = {"attention": Attention(jnp.ones(2), jnp.ones(2))}
+    assert gx.tree.paths(params) == ["attention/query", "attention/value"]
+    assert _moved(_masked(gx.by_path({"**/value": True, "**": False})), params)["attention"].value
+
+
+def test_variables_of_nnx_have_the_path_of_their_array():
+    state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Param)
+    assert gx.tree.paths(state) == gx.tree.paths(nnx.as_pure(state)) == ["bias", "kernel"]
 
 
 def test_prefix_trees_label_whole_branches():

@@ -70,6 +70,15 @@ def test_updates_are_added_in_the_wider_dtype_and_parameters_keep_theirs():
     np.testing.assert_array_equal(new["index"], [0, 1])
 
 
+def test_numpy_arrays_and_python_floats_as_leaves():
+    params = {"numpy": np.ones(3), "python": 2.0}
+    for tx in (gx.adamw(0.1), gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1, 0.9))):
+        state = tx.init(params)
+        updates, state = tx.update(params, state, params)
+        assert {leaf.dtype for leaf in jax.tree.leaves((updates, state))} == {jnp.dtype("float32")}
+    assert tree.global_norm(params) == np.sqrt(np.float32(7.0))
+
+
 def test_numpy_scalars_and_python_ints_widen_nothing():
     with jax.enable_x64(True):
         g = jnp.ones(3, jnp.float32)

@@ -6,7 +6,7 @@ import jax
 
 from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._kernel import in_series
 from gradtx._typing import Params, State, Updates
 
@@ -25,7 +25,8 @@ def chain(*parts: Any):
     State: a tuple with the state of each part, or a dict by name. Nothing of its own.
 
     Raises:
-        GradtxValueError: some parts are named and some not, or two have the same name.
+        GradtxTypeError: some parts are named and some not, or one is no transform.
+        GradtxValueError: two parts have the same name.
     """
     names, transforms = _named(parts)
     kernels = [tx.kernel for tx in transforms]
@@ -72,6 +73,4 @@ def _check(state: State, keys: list) -> None:
         list(state) if isinstance(state, dict) else list(range(len(state))) if isinstance(state, (tuple, list)) else []
     )
     if set(got) != set(keys):
-        raise GradtxValueError(
-            f"this is the state of another transform: wanted a state with parts {keys}, got {jax.tree.structure(state)}"
-        )
+        raise wrong_state(f"one with the parts {listing(keys)}", state)

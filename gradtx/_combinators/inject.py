@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
-from gradtx._errors import GradtxValueError, listing
+from gradtx._errors import GradtxValueError, listing, wrong_state
 from gradtx._numerics import is_traced
 from gradtx._schedule import Schedule
 from gradtx._typing import Array, Params, State, Updates
@@ -59,10 +59,7 @@ def inject(inner: GradientTransformation):
 
     def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
         if not isinstance(state, Injected) or set(state.numbers) != set(names):
-            raise GradtxValueError(
-                f"this is the state of another transform: wanted `Injected` numbers {listing(names)}, got "
-                f"{jax.tree.structure(state)}"
-            )
+            raise wrong_state(f"an `Injected` with the numbers {listing(names)}", state)
         values = iter([state.numbers[name] for name in names])
         now = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
         updates, new = now.update(updates, state.inner, params, **extra)

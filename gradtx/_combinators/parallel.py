@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError
+from gradtx._errors import GradtxTypeError, wrong_state
 from gradtx._kernel import side_by_side
 from gradtx._numerics import align, root_of_sum, safe_divide
 from gradtx._schedule import NonNegative
@@ -66,10 +66,7 @@ def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransform
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         if not isinstance(state, (tuple, list)) or len(state) != len(transforms):
-            raise GradtxValueError(
-                f"this is the state of another transform: wanted one of {len(transforms)} branches, got "
-                f"{jax.tree.structure(state)}"
-            )
+            raise wrong_state(f"one of {len(transforms)} branches", state)
         pairs = [tx.update(updates, s, params, **extra) for tx, s in zip(transforms, state, strict=True)]
         outputs, states = zip(*pairs, strict=True)
         return jax.tree.map(join, *outputs), states

@@ -7,9 +7,9 @@ import jax
 
 from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing
+from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
 from gradtx._identity import identity
-from gradtx._labels import resolve
+from gradtx._labels import resolve, resolve_mask
 from gradtx._typing import Params, State, Updates
 
 _IDENTITY = identity()
@@ -64,11 +64,7 @@ def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
     """
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:
-        chosen = resolve(mask, params, like)
-        for index, keep in enumerate(chosen):
-            if keep not in (True, False):
-                raise GradtxValueError(f"the mask must be of booleans, and is {keep!r} at {tree.paths(like)[index]!r}")
-        return ["inner" if keep else "rest" for keep in chosen]
+        return ["inner" if keep else "rest" for keep in resolve_mask(mask, params, like)]
 
     return _grouped({"inner": as_transformation(inner), "rest": as_transformation(rest)}, labels_of)
 
@@ -86,10 +82,7 @@ def _grouped(
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         if not isinstance(state, Mapping) or set(state) != set(transforms):
-            raise GradtxValueError(
-                f"this is the state of another transform: wanted one with the groups {listing(map(repr, transforms))}, "
-                f"got {jax.tree.structure(state)}"
-            )
+            raise wrong_state(f"one with the groups {listing(map(repr, transforms))}", state)
         labels = labels_of(params, updates)
         if params is not None:
             tree.leaves_like(updates, params, "updates", "parameters")

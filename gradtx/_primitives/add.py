@@ -6,7 +6,7 @@ import jax
 
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
-from gradtx._labels import resolve
+from gradtx._labels import resolve_mask
 from gradtx._schedule import NonNegative
 
 
@@ -34,7 +34,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
 
     def update(updates, state, params):
         new, _ = decayed.update(updates, (), params)
-        chosen = resolve(mask, params, updates)
+        chosen = resolve_mask(mask, params, updates)
         leaves = zip(chosen, jax.tree.leaves(new), jax.tree.leaves(updates), strict=True)
         return jax.tree.structure(updates).unflatten([u if keep else g for keep, u, g in leaves]), state
 

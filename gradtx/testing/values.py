@@ -28,7 +28,8 @@ def equal_by_content(case: Case) -> None:
     again = tx.replace()
     leaves, treedef = jax.tree.flatten(tx)
     others = [again, copy.copy(tx), copy.deepcopy(tx), treedef.unflatten(leaves)]
-    if "<locals>" not in getattr(tx._spec.factory, "__qualname__", ""):  # Python finds no functions inside functions
+    # Python finds no functions inside functions, and no nameless ones.
+    if "<locals>" not in getattr(tx._spec.factory, "__qualname__", "") and "<function" not in repr(tx):
         others.append(pickle.loads(pickle.dumps(tx)))
     for other in others:
         require(other == tx and hash(other) == hash(tx), f"{other!r} is not equal to {tx!r}")
@@ -39,6 +40,15 @@ def config_round_trip(case: Case) -> None:
     """It can be written down as JSON, and read back."""
     text = json.dumps(to_config(case.transform))
     require(from_config(json.loads(text)) == case.transform, f"{text} reads as something else")
+
+
+def numbers_are_declared(case: Case) -> None:
+    """Arguments that are floats or arrays are declared as numbers, so that they are leaves."""
+    for name, argument in case.transform.arguments.items():
+        undeclared = isinstance(argument, (float, jax.Array)) and name not in case.transform._spec.numbers
+        require(
+            not undeclared, f"the argument {name} is {argument!r} and not annotated as a number, as gradtx.Scalar is"
+        )
 
 
 def traced_numbers_are_the_same(case: Case) -> None:
@@ -69,6 +79,7 @@ LAWS = [
     text_evaluates_back,
     equal_by_content,
     config_round_trip,
+    numbers_are_declared,
     traced_numbers_are_the_same,
     numbers_may_follow_schedules,
 ]
