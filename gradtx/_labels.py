@@ -49,6 +49,11 @@ def by_path(patterns: dict[str, Hashable]):
     """
     if not isinstance(patterns, dict):
         raise GradtxTypeError(f"by_path: patterns must be a dict of label by pattern, got {patterns!r}")
+    order = list(patterns)
+    if "**" in order[:-1]:
+        raise GradtxValueError(
+            f'by_path: "**" matches every path, so {order[-1]!r} after it never counts; put "**" last'
+        )
 
     def label(path: str, _: Any) -> Hashable:
         for pattern, name in patterns.items():

@@ -30,9 +30,9 @@ def make_train_step(
         tx: the transform; its update also gets the extra `value`, the loss.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
-            batch is split along its first axis; 0-d arrays are the same for each part, and a random key is split into
-            one for each. The gradient is the mean over the parts, taken in at least float32, and so is the loss; the
-            leaves of aux are stacked, with a new first axis of this length.
+            batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
+            `jax.random.key`) is split into one for each. The gradient is the mean over the parts, taken in at least
+            float32, and so is the loss; the leaves of aux are stacked, with a new first axis of this length.
         donate: whether parameters and state give their memory to the new ones. They must not be used again then.
 
     Returns:

@@ -233,6 +233,8 @@ def test_labels_that_do_not_fit():
         gx.masked(adam(0.1), "yes").init(PARAMS)
     with _raises(ValueError, r'by_path: no pattern matches \'dense/kernel\'; the patterns are .*add "\*\*" at the end'):
         gx.partition({"a": adam(0.1)}, gx.by_path({"**/bias": "a"})).init(PARAMS)
+    with _raises(ValueError, r'by_path: "\*\*" matches every path, so \'b\' after it never counts'):
+        gx.partition({"a": adam(0.1)}, gx.by_path({"**": "a", "b": "a"})).init(PARAMS)
     with _raises(TypeError, "by_path: patterns must be a dict"):
         gx.partition({"a": adam(0.1)}, gx.by_path(["**"])).init(PARAMS)
     with _raises(TypeError, "in partition: transforms must be a dict"):
@@ -295,6 +297,9 @@ def test_numbers_of_a_state_that_cannot_be_set():
         gx.set_hyperparams(state, learning_rate=0.1)
     with _raises(ValueError, "the state has no number 'lr'; there are"):
         gx.set_hyperparams(state, lr=0.1)
+    for wrong in (None, "x", [1.0, 2.0], schedules.constant(1.0)):
+        with _raises(ValueError, r"set_hyperparams: b1 must be a number of shape \(\), got"):
+            gx.set_hyperparams(state, b1=wrong)
     with _raises(ValueError, r"the state holds no numbers; wrap the transform: inject\(tx\)"):
         gx.set_hyperparams(adam(0.1).init(PARAMS), learning_rate=0.1)
     two = gx.partition({"a": gx.inject(sgd(0.1)), "b": gx.inject(sgd(0.2))}, {"dense": {"kernel": "a", "bias": "b"}})

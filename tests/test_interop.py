@@ -175,8 +175,8 @@ MASKED = {
 }
 NNX_MASKS = {
     "question": MATRICES,
-    "path": gx.by_path({"**/kernel/**": True, "**": False}),
-    "path, with value and without": gx.by_path({"layers/*/bias": False, "layers/*/bias/value": False, "**": True}),
+    "path": gx.by_path({"**/kernel": True, "**": False}),
+    "other path": gx.by_path({"layers/*/bias": False, "**": True}),
 }
 
 

@@ -1,6 +1,7 @@
 """Numbers in the state: for loops that cannot pass the transform as an argument."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
-from gradtx._errors import GradtxValueError, listing, wrong_state
+from gradtx._errors import GradtxValueError, listing, short, wrong_state
 from gradtx._numerics import is_traced
 from gradtx._schedule import Schedule
 from gradtx._typing import Array, Params, State, Updates
@@ -110,15 +111,20 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             key = name if name in known else f"{path}/{name}"
             if key in changes:
                 # Over the leaves, because some libraries wrap the arrays of a state.
-                numbers[name] = jax.tree.map(lambda x, new=changes[key]: _like(x, new), old)
+                numbers[name] = jax.tree.map(partial(_like, key, changes[key]), old)
         return node._replace(numbers=numbers)
 
     return _map_holders(change, state)
 
 
-def _like(old: Array, new: Any) -> Array:
+def _like(name: str, new: Any, old: Array) -> Array:
     """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
-    new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
+    try:
+        new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
+    except (TypeError, ValueError):
+        raise GradtxValueError(
+            f"set_hyperparams: {name} must be a number of shape {old.shape}, got {short(new)}"
+        ) from None
     return jax.device_put(new, old.sharding) if not is_traced(old) and old.committed else new
 
 

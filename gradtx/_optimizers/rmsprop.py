@@ -83,9 +83,9 @@ def rmsprop(
     State: one array per parameter, one more when centred, one more with momentum.
 
     Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no constants; centred: Graves,
-    "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with the learning rate after the
-    momentum and `eps_root` for its constant. There is no bias correction: the first steps are larger by
-    :math:`1 / \sqrt{1 - decay}`.
+    "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with `eps_root` for its constant
+    and the learning rate after the momentum (Optax has it before, which differs when it changes). There is no bias
+    correction: the first steps are larger by :math:`1 / \sqrt{1 - decay}`.
     """
     direction = (scale_by_stddev if centered else scale_by_rms)(decay, eps, eps_root)
     if momentum is None:
