@@ -31,7 +31,9 @@ from gradtx._primitives.accumulate import bias_correction as bias_correction
 from gradtx._primitives.accumulate import previous as previous
 from gradtx._primitives.accumulate import running_max as running_max
 from gradtx._primitives.accumulate import running_sum as running_sum
+from gradtx._primitives.accumulate import scale_by_additive_ema as scale_by_additive_ema
 from gradtx._primitives.accumulate import scale_by_ema as scale_by_ema
+from gradtx._primitives.accumulate import scale_by_own_rms as scale_by_own_rms
 from gradtx._primitives.add import add_decayed_weights as add_decayed_weights
 from gradtx._primitives.clip import clip as clip
 from gradtx._primitives.clip import clip_by_global_norm as clip_by_global_norm
@@ -49,24 +51,47 @@ from gradtx._combinators.chain import chain as chain
 from gradtx._combinators.inject import get_hyperparams as get_hyperparams
 from gradtx._combinators.inject import inject as inject
 from gradtx._combinators.inject import set_hyperparams as set_hyperparams
+from gradtx._combinators.parallel import average as average
+from gradtx._combinators.parallel import difference as difference
+from gradtx._combinators.parallel import interpolate as interpolate
 from gradtx._combinators.parallel import parallel as parallel
 from gradtx._combinators.parallel import ratio as ratio
 from gradtx._combinators.partition import masked as masked
 from gradtx._combinators.partition import partition as partition
 
 # Layer 5: named optimizers, and their directions.
+from gradtx._optimizers.adagrad import adadelta as adadelta
 from gradtx._optimizers.adagrad import adagrad as adagrad
 from gradtx._optimizers.adagrad import scale_by_rss as scale_by_rss
 from gradtx._optimizers.adam import adam as adam
 from gradtx._optimizers.adam import adamax as adamax
+from gradtx._optimizers.adam import adamaxw as adamaxw
 from gradtx._optimizers.adam import adamw as adamw
 from gradtx._optimizers.adam import scale_by_adam as scale_by_adam
 from gradtx._optimizers.adam import scale_by_adamax as scale_by_adamax
+from gradtx._optimizers.amsgrad import amsgrad as amsgrad
+from gradtx._optimizers.amsgrad import padam as padam
+from gradtx._optimizers.amsgrad import scale_by_amsgrad as scale_by_amsgrad
+from gradtx._optimizers.amsgrad import scale_by_yogi as scale_by_yogi
+from gradtx._optimizers.amsgrad import yogi as yogi
+from gradtx._optimizers.gradient_descent import aggmo as aggmo
 from gradtx._optimizers.gradient_descent import nesterov as nesterov
+from gradtx._optimizers.gradient_descent import optimistic_gradient_descent as optimistic_gradient_descent
+from gradtx._optimizers.gradient_descent import qhm as qhm
 from gradtx._optimizers.gradient_descent import sgd as sgd
+from gradtx._optimizers.laprop import laprop as laprop
+from gradtx._optimizers.laprop import qhadam as qhadam
+from gradtx._optimizers.nadam import nadam as nadam
+from gradtx._optimizers.nadam import nadamw as nadamw
+from gradtx._optimizers.nadam import scale_by_nadam as scale_by_nadam
 from gradtx._optimizers.rmsprop import rmsprop as rmsprop
 from gradtx._optimizers.rmsprop import scale_by_rms as scale_by_rms
 from gradtx._optimizers.rmsprop import scale_by_stddev as scale_by_stddev
+from gradtx._optimizers.sign import lion as lion
+from gradtx._optimizers.sign import scale_by_lion as scale_by_lion
+from gradtx._optimizers.sign import sign_sgd as sign_sgd
+from gradtx._optimizers.sign import signum as signum
+from gradtx._optimizers.sign import tiger as tiger
 
 # Layer 6: training and looking inside.
 from gradtx._version import __version__ as __version__

@@ -89,6 +89,11 @@ def root_of_sum(root: Array, addend: ArrayLike) -> Array:
     return jnp.where(inside, jnp.sqrt(squared + addend), jnp.maximum(root, safe_sqrt(jnp.asarray(addend))))
 
 
+def unless_infinite(x: Array, new: Array) -> Array:
+    """`new`, but an infinite real `x` stays: what has overflowed must not become NaN by a difference of infinities."""
+    return new if jnp.iscomplexobj(x) else lax.select(lax.is_finite(x), new, x)
+
+
 def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
     """The function `weight * x + (1 - weight) * y` of x and y, reckoned from the one that weighs more.
 
@@ -102,7 +107,7 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
             new = x + rest * (y - x) if weight >= 0.5 else y + weight * (x - y)
         else:
             new = jnp.where(weight >= 0.5, x + rest * (y - x), y + weight * (x - y))
-        return new if jnp.iscomplexobj(x) else lax.select(lax.is_finite(x), new, x)
+        return unless_infinite(x, new)
 
     return mean
 

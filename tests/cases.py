@@ -19,6 +19,10 @@ def _case(name, transform, reference=None, **facts):
     return Case(transform, name, reference, **facts)
 
 
+def _reference(name, **arguments):
+    return partial(getattr(references, name), learning_rate=1e-3, **arguments)
+
+
 CASES = [
     # Primitives.
     _case("identity", gx.identity(), odd=True),
@@ -139,4 +143,48 @@ CASES = [
         odd=True,
     ),
     _case("adamax", gx.adamax(1e-3), partial(references.adamax, learning_rate=1e-3), odd=True),
+    _case("adamaxw", gx.adamaxw(1e-3, weight_decay=0.1), _reference("adamaxw", weight_decay=0.1), odd=True),
+    # Nadam.
+    _case("scale_by_nadam", gx.scale_by_nadam(eps=_SMALL_EPS), odd=True, scale_invariant=True),
+    _case("nadam", gx.nadam(1e-3), _reference("nadam"), odd=True),
+    _case("nadamw", gx.nadamw(1e-3, weight_decay=0.1), _reference("nadamw", weight_decay=0.1), odd=True),
+    # AMSGrad and its kin.
+    _case("scale_by_amsgrad", gx.scale_by_amsgrad(eps=_SMALL_EPS), odd=True, scale_invariant=True),
+    _case("amsgrad", gx.amsgrad(1e-3), _reference("amsgrad"), odd=True),
+    _case(
+        "amsgrad, of raw moments", gx.amsgrad(1e-3, corrected=False), _reference("amsgrad", corrected=False), odd=True
+    ),
+    _case("padam", gx.padam(1e-3), _reference("padam"), odd=True),
+    _case("scale_by_yogi", gx.scale_by_yogi(), odd=True),
+    _case("yogi", gx.yogi(1e-3), _reference("yogi"), odd=True),
+    # LaProp and QHAdam.
+    _case("laprop", gx.laprop(1e-3), _reference("laprop"), odd=True),
+    _case("qhadam", gx.qhadam(1e-3), _reference("qhadam"), odd=True),
+    _case("qhadam, both", gx.qhadam(1e-3, nu2=0.6), _reference("qhadam", nu2=0.6), odd=True),
+    # Signs.
+    _case("sign_sgd", gx.sign_sgd(1e-3), _reference("sign_sgd"), odd=True, scale_invariant=True),
+    _case("signum", gx.signum(1e-3), _reference("signum"), odd=True, scale_invariant=True),
+    _case("scale_by_lion", gx.scale_by_lion(), odd=True, scale_invariant=True),
+    _case("lion", gx.lion(1e-3, weight_decay=0.1), _reference("lion", weight_decay=0.1), odd=True),
+    _case("tiger", gx.tiger(1e-3), _reference("tiger"), odd=True),
+    # Momenta.
+    _case("qhm", gx.qhm(1e-3), _reference("qhm"), odd=True),
+    _case(
+        "optimistic_gradient_descent",
+        gx.optimistic_gradient_descent(1e-3, 0.9, 0.7),
+        _reference("optimistic_gradient_descent", alpha=0.9, beta=0.7),
+        odd=True,
+    ),
+    _case("aggmo", gx.aggmo(1e-3), _reference("aggmo"), odd=True),
+    # AdaDelta.
+    _case("adadelta", gx.adadelta(1e-3), _reference("adadelta"), odd=True),
+    _case(
+        "adadelta, from 0.1", gx.adadelta(1e-3, initial_delta=0.1), _reference("adadelta", initial_delta=0.1), odd=True
+    ),
+    # What they are made of.
+    _case("scale_by_additive_ema", gx.scale_by_additive_ema(0.9), nonnegative=True),
+    _case("scale_by_own_rms", gx.scale_by_own_rms(0.9), odd=True, largest=1e5),
+    _case("difference", gx.difference(gx.identity(), gx.scale_by_ema(0.9)), odd=True),
+    _case("interpolate", gx.interpolate(gx.identity(), gx.scale_by_ema(0.9), 0.3), odd=True),
+    _case("average", gx.average(gx.add_momentum(0.5), gx.clip_by_global_norm(1.0)), odd=True),
 ]

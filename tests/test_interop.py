@@ -273,6 +273,11 @@ BY_IMPORT = {
     "adamw, mask function": lambda lib: lib.adamw(1e-2, mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params)),
     # Optax adds eps to each magnitude, gradtx to the largest of them; it is too small here to tell.
     "adamax": lambda lib: lib.adamax(1e-2),
+    "nadam": lambda lib: lib.nadam(1e-2),
+    "nadamw": lambda lib: lib.nadamw(1e-2, weight_decay=0.1, mask=MASK),
+    "amsgrad": lambda lib: lib.amsgrad(1e-2),
+    "lion": lambda lib: lib.lion(1e-2, weight_decay=0.1, mask=MASK),
+    "sign_sgd": lambda lib: lib.sign_sgd(1e-2),
 }
 RMS, OPTAX_RMS = partial(gx.rmsprop, 1e-2, eps=0.0, eps_root=1e-4), partial(optax.rmsprop, 1e-2, eps=1e-4)
 BY_HAND = {
@@ -281,6 +286,7 @@ BY_HAND = {
     "rmsprop, inside": (RMS(), OPTAX_RMS()),
     # Optax has the momentum after the learning rate, gradtx before it: the same unless the learning rate changes.
     "rmsprop, centered": (RMS(centered=True, momentum=0.9), OPTAX_RMS(centered=True, momentum=0.9)),
+    "adadelta": (gx.adadelta(1e-2), optax.adadelta(1e-2)),  # `decay` is called `rho` there
     "adagrad": (gx.adagrad(1e-2, eps=0.0, eps_root=1e-7), optax.adagrad(1e-2)),  # as rmsprop, but always inside
 }
 PAIRS = THE_SAME | {name: (make(gx), make(optax)) for name, make in BY_IMPORT.items()} | BY_HAND

@@ -67,12 +67,29 @@ def test_every_name_in_the_readme_exists():
         (gx.adam(0.1), ("adam", "2")),
         (gx.adamw(0.1), ("adamw", "2")),
         (gx.adamax(0.1), ("adamax", "2")),
+        (gx.adamaxw(0.1), ("adamaxw", "2")),
+        (gx.adadelta(), ("adadelta", "2")),
+        (gx.nadam(0.1), ("nadam", "2")),
+        (gx.nadamw(0.1), ("nadamw", "2")),
+        (gx.amsgrad(0.1), ("amsgrad", "3")),
+        (gx.padam(0.1), ("padam", "3")),
+        (gx.yogi(0.1), ("yogi", "2")),
+        (gx.laprop(0.1), ("laprop", "2")),
+        (gx.qhadam(0.1), ("qhadam", "2")),
+        (gx.sign_sgd(0.1), ("sign_sgd", "0")),
+        (gx.signum(0.1), ("signum", "1")),
+        (gx.lion(0.1), ("lion", "1")),
+        (gx.tiger(0.1), ("tiger", "1")),
+        (gx.qhm(0.1), ("qhm", "1")),
+        (gx.aggmo(0.1), ("aggmo", "3, one for each")),
+        (gx.optimistic_gradient_descent(0.1), ("optimistic_gradient_descent", "1")),
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, gx.GradientTransformation) else value[0],
 )
 def test_the_table_says_what_is_stored(tx, wanted):
     name, text = wanted
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", README.read_text(), re.MULTILINE))
+    found = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]+) \|", README.read_text(), re.MULTILINE)
+    rows = {name: stored for names, stored in found for name in re.findall(r"\w+", names)}
     assert text in rows[name]
     params = jax.ShapeDtypeStruct((10**6,), jnp.float32)
     stored = round(gx.summary(tx, params).rows[0].arrays)
@@ -82,3 +99,11 @@ def test_the_table_says_what_is_stored(tx, wanted):
 def test_the_commands_are_two():
     commands = [text for language, text in BLOCK.findall(README.read_text()) if language == "sh"]
     assert len(commands) == 2
+
+
+def test_every_public_name_has_a_line_in_the_changelog():
+    text = (README.parent / "CHANGELOG.md").read_text()
+    public = [
+        name for name in vars(gx) if not name.startswith("_") and not isinstance(vars(gx)[name], types.ModuleType)
+    ]
+    assert [name for name in public if f"`{name}`" not in text and f"`@{name}`" not in text] == []

@@ -1,5 +1,7 @@
 """Side by side composition: the same input to each branch, the outputs joined array by array."""
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +12,8 @@ from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, wrong_state
 from gradtx._kernel import side_by_side
-from gradtx._numerics import align, root_of_sum, safe_divide
-from gradtx._schedule import NonNegative
+from gradtx._numerics import align, root_of_sum, safe_divide, weighted_mean
+from gradtx._schedule import NonNegative, Scalar
 from gradtx._typing import Array, Params, State, Updates
 
 
@@ -48,6 +50,51 @@ def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: No
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
     return _joined(lambda n, d: safe_divide(n, root_of_sum(d, eps_root) + eps), (numerator, denominator))
+
+
+@transformation
+def difference(minuend: Any, subtrahend: Any):
+    r"""Difference of two branches.
+
+    .. math:: u = a(g) - b(g)
+
+    Args:
+        minuend: a transform.
+        subtrahend: a transform.
+
+    State: a tuple with the states of the two. Nothing of its own.
+    """
+    return _joined(operator.sub, (minuend, subtrahend))
+
+
+@transformation
+def interpolate(first: Any, second: Any, weight: Scalar):
+    r"""Weighted mean of two branches.
+
+    .. math:: u = weight \cdot a(g) + (1 - weight) b(g)
+
+    Args:
+        first: a transform.
+        second: a transform.
+        weight: the part of the first.
+
+    State: a tuple with the states of the two. Nothing of its own.
+    """
+    return _joined(weighted_mean(weight), (first, second))
+
+
+@transformation
+def average(*branches: Any):
+    r"""Mean of branches.
+
+    .. math:: u = \tfrac{1}{n} (branch_1(g) + \dots + branch_n(g))
+
+    Args:
+        *branches: transforms, at least one.
+
+    State: a tuple with the state of each branch. Nothing of its own.
+    """
+    return _joined(lambda *outputs: functools.reduce(operator.add, outputs) * (1 / len(outputs)), branches)
 
 
 def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransformation:

@@ -4,10 +4,10 @@ from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
 from gradtx._core import transformation
 from gradtx._identity import identity
-from gradtx._primitives.accumulate import running_sum
+from gradtx._primitives.accumulate import running_sum, scale_by_ema, scale_by_own_rms
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import NonNegative
+from gradtx._schedule import Decay, NonNegative
 
 
 @transformation
@@ -51,3 +51,30 @@ def adagrad(
     2011, the diagonal form without projection. The paper starts from 0 and has its constant outside the root.
     """
     return chain(scale_by_rss(initial_accumulator_value, eps, eps_root), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def adadelta(
+    learning_rate: NonNegative = 1.0,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-6,
+    initial_delta: NonNegative = 0.0,
+):
+    r"""AdaDelta: the gradient over its root mean square, times that of the updates so far.
+
+    .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
+        x_t = \sqrt{\frac{d_{t-1} + eps}{v_t + eps}} g_t, \quad
+        d_t = decay \cdot d_{t-1} + (1 - decay) |x_t|^2, \quad u_t = -learning\_rate \cdot x_t
+
+    Args:
+        learning_rate: the step size; the paper has none.
+        decay: how much of both mean squares is kept, in [0, 1).
+        eps: added inside both roots; it also starts the movement.
+        initial_delta: the mean square of the updates before the first step.
+
+    State: two arrays per parameter.
+
+    Reference: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012, algorithm 1.
+    """
+    normalized = ratio(identity(), chain(square(), scale_by_ema(decay), sqrt()), eps_root=eps)
+    return chain(normalized, scale_by_own_rms(decay, eps, initial_delta), scale_by_learning_rate(learning_rate))

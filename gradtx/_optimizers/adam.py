@@ -138,3 +138,35 @@ def adamax(learning_rate: NonNegative, b1: Decay = 0.9, b2: Decay = 0.999, eps: 
     Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2, which has no constant.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def adamaxw(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-4,
+    mask: Any = None,
+):
+    r"""AdaMax with weight decay that the largest magnitude does not scale.
+
+    .. math:: u_t = -learning\_rate \left(\frac{\hat m_t}{n_t + eps} + weight\_decay \cdot p_t\right)
+
+    with the moments of `scale_by_adamax`.
+
+    Args:
+        learning_rate: the step size; it multiplies the weight decay too.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the largest magnitude, in [0, 1).
+        eps: added to the largest magnitude.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        mask: which parameters decay; see `add_decayed_weights`.
+
+    State: two arrays per parameter. Needs the parameters.
+
+    Reference: see `adamax` and `adamw`.
+    """
+    return chain(
+        scale_by_adamax(b1, b2, eps), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate)
+    )

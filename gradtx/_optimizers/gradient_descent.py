@@ -1,10 +1,14 @@
 """Gradient descent: the gradient itself, with or without momentum."""
 
+from collections.abc import Sequence
+
 from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import average, difference, interpolate
 from gradtx._core import transformation
-from gradtx._primitives.accumulate import add_momentum
-from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._identity import identity
+from gradtx._primitives.accumulate import add_momentum, previous, scale_by_ema
+from gradtx._primitives.scale import scale, scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative, Scalar
 
 
 @transformation
@@ -45,3 +49,60 @@ def nesterov(learning_rate: NonNegative, momentum: Decay = 0.9):
     recurrent networks", 2013.
     """
     return sgd(learning_rate, momentum, nesterov=True)
+
+
+@transformation
+def qhm(learning_rate: NonNegative, momentum: Decay = 0.999, nu: Scalar = 0.7):
+    r"""Quasi-hyperbolic momentum: a weighted mean of the mean gradient and the gradient itself.
+
+    .. math:: m_t = momentum \cdot m_{t-1} + (1 - momentum) g_t, \quad
+        u_t = -learning\_rate (\nu m_t + (1 - \nu) g_t)
+
+    Args:
+        learning_rate: the step size.
+        momentum: how much of the mean is kept, in [0, 1).
+        nu: the part of the mean.
+
+    State: one array per parameter.
+
+    Reference: Ma and Yarats, "Quasi-hyperbolic momentum and Adam for deep learning", 2019.
+    """
+    return chain(interpolate(scale_by_ema(momentum), identity(), nu), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def optimistic_gradient_descent(learning_rate: NonNegative, alpha: Scalar = 1.0, beta: Scalar = 1.0):
+    r"""Optimistic gradient descent: the gradient, and by how much it has changed.
+
+    .. math:: u_t = -learning\_rate \left((\alpha + \beta) g_t - \beta g_{t-1}\right), \quad g_0 = 0
+
+    Args:
+        learning_rate: the step size.
+        alpha: weight of the gradient.
+        beta: weight of its change; 0 is gradient descent.
+
+    State: one array per parameter.
+
+    Reference: Mokhtari, Ozdaglar and Pattathil, "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods
+    for Saddle Point Problems", 2020, generalized OGDA. Optax counts no change at the first step, so its first is smaller.
+    """
+    changed = difference(scale(alpha + beta), chain(previous(), scale(beta)))
+    return chain(changed, scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.99)):
+    r"""Aggregated momentum: the mean of several momenta, slow ones kept from oscillating by fast ones.
+
+    .. math:: m^i_t = momentum_i \cdot m^i_{t-1} + g_t, \quad
+        u_t = -\frac{learning\_rate}{n} \textstyle\sum_i m^i_t
+
+    Args:
+        learning_rate: the step size.
+        momentums: how much of each momentum is kept, each in [0, 1).
+
+    State: one array per parameter and momentum.
+
+    Reference: Lucas, Sun, Zemel and Grosse, "Aggregated Momentum: Stability Through Passive Damping", 2019.
+    """
+    return chain(average(*map(add_momentum, momentums)), scale_by_learning_rate(learning_rate))

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from gradtx._constructors import clocked, memory
 from gradtx._core import transformation
-from gradtx._numerics import weighted_mean
-from gradtx._schedule import Decay, Scalar
+from gradtx._numerics import abs_square, safe_divide, unless_infinite, weighted_mean
+from gradtx._schedule import Decay, NonNegative, Scalar
 
 
 @transformation
@@ -32,7 +32,7 @@ def scale_by_ema(decay: Decay):
 
 
 @transformation
-def bias_correction(decay: Decay):
+def bias_correction(decay: Decay, ahead: bool = False):
     r"""Correction of an exponential moving average that began at 0: divides by the sum of its weights.
 
     .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t})
@@ -43,6 +43,7 @@ def bias_correction(decay: Decay):
 
     Args:
         decay: the decay of the average before it, in [0, 1).
+        ahead: whether to correct as for one step more, with this step's decay once again (Nadam).
 
     State: one array of two numbers, the sum of logarithms and its rounding error, in float32 (float64 in x64).
 
@@ -55,8 +56,9 @@ def bias_correction(decay: Decay):
         total, error = clock
         term = _log(decay, clock.dtype) - error
         new = total + term
-        nothing = new == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
-        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, new)))
+        corrected = new + _log(decay, clock.dtype) if ahead else new
+        nothing = corrected == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
+        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, corrected)))
         return factor, jnp.stack([new, (new - total) - term])
 
     return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
@@ -142,4 +144,57 @@ def add_momentum(decay: Decay, nesterov: bool = False):
         step=lambda g, m, p: decay * m + g,
         emit=lambda g, m, p: g + decay * m if nesterov else m,
         emit_reads_update=nesterov,
+    )
+
+
+@transformation
+def scale_by_additive_ema(decay: Decay, initial_value: NonNegative = 1e-6):
+    r"""Average that moves by a part of the update itself, and not of its distance: for updates that are not negative.
+
+    .. math:: m_t = m_{t-1} - (1 - decay) \, \mathrm{sign}(m_{t-1} - g_t) \, g_t, \quad u_t = m_t
+
+    It rises as fast as an exponential moving average, and falls much more slowly when the updates become small.
+
+    Args:
+        decay: 1 minus the part, in [0, 1).
+        initial_value: what the average begins with.
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+
+    Reference: Zaheer, Reddi, Sachan, Kale and Kumar, "Adaptive Methods for Nonconvex Optimization", 2018, algorithm 2.
+    """
+    part = 1 - decay
+    return memory(
+        init=lambda p: jnp.full_like(p, initial_value),
+        step=lambda g, m, p: unless_infinite(m, m - part * jnp.sign(m - g) * g),
+        emit=lambda g, m, p: m,
+    )
+
+
+@transformation
+def scale_by_own_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNegative = 0.0):
+    r"""Multiplication by the root mean square of what came out before: gives the units back that a quotient took.
+
+    .. math:: u_t = \sqrt{d_{t-1} + eps} \, g_t, \quad d_t = decay \cdot d_{t-1} + (1 - decay) |u_t|^2
+
+    Args:
+        decay: how much of the mean square is kept at each step, in [0, 1).
+        eps: added inside the root; it also starts the movement.
+        initial_value: the mean square before the first step.
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+
+    Reference: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012, algorithm 1.
+    """
+    mean, rest = weighted_mean(decay), 1 - decay
+
+    def emit(g, d, p):
+        # What stood in the memory before, reckoned from what stands in it now: so it can be overwritten in place.
+        return jnp.sqrt(safe_divide(d + decay * eps, decay + rest * abs_square(g))) * g
+
+    return memory(
+        init=lambda p: jnp.full_like(p.real, initial_value),
+        step=lambda g, d, p: mean(d, (d + eps) * abs_square(g)),
+        emit=emit,
+        emit_reads_update=True,
     )
