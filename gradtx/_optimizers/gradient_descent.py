@@ -84,7 +84,7 @@ def optimistic_gradient_descent(learning_rate: NonNegative, alpha: Scalar = 1.0,
     State: one array per parameter.
 
     Reference: Mokhtari, Ozdaglar and Pattathil, "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods
-    for Saddle Point Problems", 2020, generalized OGDA. Optax counts no change at the first step, which is smaller there.
+    for Saddle Point Problems", 2020, generalized OGDA. Optax counts no change at the first step.
     """
     changed = difference(scale(alpha + beta), chain(previous(), scale(beta)))
     return chain(changed, scale_by_learning_rate(learning_rate))
