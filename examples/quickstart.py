@@ -41,7 +41,7 @@ def optimizer(steps):
     how_far = gx.chain(gx.scale_by_ema(0.9), gx.bias_correction(0.9))
     how_noisy = gx.chain(gx.square(), gx.scale_by_ema(0.99), gx.bias_correction(0.99), gx.sqrt())
     warmup = steps // 10
-    rate = schedules.join([schedules.linear(0.0, 4e-3, warmup), schedules.cosine_decay(4e-3, steps - warmup)], [warmup])
+    rate = schedules.warmup(warmup, schedules.cosine_decay(4e-3, steps - warmup))
     return gx.chain(
         ("clip", gx.clip_by_global_norm(1.0)),
         ("direction", gx.ratio(how_far, how_noisy, eps=1e-8)),

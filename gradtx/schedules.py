@@ -37,7 +37,7 @@ def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
     Args:
         init_value: the number at step 0.
         end_value: the number at step `steps` and after.
-        steps: how many steps the way takes; 0 begins at the end.
+        steps: how many steps it takes from the first number to the last; 0 begins at the last.
     """
 
     def value(t):
@@ -56,7 +56,7 @@ def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
 
     Args:
         init_value: the number at step 0.
-        steps: how many steps the way takes.
+        steps: how many steps it takes to the end.
         alpha: the fraction at the end.
 
     Reference: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, equation 5, without
@@ -104,6 +104,122 @@ def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
 
 
 @schedule
+def inverse_sqrt(init_value: Scalar, steps: NonNegative):
+    r"""The inverse root of a line: after a warmup of the same number of steps it is the schedule of the Transformer.
+
+    .. math:: f(t) = \frac{init\_value}{\sqrt{1 + t / steps}}
+
+    Args:
+        init_value: the number at step 0.
+        steps: after how many steps the number is divided by the root of 2; not 0.
+
+    Reference: Vaswani et al., "Attention Is All You Need", 2017, equation 3.
+    """
+    return lambda t: init_value / jnp.sqrt(1 + t / steps)
+
+
+@schedule
+def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps: NonNegative):
+    r"""A power of the way that is left, and the end from then on.
+
+    .. math:: f(t) = end\_value + (init\_value - end\_value) (1 - x)^{power}, \quad x = \min(t / steps, 1)
+
+    Args:
+        init_value: the number at step 0.
+        end_value: the number at step `steps` and after.
+        power: the exponent; 1 is a straight line, 2 slows down towards the end.
+        steps: how many steps it takes from the first number to the last.
+    """
+
+    def value(t):
+        left = 1 - _elapsed(t, steps)
+        over = left == 0
+        part = jnp.where(over, 0.0, jnp.power(jnp.where(over, 1.0, left), power))
+        return part * init_value + (1 - part) * end_value
+
+    return value
+
+
+@schedule
+def warmup(steps: NonNegative, then: Schedule):
+    r"""A straight line from 0 to where another schedule begins, and then that schedule from its step 0.
+
+    Args:
+        steps: how many steps the line takes.
+        then: what comes after it.
+    """
+    return _in_turn([lambda t: _elapsed(t, steps) * then(0), then], [steps])
+
+
+@schedule
+def piecewise_interpolate(values: Sequence[Scalar], steps: Sequence[NonNegative], shape: str = "linear"):
+    """From one number to the next: `values[i]` to `values[i + 1]` in `steps[i]` steps, and the last one for ever.
+
+    Args:
+        values: the numbers.
+        steps: how many steps each way takes, one fewer than there are numbers.
+        shape: "linear", or "cosine" for ways that begin and end slowly.
+    """
+    return _ways(list(values), list(steps), shape)
+
+
+@schedule
+def one_cycle(
+    peak_value: Scalar,
+    warmup_steps: NonNegative,
+    decay_steps: NonNegative,
+    div_factor: Scalar = 25.0,
+    final_div_factor: Scalar = 1e4,
+    shape: str = "cosine",
+):
+    r"""Up to a peak, and down to nearly nothing.
+
+    .. math:: \frac{peak}{div} \to peak \to \frac{peak}{div \cdot final\_div}
+
+    Args:
+        peak_value: the largest number.
+        warmup_steps: how many steps it takes up to the peak.
+        decay_steps: how many steps it takes down from it.
+        div_factor: the peak over the first number.
+        final_div_factor: the first number over the last.
+        shape: "cosine" or "linear".
+
+    Reference: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates",
+    2019, without its third phase.
+    """
+    first = peak_value / div_factor
+    return _ways([first, peak_value, first / final_div_factor], [warmup_steps, decay_steps], shape)
+
+
+@schedule
+def warmup_stable_decay(
+    peak_value: Scalar,
+    warmup_steps: NonNegative,
+    stable_steps: NonNegative,
+    decay_steps: NonNegative,
+    init_value: Scalar = 0.0,
+    end_value: Scalar = 0.0,
+    shape: str = "linear",
+):
+    """Up to a peak, along it, and down: a run can be cut off or prolonged anywhere on the stable part.
+
+    Args:
+        peak_value: the number of the stable part.
+        warmup_steps: how many steps it takes up to it.
+        stable_steps: how many steps it stays there.
+        decay_steps: how many steps it takes down from it.
+        init_value: the first number.
+        end_value: the last number.
+        shape: "linear" or "cosine".
+
+    Reference: Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies",
+    2024.
+    """
+    numbers = [init_value, peak_value, peak_value, end_value]
+    return _ways(numbers, [warmup_steps, stable_steps, decay_steps], shape)
+
+
+@schedule
 def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
     """One number after another: `values[i]` for `steps[i]` steps, and the last one for ever.
 
@@ -147,6 +263,24 @@ def arithmetic(operation: str, left: Scalar, right: Scalar):
 def _elapsed(t, steps):
     """The part of `steps` that is over at `t`, from 0 to 1."""
     return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
+
+
+def _ways(values, steps, shape):
+    if shape not in ("linear", "cosine"):
+        raise GradtxValueError(f"the shape must be 'linear' or 'cosine', got {shape!r}")
+
+    def way(start, end, duration):
+        def value(t):
+            x = _elapsed(t, duration)
+            x = x if shape == "linear" else 0.5 * (1 - jnp.cos(jnp.pi * x))
+            return (1 - x) * start + x * end
+
+        return value
+
+    ways = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
+    if len(values) != len(steps) + 1:
+        raise GradtxValueError(f"{len(values)} numbers need {len(values) - 1} durations between them, got {len(steps)}")
+    return _in_turn([*ways, lambda t: jnp.full_like(t, values[-1])], steps)
 
 
 def _in_turn(functions, steps):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradtx as gx
@@ -20,6 +21,17 @@ EXAMPLES = {
         s.join([s.linear(0.0, 1.0, 4), s.constant(5.0), s.inverse_time_decay(1.0, 1.0)], [4, 3]),
         lambda t: t / 4 if t < 4 else 5.0 if t < 7 else 1 / (1 + (t - 7)),
     ),
+    "inverse sqrt": (s.inverse_sqrt(2.0, 4), lambda t: 2 / np.sqrt(1 + t / 4)),
+    "polynomial": (s.polynomial(1.0, 0.2, 2.0, 7), lambda t: 0.2 + 0.8 * (1 - min(t / 7, 1)) ** 2),
+    "root": (s.polynomial(1.0, 0.0, 0.5, 7), lambda t: (1 - min(t / 7, 1)) ** 0.5),
+    "warmup": (s.warmup(4, s.linear(2.0, 0.0, 8)), lambda t: t / 2 if t < 4 else 2 - min((t - 4) / 4, 2)),
+    "ways": (s.piecewise_interpolate([0.0, 1.0, 0.5], [4, 5]), lambda t: np.interp(t, [0, 4, 9], [0, 1, 0.5])),
+    "cosine ways": (
+        s.piecewise_interpolate([0.0, 1.0, 0.5], [4, 4], "cosine"),
+        lambda t: (1 - np.cos(np.pi * t / 4)) / 2 if t < 4 else 0.75 + 0.25 * np.cos(np.pi * min((t - 4) / 4, 1)),
+    ),
+    "one cycle": (s.one_cycle(1.0, 3, 6, 4.0, 5.0, "linear"), lambda t: np.interp(t, [0, 3, 9], [0.25, 1, 0.05])),
+    "stable": (s.warmup_stable_decay(1.0, 3, 4, 5), lambda t: np.interp(t, [0, 3, 7, 12], [0, 1, 1, 0])),
     "arithmetic": (
         (2 * s.linear(1.0, 0.0, 4) + 1 - s.constant(0.5)) / 2,
         lambda t: (2 * (1 - min(t / 4, 1)) + 0.5) / 2,
@@ -137,5 +149,34 @@ def test_own_schedules_by_the_decorator():
 def test_wrong_numbers_of_segments_are_refused():
     with pytest.raises(ValueError, match="3 segments need 2 durations"):
         s.piecewise_constant([1.0, 2.0, 3.0], [1])(0)
+    with pytest.raises(ValueError, match="3 numbers need 2 durations between them, got 1"):
+        s.piecewise_interpolate([1.0, 2.0, 3.0], [1])(0)
+    with pytest.raises(ValueError, match="the shape must be 'linear' or 'cosine', got 'round'"):
+        s.one_cycle(1.0, 2, 3, shape="round")(0)
     with pytest.raises(ValueError, match="arithmetic: the operation must be one of add"):
         s.arithmetic("modulo", 1.0, 2.0)(0)
+
+
+def test_after_a_warmup_the_inverse_root_is_the_schedule_of_the_transformer():
+    schedule = s.warmup(40, s.inverse_sqrt(0.1, 40))
+    counts = np.arange(1, 200)
+    wanted = 0.1 * np.sqrt(40) * np.minimum(counts**-0.5, counts * 40**-1.5)
+    np.testing.assert_allclose(schedule(jnp.asarray(counts)), wanted, rtol=1e-5)
+
+
+def test_they_agree_with_optax():
+    counts = jnp.arange(60)
+    pairs = [
+        (s.polynomial(1.0, 0.1, 1.5, 40), optax.polynomial_schedule(1.0, 0.1, 1.5, 40)),
+        (s.one_cycle(1.0, 12, 28), optax.cosine_onecycle_schedule(40, 1.0)),
+        (s.warmup(10, s.cosine_decay(1.0, 30)), optax.warmup_cosine_decay_schedule(0.0, 1.0, 10, 40)),
+        (s.exponential_decay(1.0, 7, 0.5, True), optax.exponential_decay(1.0, 7, 0.5, staircase=True)),
+        (
+            s.piecewise_interpolate([1.0, 0.5, 2.0], [20, 20]),
+            optax.piecewise_interpolate_schedule("linear", 1.0, {20: 0.5, 40: 4.0}),
+        ),
+    ]
+    with jax.numpy_dtype_promotion("standard"):
+        for ours, theirs in pairs:
+            wanted = [theirs(int(count)) for count in counts]
+            np.testing.assert_allclose(ours(counts), np.asarray(wanted, np.float32), rtol=1e-5, atol=1e-6)
