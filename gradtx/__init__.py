@@ -28,6 +28,7 @@ from gradtx._schedule import Schedule as Schedule
 # Layer 3a: primitives.
 from gradtx._primitives.accumulate import add_momentum as add_momentum
 from gradtx._primitives.accumulate import bias_correction as bias_correction
+from gradtx._primitives.accumulate import bias_correction_ahead as bias_correction_ahead
 from gradtx._primitives.accumulate import previous as previous
 from gradtx._primitives.accumulate import running_max as running_max
 from gradtx._primitives.accumulate import running_sum as running_sum

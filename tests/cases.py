@@ -36,6 +36,7 @@ CASES = [
     _case("reciprocal", gx.reciprocal(), odd=True),
     _case("scale_by_ema", gx.scale_by_ema(0.9), odd=True),
     _case("bias_correction", gx.bias_correction(0.9), odd=True),
+    _case("bias_correction_ahead", gx.bias_correction_ahead(0.9), odd=True),
     _case("running_sum", gx.running_sum(), odd=True),
     _case("running_sum, from 0.1", gx.running_sum(0.1)),
     _case("running_max", gx.running_max(), nonnegative=True),

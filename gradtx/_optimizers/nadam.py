@@ -5,7 +5,7 @@ from typing import Any
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import interpolate, ratio
 from gradtx._core import transformation
-from gradtx._primitives.accumulate import bias_correction, scale_by_ema
+from gradtx._primitives.accumulate import bias_correction, bias_correction_ahead, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
@@ -31,7 +31,7 @@ def scale_by_nadam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, 
 
     Reference: see `nadam`.
     """
-    how_far = interpolate(chain(scale_by_ema(b1), bias_correction(b1, ahead=True)), bias_correction(b1), b1)
+    how_far = interpolate(chain(scale_by_ema(b1), bias_correction_ahead(b1)), bias_correction(b1), b1)
     how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
     return ratio(how_far, how_noisy, eps, eps_root)
 

@@ -32,7 +32,7 @@ def scale_by_ema(decay: Decay):
 
 
 @transformation
-def bias_correction(decay: Decay, ahead: bool = False):
+def bias_correction(decay: Decay):
     r"""Correction of an exponential moving average that began at 0: divides by the sum of its weights.
 
     .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t})
@@ -43,22 +43,41 @@ def bias_correction(decay: Decay, ahead: bool = False):
 
     Args:
         decay: the decay of the average before it, in [0, 1).
-        ahead: whether to correct as for one step more, with this step's decay once again (Nadam).
 
     State: one array of two numbers, the sum of logarithms and its rounding error, in float32 (float64 in x64).
 
     Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 3; the sum of logarithms is
     ours.
     """
+    return _correction(decay, ahead=False)
 
+
+@transformation
+def bias_correction_ahead(decay: Decay):
+    r"""Bias correction for the average as it will be one step ahead, with this step's decay once again (Nadam).
+
+    .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t + \log decay_t})
+
+    Args:
+        decay: the decay of the average before it, in [0, 1).
+
+    State: as `bias_correction`.
+
+    Reference: Dozat, "Incorporating Nesterov Momentum into Adam", 2016; for the sum see `bias_correction`.
+    """
+    return _correction(decay, ahead=True)
+
+
+def _correction(decay, ahead):
     def advance(clock):
         # One array of two numbers instead of two: XLA then computes them in one kernel.
         total, error = clock
-        term = _log(decay, clock.dtype) - error
+        log = _log(decay, clock.dtype)
+        term = log - error
         new = total + term
-        corrected = new + _log(decay, clock.dtype) if ahead else new
-        nothing = corrected == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
-        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, corrected)))
+        exponent = new + log if ahead else new
+        nothing = exponent == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
+        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, exponent)))
         return factor, jnp.stack([new, (new - total) - term])
 
     return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
