@@ -22,6 +22,8 @@ from gradtx._labels import by_path as by_path
 from gradtx._labels import where as where
 from gradtx._schedule import Decay as Decay
 from gradtx._schedule import NonNegative as NonNegative
+from gradtx._schedule import Positive as Positive
+from gradtx._schedule import PositiveDecay as PositiveDecay
 from gradtx._schedule import Scalar as Scalar
 from gradtx._schedule import Schedule as Schedule
 

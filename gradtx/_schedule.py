@@ -76,6 +76,12 @@ Decay = typing.Annotated[Any, Number(0.0, 1.0)]
 NonNegative = typing.Annotated[Any, Number(0.0)]
 """A `Scalar` that is not negative: a learning rate, an epsilon, a bound."""
 
+Positive = typing.Annotated[Any, Number(0.0, above=True)]
+"""A `Scalar` above 0, because something is divided by it."""
+
+PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]
+"""A `Decay` above 0, because something is divided by it."""
+
 
 def scheduled_names(value: Value) -> list[str]:
     """The numbers of `value` that follow a schedule."""

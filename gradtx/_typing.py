@@ -29,6 +29,7 @@ class Number:
 
     Attributes:
         low: the smallest number allowed.
+        above: whether numbers must be above `low`, and not at it.
         high: the bound that numbers must stay below; infinity allows every finite number.
         many: whether the argument is a sequence of such numbers.
     """
@@ -36,9 +37,10 @@ class Number:
     low: float = -math.inf
     high: float = math.inf
     many: bool = False
+    above: bool = False
 
     def allows(self, number: float) -> bool:
-        return self.low <= number < self.high
+        return self.low <= number < self.high and not (self.above and number == self.low)
 
     def __repr__(self) -> str:
         return f"Number({self})"
@@ -46,4 +48,6 @@ class Number:
     def __str__(self) -> str:
         if self.low == -math.inf and self.high == math.inf:
             return "finite"
-        return f"at least {self.low:g}" if self.high == math.inf else f"in [{self.low:g}, {self.high:g})"
+        if self.high == math.inf:
+            return f"{'above' if self.above else 'at least'} {self.low:g}"
+        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g})"

@@ -13,7 +13,7 @@ from jax import lax
 from gradtx._errors import GradtxValueError
 from gradtx._factory import schedule
 from gradtx._numerics import safe_divide
-from gradtx._schedule import NonNegative, Scalar, Schedule
+from gradtx._schedule import NonNegative, Positive, Scalar, Schedule
 
 
 @schedule
@@ -70,7 +70,7 @@ def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
 
 
 @schedule
-def exponential_decay(init_value: Scalar, steps: NonNegative, decay_rate: Scalar, staircase: bool = False):
+def exponential_decay(init_value: Scalar, steps: Positive, decay_rate: Scalar, staircase: bool = False):
     r"""Multiplication by `decay_rate` every `steps` steps, smoothly or at once.
 
     .. math:: f(t) = init\_value \cdot decay\_rate^{t / steps}
@@ -104,7 +104,7 @@ def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
 
 
 @schedule
-def inverse_sqrt(init_value: Scalar, steps: NonNegative):
+def inverse_sqrt(init_value: Scalar, steps: Positive):
     r"""The inverse root of a line: after a warmup of the same number of steps it is the schedule of the Transformer.
 
     .. math:: f(t) = \frac{init\_value}{\sqrt{1 + t / steps}}

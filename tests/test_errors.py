@@ -36,6 +36,16 @@ def test_a_negative_or_infinite_learning_rate_or_eps(number):
         gx.rmsprop(0.1, eps=number)
 
 
+def test_a_zero_that_something_is_divided_by():
+    with _raises(ValueError, r"lion: b2 must be in \(0, 1\), got 0.0"):
+        gx.lion(0.1, b2=0.0)
+    with _raises(ValueError, r"in rmsprop: scale_by_stddev: decay must be in \(0, 1\), got 0.0"):
+        gx.rmsprop(0.1, 0.0, centered=True).init(PARAMS)
+    for schedule in (schedules.inverse_sqrt, lambda value, steps: schedules.exponential_decay(value, steps, 0.5)):
+        with _raises(ValueError, "steps must be above 0, got 0"):
+            schedule(1.0, 0)
+
+
 def test_traced_numbers_and_arrays_are_not_checked():
     jax.jit(adam)(-1.0)
     assert adam(jnp.float32(-1.0)).learning_rate == -1

@@ -9,7 +9,7 @@ from gradtx._identity import identity
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._schedule import Decay, NonNegative, PositiveDecay
 
 
 @transformation
@@ -32,7 +32,7 @@ def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegat
 
 
 @transformation
-def scale_by_stddev(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
+def scale_by_stddev(decay: PositiveDecay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
     r"""Division by the running standard deviation: the direction of centred RMSProp.
 
     .. math:: a_t = decay \cdot a_{t-1} + (1 - decay) g_t, \quad

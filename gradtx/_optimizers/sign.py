@@ -10,7 +10,7 @@ from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.elementwise import sign
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._schedule import Decay, NonNegative, PositiveDecay
 
 
 @transformation
@@ -49,7 +49,7 @@ def signum(learning_rate: NonNegative, momentum: Decay = 0.9):
 
 
 @transformation
-def scale_by_lion(b1: Decay = 0.9, b2: Decay = 0.99):
+def scale_by_lion(b1: Decay = 0.9, b2: PositiveDecay = 0.99):
     r"""The direction of Lion: the sign of a mean in which the gradient of the moment counts more than it will.
 
     .. math:: u_t = \mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t), \quad m_t = b_2 m_{t-1} + (1 - b_2) g_t
@@ -72,7 +72,7 @@ def scale_by_lion(b1: Decay = 0.9, b2: Decay = 0.99):
 def lion(
     learning_rate: NonNegative,
     b1: Decay = 0.9,
-    b2: Decay = 0.99,
+    b2: PositiveDecay = 0.99,
     weight_decay: NonNegative = 1e-3,
     mask: Any = None,
 ):
