@@ -18,7 +18,7 @@ def test_law(law, case):
 def test_every_public_factory_has_a_case():
     public = {name for name, item in vars(gradtx).items() if _makes_transforms(item)}
     cased = {case.transform.name for case in CASES}
-    assert public - cased == set(), "these public factories have no case in tests/cases.py"
+    assert public - cased == set(), "these public factories have no case in tests/cases"
 
 
 def _makes_transforms(item):

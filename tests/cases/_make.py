@@ -1,0 +1,19 @@
+"""How cases are made."""
+
+from functools import partial
+
+import references
+
+from gradtx.testing import Case
+
+SMALL_EPS = 1e-18  # so that an invariance to the gradient's scale is not hidden by eps
+
+
+def case(name, transform, reference=None, **facts):
+    """A case by name; exceptions are facts, with their reasons."""
+    return Case(transform, name, reference, **facts)
+
+
+def reference(name, learning_rate=1e-3, **arguments):
+    """The NumPy reference of this name, with these arguments."""
+    return partial(getattr(references, name), learning_rate=learning_rate, **arguments)

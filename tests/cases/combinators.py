@@ -1,0 +1,36 @@
+"""Combinators."""
+
+import operator
+
+import gradtx as gx
+from gradtx import schedules
+
+from ._make import case
+
+CASES = [
+    # Combinators.
+    case("chain", gx.chain(gx.clip(0.5), gx.scale_by_ema(0.9)), odd=True),
+    case("chain, empty", gx.chain(), odd=True),
+    case(
+        "chain, named",
+        gx.chain(("z", gx.clip_by_global_norm(1.0)), ("a", gx.adam(0.1)), ("m", gx.scale(0.5))),
+        odd=True,
+    ),
+    case("chain, of kernels, named", gx.chain(("z", gx.bias_correction(0.5)), ("a", gx.scale_by_ema(0.9))), odd=True),
+    case(
+        "parallel",
+        gx.parallel(operator.sub, gx.identity(), gx.scale_by_ema(0.9)),
+        odd=True,
+        excused=dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no name to look up"),
+    ),
+    case("ratio", gx.ratio(gx.identity(), gx.chain(gx.square(), gx.sqrt()), eps=0.1, eps_root=0.1), odd=True),
+    case("ratio, of trees", gx.ratio(gx.clip_by_global_norm(1.0), gx.absolute(), eps=0.1), odd=True),
+    case(
+        "partition",
+        gx.partition({"a": gx.adam(0.1), "b": gx.sgd(0.1, 0.9)}, gx.by_path({"layer/*": "a", "z/*": "a", "**": "b"})),
+        odd=True,
+    ),
+    case("masked", gx.masked(gx.adam(0.1), gx.by_path({"layer/*": True, "z/*": True, "**": False})), odd=True),
+    case("inject", gx.inject(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True),
+    case("inject, scheduled", gx.inject(gx.adam(schedules.linear(0.1, 0.0, 3))), odd=True),
+]
