@@ -9,7 +9,8 @@ The first three have a kernel. All arrays that a function sees have at least 32 
 are Python floats or weakly typed, so `decay * m + (1 - decay) * g` is right in every precision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._core import GradientTransformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._kernel import Clock, Flow, Kernel, Memory, Slot, Step, flow, unrecognizable
+from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, flow, unrecognizable
 from gradtx._numerics import align, strong, weak, widened
 from gradtx._typing import Array, Params, State, Updates
 
@@ -75,8 +76,8 @@ def memory(
             return together(emit, g, m, p)
 
         if emit_reads_update:
-            return Flow(out(g.again(), read), lambda: out(g.again(), unrecognizable(read))), new
-        return Flow(out(g.value, read), lambda: out(g.value, unrecognizable(read))), new
+            return g.to(out(g.again(), read), lambda: out(g.again(), unrecognizable(read))), new
+        return g.to(out(g.value, read), lambda: out(g.value, unrecognizable(read))), new
 
     return lift(Kernel(Slot.MEMORY, lambda: (begin, None), lambda clock: (one, None), "" if needs_params else None))
 
@@ -104,6 +105,54 @@ def clocked(
     return lift(Kernel(Slot.CLOCK, lambda: (lambda p: None, start()), tick))
 
 
+def clocked_memory(
+    init: Callable[[Array], Array],
+    start: Callable[[], Any],
+    advance: Callable[[Any], tuple[Any, Any]],
+    step: Callable[[Array, Array, Array | None, Any], Array],
+    emit: Callable[[Array, Array, Array | None, Any], Array],
+    state: Callable[[Any, Any], Any] = lambda memory, clock: (memory, clock),
+    **how: bool,
+) -> GradientTransformation:
+    r"""`memory` and `clocked` in one: one array per parameter, and a few numbers that it is kept by.
+
+    .. math:: (r_t, c_t) = advance(c_{t-1}), \quad m_t = step(g_t, m_{t-1}, p, r_t), \quad
+        u_t = emit(g_t, m_t, p, r_t)
+
+    Args:
+        init: as in `memory`.
+        start: as in `clocked`.
+        advance: as in `clocked`.
+        step: update, memory, parameter and reading to the new memory.
+        emit: update, new memory, parameter and reading to what goes out.
+        state: memory and numbers to the state, a tuple of two; a class of named tuples, for instance.
+        **how: as in `memory`.
+
+    State: what `state` makes of memory and numbers.
+    """
+
+    def machine(reading: Any) -> Kernel:
+        one = memory(init, lambda g, m, p: step(g, m, p, reading), lambda g, m, p: emit(g, m, p, reading), **how)
+        assert one.kernel is not None
+        return one.kernel
+
+    def begin() -> tuple[Begin, Clock]:
+        first, _ = machine(None).start()
+        return lambda p: state(first(p), None), state(None, start())
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        reading, new = advance(clock[1])
+        one, _ = machine(jax.tree.map(weak, reading)).tick(None)
+
+        def work(g: Flow, stored: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            u, m = one(g, stored[0], p)
+            return u, state(m, None)
+
+        return work, state(None, new)
+
+    return lift(Kernel(state(Slot.MEMORY, Slot.CLOCK), begin, tick, machine(None).needs_params))
+
+
 def treewise(
     update: Callable[..., tuple[Updates, State]],
     init: Callable[[Params], State] = lambda params: (),
@@ -126,7 +175,7 @@ def treewise(
     def checked_update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         updates = tree.widened(updates)
         if needs_params:
-            tree.leaves_like(updates, _required(params), "updates", "parameters")
+            tree.leaves_like(updates, required(params), "updates", "parameters")
             params = tree.widened(params)
         new, state = inner.update(updates, state, params, **extra)
         tree.leaves_like(updates, new, "updates that came in", "updates that go out")
@@ -152,8 +201,11 @@ def lift(kernel: Kernel) -> GradientTransformation:
         begin, clock = kernel.start()
         return assemble(treedef, list(map(begin, leaves)), clock)
 
-    def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+    def update(
+        updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
+    ) -> tuple[Updates, State]:
         leaves, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
+        names = [{}] * len(leaves) if not bound else _by_leaf(updates, bound)
         absent = [None] * len(leaves)
         contents = _contents(state, kernel.layout)
         columns = [
@@ -162,19 +214,30 @@ def lift(kernel: Kernel) -> GradientTransformation:
         ]
         ps = absent
         if kernel.needs_params is not None:
-            ps = tree.leaves_like(updates, _required(params, kernel.needs_params), "updates", "parameters")
+            ps = tree.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
             ps = tree.floating_leaves(ps, "parameters")
 
         step, clock = kernel.tick(only_clocks(contents))
         outputs, memories = [], []
-        for g, p, *memory in zip(leaves, ps, *columns, strict=True):
-            u, new = step(flow(widened(g)), layout.unflatten(memory), p)
+        for g, named, p, *memory in zip(leaves, names, ps, *columns, strict=True):
+            u, new = step(flow(widened(g), named), layout.unflatten(memory), p)
             _same_shape("what makes an update of an array", u.value, g)
             outputs.append(u.value)
             memories.append(new)
         return treedef.unflatten(outputs), assemble(treedef, memories, clock)
 
     return GradientTransformation(init, update, kernel)
+
+
+def _by_leaf(updates: Updates, bound: Mapping[str, Updates]) -> list[dict[str, Array]]:
+    """What has a name, leaf by leaf."""
+    named = {name: jax.tree.leaves(matching(updates, value)) for name, value in bound.items()}
+    return [dict(zip(named, row, strict=True)) for row in zip(*named.values(), strict=True)]
+
+
+def matching(updates: Updates, other: Updates) -> Updates:
+    """The leaves of `other` where `updates` has leaves: it may be a group of a partition."""
+    return jax.tree.map(lambda g, x: None if g is None else widened(x), updates, other, is_leaf=lambda x: x is None)
 
 
 def _same_shape(who: str, got: Any, wanted: Array) -> None:
@@ -191,7 +254,7 @@ def _contents(state: State, layout: Any) -> list[Any]:
         raise wrong_state(str(treedef).removeprefix("PyTreeDef"), state) from None
 
 
-def _required(params: Params, who: str = "") -> Params:
+def required(params: Params, who: str = "") -> Params:
     if params is None:
         raise GradtxValueError(
             f"{who or 'this transform'} needs the parameters; call tx.update(updates, state, params)"

@@ -182,8 +182,7 @@ def _following_schedules(tx: GradientTransformation) -> GradientTransformation:
 
 def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
     """The kernel of `_following_schedules(tx)`."""
-    first = _read(tx, 0)
-    inner = _at(tx, first).kernel
+    inner = _at(tx, _read(tx, 0)).kernel
     if inner is None:
         return None
 
@@ -193,6 +192,7 @@ def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
         return kernel
 
     def start() -> tuple[Begin, Clock]:
+        first = _read(tx, 0)  # here and not above: a kernel may be kept, and the width of floats may change
         begin, clock = kernel_at(first).start()
         memory = Scheduled(None, dict.fromkeys(first), None)
         return lambda p: memory._replace(inner=begin(p)), Scheduled(jnp.zeros((), jnp.int32), first, clock)
@@ -207,7 +207,7 @@ def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
 
         return step, Scheduled(increment(clock.count), values, inner_clock)
 
-    layout = Scheduled(Slot.CLOCK, dict.fromkeys(first, Slot.CLOCK), inner.layout)
+    layout = Scheduled(Slot.CLOCK, dict.fromkeys(scheduled_names(tx), Slot.CLOCK), inner.layout)
     return Kernel(layout, start, tick, inner.needs_params)
 
 

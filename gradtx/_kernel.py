@@ -9,9 +9,11 @@ For `scale_by_adam` the memory of one array is `((m, None), (None, v, None, None
 corrections in the places that are `None` there: both have the shape of the transform's state.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -48,23 +50,29 @@ class Flow(NamedTuple):
         value: the array.
         again: computes it once more, from the incoming array and the new memory, in a way that the compiler does not
             recognize as the same.
+        bound: what `let` has given names on the way here.
     """
 
     value: Array
     again: Callable[[], Array]
+    bound: Mapping[str, "Flow"] = MappingProxyType({})
+
+    def to(self, value: Array, again: Callable[[], Array]) -> "Flow":
+        """The flow of another array, further down the same way."""
+        return Flow(value, again, self.bound)
 
     def map(self, function: Callable[[Array], Array]) -> "Flow":
         """The flow of `function` of the array."""
-        return Flow(function(self.value), lambda: function(self.again()))
+        return self.to(function(self.value), lambda: function(self.again()))
 
 
 Step: TypeAlias = Callable[[Flow, Memory, Array | None], tuple[Flow, Memory]]
 """Update, memory and parameter to the new update and memory, for one array. Arrays have at least 32 bits."""
 
 
-def flow(g: Array) -> Flow:
-    """The beginning of a flow."""
-    return Flow(g, lambda: unrecognizable(g))
+def flow(g: Array, bound: Mapping[str, Array] = MappingProxyType({})) -> Flow:
+    """The beginning of a flow, with the arrays that have names."""
+    return Flow(g, lambda: unrecognizable(g), {name: flow(x) for name, x in bound.items()})
 
 
 def unrecognizable(x: Array) -> Array:
@@ -95,7 +103,8 @@ class Kernel:
 
         def output(p):
             (begin, clock) = self.start()
-            return self.tick(clock)[0](flow(p), begin(p), p)[0].value
+            like_p = Flow(p, lambda: p, defaultdict(lambda: flow(p)))  # whatever names there may be
+            return self.tick(clock)[0](like_p, begin(p), p)[0].value
 
         return p if jnp.issubdtype(jax.eval_shape(output, p).dtype, jnp.complexfloating) else p.real
 
@@ -143,7 +152,7 @@ def side_by_side(combine: Callable[..., Array], kernels: Sequence[Kernel]) -> Ke
 
         def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
             outputs, memories = zip(*(one(g, m, p) for one, m in zip(steps, memory, strict=True)), strict=True)
-            joined = Flow(
+            joined = g.to(
                 combine(*align(*(output.value for output in outputs))),
                 lambda: combine(*align(*(output.again() for output in outputs))),
             )
@@ -152,6 +161,26 @@ def side_by_side(combine: Callable[..., Array], kernels: Sequence[Kernel]) -> Ke
         return step, clocks
 
     return Kernel(tuple(k.layout for k in kernels), start, tick, _who_needs_params(kernels))
+
+
+def naming(name: str, value: Kernel, body: Kernel) -> Kernel:
+    """`body`, in which what `value` makes of the same input has a name. States are a tuple of two."""
+
+    def start() -> tuple[Begin, Clock]:
+        (begin_value, value_clock), (begin_body, body_clock) = value.start(), body.start()
+        return lambda p: (begin_value(p), begin_body(p)), (value_clock, body_clock)
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        (make, value_clock), (work, body_clock) = value.tick(clock[0]), body.tick(clock[1])
+
+        def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            named, value_memory = make(g, memory[0], p)
+            u, body_memory = work(g._replace(bound={**g.bound, name: named}), memory[1], p)
+            return g.to(u.value, u.again), (value_memory, body_memory)
+
+        return step, (value_clock, body_clock)
+
+    return Kernel((value.layout, body.layout), start, tick, _who_needs_params([value, body]))
 
 
 def _packing(names: Sequence[str] | None) -> tuple[Callable[[Sequence], Any], Callable[[Any], Sequence]]:

@@ -4,6 +4,7 @@ Everything computes in at least 32 bits. Arrays that meet are brought to the wid
 numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -98,18 +99,27 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
     """The function `weight * x + (1 - weight) * y` of x and y, reckoned from the one that weighs more.
 
     In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
-    them is rounded. An infinite x stays.
+    them is rounded. What is infinite stays so.
     """
     rest = 1 - weight
 
+    def from_y(x: Array, y: Array) -> Array:
+        return unless_infinite(y, y + weight * (x - y))
+
     def mean(x: Array, y: Array) -> Array:
         if isinstance(weight, float):  # which one weighs more is known: the same numbers, and half the operations
-            new = x + rest * (y - x) if weight >= 0.5 else y + weight * (x - y)
+            new = x + rest * (y - x) if weight >= 0.5 else from_y(x, y)
         else:
-            new = jnp.where(weight >= 0.5, x + rest * (y - x), y + weight * (x - y))
+            new = jnp.where(weight >= 0.5, x + rest * (y - x), from_y(x, y))
         return unless_infinite(x, new)
 
     return mean
+
+
+def log_of_decay(decay: Any, dtype: Any) -> Any:
+    """The logarithm, bounded so that it stays finite: `exp` of it is 0 to the last bit for a decay of 0."""
+    tiny = float(jnp.finfo(dtype).tiny)
+    return math.log(max(decay, tiny)) if isinstance(decay, float) else jnp.log(jnp.maximum(decay, tiny))
 
 
 def increment(count: Array) -> Array:
@@ -124,6 +134,13 @@ def norm(arrays: list[Array]) -> Array:
     two, which is exact.
     """
     return _norm(align(*arrays)) if arrays else jnp.zeros((), jnp.float32)
+
+
+def inner_product(xs: list[Array], ys: list[Array]) -> Array:
+    """The real part of the inner product of two lists of arrays, 0 of none, in at least float32."""
+    pairs = [align(x, y) for x, y in zip(xs, ys, strict=True)]
+    sums = align(*(jnp.sum((x.conj() * y).real) for x, y in pairs)) if pairs else ()
+    return jnp.stack(sums).sum() if sums else jnp.zeros((), jnp.float32)
 
 
 @jax.custom_jvp

@@ -6,6 +6,7 @@ They add, subtract, multiply and divide: `2 * cosine_decay(1e-3, 1000)`.
 """
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -14,6 +15,10 @@ from gradtx._errors import GradtxValueError
 from gradtx._factory import schedule
 from gradtx._numerics import safe_divide
 from gradtx._schedule import NonNegative, Positive, Scalar, Schedule
+from gradtx._typing import Number
+
+Growth = Annotated[Any, Number(1.0)]
+"""A `Scalar` of at least 1."""
 
 
 @schedule
@@ -64,7 +69,50 @@ def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
     """
 
     def value(t):
-        return init_value * (alpha + (1 - alpha) * 0.5 * (1 + jnp.cos(jnp.pi * _elapsed(t, steps))))
+        return init_value * _half_cosine(_elapsed(t, steps), alpha)
+
+    return value
+
+
+@schedule
+def cosine_restarts(
+    init_value: Scalar, steps: Positive, alpha: Scalar = 0.0, steps_factor: Growth = 1.0, value_factor: Scalar = 1.0
+):
+    r"""Half cosines one after another: down from a peak, and back to it at once.
+
+    .. math:: f(t) = init\_value \cdot value\_factor^i \left(alpha + (1 - alpha) \tfrac{1 + \cos \pi x}{2}\right),
+        \quad x = \frac{t - t_i}{steps \cdot steps\_factor^i}, \quad t_i \le t < t_{i+1}, \quad
+        t_{i+1} = t_i + steps \cdot steps\_factor^i
+
+    With whole numbers the restarts are at exactly these steps, as far as counts are exact.
+
+    Args:
+        init_value: the first peak, at step 0.
+        steps: how many steps the first cycle takes.
+        alpha: the fraction of its peak at which a cycle ends.
+        steps_factor: how much longer each cycle is than the one before, at least 1.
+        value_factor: how much higher the peak of each cycle is than the one before; below 1 the peaks fall.
+
+    Reference: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, equation 5, where
+    `steps` is T_0 and `steps_factor` is T_mult.
+    """
+
+    def value(t):
+        # In units of the first cycle: 2**k cycles take `sums[k]`, and the one after them takes `powers[k]`.
+        sums: list[Any] = [1.0]
+        powers: list[Any] = [steps_factor]
+        for _ in range(23):
+            sums.append(jnp.minimum(sums[-1] * (1 + powers[-1]), 1e9))
+            powers.append(jnp.minimum(powers[-1] ** 2, 1e9))
+        # The number of cycles that are over, bit by bit; products and sums only, which are exact for whole numbers.
+        cycle, begin, length = jnp.zeros_like(t), jnp.zeros_like(t), jnp.ones_like(t)
+        for k in reversed(range(24)):
+            further = begin + length * sums[k]
+            over = steps * further <= t
+            cycle = jnp.where(over, cycle + 2.0**k, cycle)
+            begin, length = jnp.where(over, further, begin), jnp.where(over, length * powers[k], length)
+        x = (t - steps * begin) / (steps * length)
+        return init_value * jnp.power(value_factor, cycle) * _half_cosine(x, alpha)
 
     return value
 
@@ -80,6 +128,11 @@ def exponential_decay(init_value: Scalar, steps: Positive, decay_rate: Scalar, s
         steps: how many steps one multiplication takes.
         decay_rate: the factor.
         staircase: whether the exponent is rounded down to a whole number.
+
+    Example: half as much after every 10 epochs of 500 steps each.
+        >>> schedule = schedules.exponential_decay(0.8, steps=10 * 500, decay_rate=0.5, staircase=True)
+        >>> print(schedule(4999), schedule(5000), schedule(10000))
+        0.8 0.4 0.2
     """
 
     def value(t):
@@ -101,6 +154,39 @@ def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
         decay_rate: how fast the divisor grows, per step.
     """
     return lambda t: init_value / (1 + decay_rate * t)
+
+
+@schedule
+def every(steps: Positive, value: Scalar, otherwise: Scalar):
+    r"""A number at every so many steps, the first included, and another at the others.
+
+    .. math:: f(t) = \begin{cases} value & steps \text{ divides } t \\ otherwise \end{cases}
+
+    Args:
+        steps: how many steps there are from one to the next, a whole number.
+        value: the number at those steps.
+        otherwise: the number at the others.
+    """
+    return lambda t: jnp.where(lax.rem(t, jnp.full_like(t, steps)) == 0, value, otherwise)
+
+
+@schedule
+def power(init_value: Scalar, exponent: Scalar, offset: Scalar = 0.0):
+    r"""A power of the step count.
+
+    .. math:: f(t) = init\_value \cdot (t + offset)^{exponent}
+
+    Args:
+        init_value: the number where `t + offset` is 1.
+        exponent: the exponent.
+        offset: what is added to the step count; 1 counts steps from 1. The power of 0 is 0.
+    """
+
+    def value(t):
+        zero = t + offset == 0
+        return init_value * jnp.where(zero, 0.0, jnp.power(jnp.where(zero, 1.0, t + offset), exponent))
+
+    return value
 
 
 @schedule
@@ -223,7 +309,10 @@ def warmup_stable_decay(
 def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
     """One number after another: `values[i]` for `steps[i]` steps, and the last one for ever.
 
-    To halve a number every n steps: `piecewise_constant([1e-3 / 2**i for i in range(5)], [n] * 4)`.
+    Example: half as much every 500 steps, three times.
+        >>> schedule = schedules.piecewise_constant([0.8 / 2**i for i in range(4)], steps=[500] * 3)
+        >>> print(schedule(499), schedule(500), schedule(1500))
+        0.8 0.4 0.1
 
     Args:
         values: the numbers.
@@ -263,6 +352,12 @@ def arithmetic(operation: str, left: Scalar, right: Scalar):
 def _elapsed(t, steps):
     """The part of `steps` that is over at `t`, from 0 to 1."""
     return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
+
+
+def _half_cosine(x, end):
+    """From 1 at `x = 0` to `end` at `x = 1`, and exactly so."""
+    part = 0.5 * (1 + jnp.cos(jnp.pi * x))
+    return part + (1 - part) * end
 
 
 def _ways(values, steps, shape):

@@ -1,6 +1,8 @@
 """Helpers for trees of arrays: the ones that users of optimizers reach for."""
 
-from collections.abc import Callable
+import difflib
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
-from gradtx._numerics import is_float0, is_inexact, is_real, norm, widen
+from gradtx._numerics import align, is_float0, is_inexact, is_real, is_traced, widen
+from gradtx._numerics import norm as euclidean
 from gradtx._typing import Array, Updates
 
 
@@ -46,7 +49,35 @@ def global_norm(tree: Updates) -> Array:
     exact scaling where the first sum leaves its range, so half-precision leaves neither overflow nor underflow.
     Raises `GradtxTypeError` for leaves that are not floating point.
     """
-    return norm(floating_leaves(tree))
+    return euclidean(floating_leaves(tree))
+
+
+def norm(tree: Any, ord: float = 2) -> Array:
+    r"""The norm of all elements of all leaves together: the sum of magnitudes, the Euclidean norm, or the largest.
+
+    .. math:: \lVert x \rVert_1 = \textstyle\sum_i |x_i|, \quad \lVert x \rVert_2 = \sqrt{\sum_i |x_i|^2}, \quad
+        \lVert x \rVert_\infty = \max_i |x_i|
+
+    Args:
+        tree: a pytree of floating-point arrays.
+        ord: 1, 2 or infinity.
+
+    Returns a 0-d array of at least float32, 0 for an empty tree. Nothing overflows on the way: of order 2 it is
+    `global_norm`.
+
+    Raises:
+        GradtxValueError: another order.
+        GradtxTypeError: a leaf is not floating point.
+    """
+    if ord == 2:
+        return global_norm(tree)
+    if ord not in (1, math.inf):
+        raise GradtxValueError(f"norm: ord must be 1, 2 or infinity, got {ord!r}")
+    magnitudes = [jnp.abs(x) for x in floating_leaves(tree)]
+    if not magnitudes:
+        return jnp.zeros((), jnp.float32)
+    reduce = jnp.sum if ord == 1 else lambda x: jnp.max(x, initial=0.0)
+    return reduce(jnp.stack([reduce(x) for x in align(*magnitudes)]))
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -57,6 +88,123 @@ def cast(tree: Any, dtype: Any) -> Any:
 def zeros_like(tree: Any, dtype: Any = None) -> Any:
     """Zeros with the structure, shapes and (unless `dtype` is given) dtypes of the tree."""
     return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
+
+
+def random_like(key: Array, tree: Any, sampler: Callable[..., Array] = jax.random.normal, dtype: Any = None) -> Any:
+    """Random arrays with the structure, shapes and (unless `dtype` is given) dtypes of the tree.
+
+    Args:
+        key: a random key; each leaf gets its own, split from it, so that leaves are independent.
+        tree: a pytree of arrays, which may be abstract.
+        sampler: `(key, shape, dtype) -> array`, such as those of `jax.random`.
+        dtype: the dtype of all leaves.
+    """
+    leaves, treedef = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves)) if leaves else []
+    dtypes = [jnp.result_type(leaf) if dtype is None else dtype for leaf in leaves]
+    return treedef.unflatten([sampler(k, jnp.shape(x), d) for k, x, d in zip(keys, leaves, dtypes, strict=True)])
+
+
+def find(tree: Any, name: str) -> Any:
+    """The one part of a nested tree whose path ends in `name`: `find(state, "mu")`, `find(state, "0/inner/count")`.
+
+    Paths are as `paths` writes them: keys, indices and attribute names from the root, with slashes between. The part
+    may be a leaf or a whole branch; None is no part.
+
+    Args:
+        tree: any pytree, a state for instance.
+        name: the end of the path, of one name or more; or the whole path, which tells a part from others further down.
+
+    Raises:
+        GradtxValueError: no path ends so, or several do.
+    """
+    return _place("find", tree, name)[1]
+
+
+def replace(tree: Any, changes: Mapping[str, Any] = {}, /, **named: Any) -> Any:
+    """The tree with other parts in some places: `replace(state, count=0)`, `replace(state, {"0/mu": zeros})`.
+
+    What takes the place of an array gets its shape and dtype; what takes the place of a branch must have its structure.
+    So the tree still fits what was compiled for it.
+
+    Args:
+        tree: any pytree, a state for instance.
+        changes: new part by the end of its path, as `find` takes it; for ends that are no Python names.
+        **named: the same, by keyword.
+
+    Raises:
+        GradtxValueError: no path ends so, or several do; or the new part does not fit the place.
+    """
+    for name, new in {**changes, **named}.items():
+        place, old = _place("replace", tree, name)
+        new = _in_place_of(old, new, f"replace: {name}")
+
+        def at_place(keys: tuple, _: Any, place: tuple = place) -> bool:
+            return keys == place
+
+        def put(keys: tuple, x: Any, place: tuple = place, new: Any = new) -> Any:
+            return new if keys == place else x
+
+        tree = jax.tree_util.tree_map_with_path(put, tree, is_leaf=at_place, is_leaf_takes_path=True)
+    return tree
+
+
+def _place(who: str, tree: Any, name: str) -> tuple[tuple, Any]:
+    """The keys of the one part whose path ends in `name`, and the part."""
+    found = []
+
+    def note(keys: tuple, node: Any) -> bool:
+        if keys and node is not None:
+            found.append((path_text(keys), keys, node))
+        return _is_variable(node)
+
+    jax.tree_util.tree_leaves_with_path(tree, is_leaf=note, is_leaf_takes_path=True)
+    fitting = [place for place in found if f"/{place[0]}".endswith(f"/{name}")]
+    fitting = [place for place in fitting if place[0] == name] or fitting
+    if len(fitting) == 1:
+        return fitting[0][1:]
+    if fitting:
+        several = listing(path for path, *_ in fitting)
+        raise GradtxValueError(f"{who}: several paths end in {name!r}: {several}; give more of the path")
+    close = difflib.get_close_matches(name, {path.split("/")[-1] for path, *_ in found}, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise GradtxValueError(f"{who}: no path ends in {name!r}{hint}; there are {listing(paths(tree)) or 'none'}")
+
+
+def _in_place_of(old: Any, new: Any, who: str) -> Any:
+    """`new` in the structure, shapes and dtypes of `old`."""
+    if _is_variable(old) and not _is_variable(new):  # a wrapped array is replaced by an array
+        return jax.tree.map(lambda x: like(x, new, who), old)
+    if jax.tree.structure(old) == jax.tree.structure(0):
+        return like(old, new, who)
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        raise GradtxValueError(
+            f"{who} must have the structure of what it replaces: {_difference(old, new, 'old part', 'new part')}"
+        )
+    return jax.tree.map(lambda x, y: like(x, y, who), old, new)
+
+
+def like(old: Array, new: Any, who: str) -> Array:
+    """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
+    dtype, shape = jnp.result_type(old), jnp.shape(old)
+    try:
+        fits = _rank(jnp.asarray(new).dtype) <= _rank(
+            dtype
+        )  # no fraction for a count, nothing complex for what is real
+        moved = jnp.broadcast_to(jnp.asarray(new, dtype), shape) if fits else None
+    except (TypeError, ValueError):
+        moved = None
+    if moved is None:
+        what = "an array" if shape else "a number"
+        raise GradtxValueError(f"{who} must be {what} of shape {shape}, got {short(new)}; the dtype is {dtype}")
+    in_place = not is_traced(old) and getattr(old, "committed", False)
+    return jax.device_put(moved, old.sharding) if in_place else moved
+
+
+def _rank(dtype: Any) -> int:
+    """Booleans, integers, real and complex numbers: each kind can stand for those before it."""
+    kinds = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((rank for rank, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), len(kinds))
 
 
 def size(tree: Any) -> int:
@@ -96,6 +244,12 @@ def widened(tree: Updates) -> Updates:
     """The tree with each leaf in the dtype it is computed in, at least 32 bits wide."""
     leaves = floating_leaves(tree)
     return jax.tree.structure(tree).unflatten([leaf.astype(widen(leaf.dtype)) for leaf in leaves])
+
+
+def copied(tree: Any, what: str = "parameters") -> Any:
+    """Copies of the leaves in the dtype that they are computed in, at least 32 bits wide, in memory of their own."""
+    copies = [jnp.array(leaf, widen(leaf.dtype)) for leaf in floating_leaves(tree, what)]
+    return jax.tree.structure(tree).unflatten(copies)
 
 
 def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool = False) -> list[Any]:

@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import references
 from cases import CASES
@@ -13,24 +12,24 @@ from cases import CASES
 import gradtx as gx
 from gradtx import schedules
 
-STEPS, SIZE = 1000, 64
+STEPS, SHAPE = 1000, (64,)
 
 REFERENCED = [case for case in CASES if case.reference is not None]
 
 
 @functools.cache
-def _stream(steps=STEPS, size=SIZE):
+def _stream(steps=STEPS, shape=SHAPE):
     """Gradients and parameters that are exact in float32."""
     random = np.random.default_rng(0)
-    gradients, params = random.standard_normal((steps, size)), random.standard_normal(size)
+    gradients, params = random.standard_normal((steps, *shape)), random.standard_normal(shape)
     return gradients.astype(np.float32).astype(np.float64), params.astype(np.float32).astype(np.float64)
 
 
-def _updates(tx, gradients, params, dtype):
+def _updates(tx, gradients, params, dtype, extras=lambda params: {}):
     def step(carry, g):
         params, state = carry
-        updates, state = tx.update(g, state, params)
-        return (optax.apply_updates(params, updates), state), updates
+        updates, state = tx.update(g, state, params, **extras(params))
+        return (gx.apply_updates(params, updates), state), updates
 
     def scan(params, gradients):
         return jax.lax.scan(step, (params, tx.init(params)), gradients)[1]
@@ -38,21 +37,27 @@ def _updates(tx, gradients, params, dtype):
     return np.asarray(jax.jit(scan)(jnp.asarray(params, dtype), jnp.asarray(gradients, dtype)), np.float64)
 
 
+def _wanted(case):
+    """A stream for the case, and what its reference makes of it."""
+    gradients, params = _stream(case.compared, case.shape or SHAPE)
+    return gradients, params, case.reference(gradients, params)
+
+
 @pytest.mark.parametrize("case", REFERENCED, ids=lambda case: case.name)
 def test_float64_agrees_to_1e_12(case):
-    gradients, params = _stream()
-    wanted = case.reference(gradients, params)
+    gradients, params, wanted = _wanted(case)
     with jax.enable_x64(True):
-        got = _updates(case.transform, gradients, params, jnp.float64)
+        got = _updates(case.transform, gradients, params, jnp.float64, case.extras)
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12 * np.max(np.abs(wanted)))
 
 
 @pytest.mark.parametrize("case", REFERENCED, ids=lambda case: case.name)
 def test_float32_stays_within_1e_5_of_the_largest_update(case):
-    gradients, params = _stream()
-    wanted = case.reference(gradients, params)
-    got = _updates(case.transform, gradients, params, jnp.float32)
-    assert np.max(np.abs(got - wanted)) < 1e-5 * np.max(np.abs(wanted))
+    gradients, params, wanted = _wanted(case)
+    got = _updates(case.transform, gradients, params, jnp.float32, case.extras)
+    error, size = np.abs(got - wanted), np.abs(wanted)
+    assert np.max(error) < 1e-5 * np.max(size)
+    assert np.max(error[:50]) < case.tolerance * np.max(size[:50])
 
 
 def test_median_relative_error_of_adam_in_float32():
@@ -63,7 +68,7 @@ def test_median_relative_error_of_adam_in_float32():
 
 
 def test_the_first_adam_step_is_within_3e_7_of_float64():
-    gradients, params = _stream(1, 100_000)
+    gradients, params = _stream(1, (100_000,))
     wanted = references.adam(gradients, params, learning_rate=1e-3)
     got = _updates(gx.adam(1e-3), gradients, params, jnp.float32)
     assert np.max(np.abs(got / wanted - 1)) < 3e-7
@@ -94,7 +99,7 @@ def test_bias_correction_is_exact_for_a_scheduled_decay(decays):
 
 def test_an_average_does_not_drift():
     # The weights 0.999 and 0.001 rounded to float32 do not add up to 1: with both, the error tends to 1.3e-5.
-    squares = _stream(20_000, 8)[0] ** 2
+    squares = _stream(20_000, (8,))[0] ** 2
     mean = np.zeros(8)
     for g in squares:
         mean = 0.999 * mean + 0.001 * g

@@ -1,10 +1,13 @@
 """Every law on every case, and every public factory has a case."""
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from cases import CASES
 
-import gradtx
+import gradtx as gx
 from gradtx.testing import LAWS, check
+from gradtx.testing.trials import same_form
 
 
 # The law varies fastest, so that a worker runs a case's laws together and compiles the case once.
@@ -15,8 +18,18 @@ def test_law(law, case):
     assert report.kept == (law,) or report.excused
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, jnp.float32])
+def test_numbers_of_other_libraries_widen_nothing(kind):
+    # A NumPy scalar becomes a Python float when it comes in, so no transform can do otherwise; an array is made weak.
+    tx, params = gx.adamw(kind(1), weight_decay=kind(0)), {"w": jnp.ones(2, jnp.bfloat16), "x": jnp.ones(2)}
+    wanted = gx.adamw(1.0, weight_decay=0.0)
+    (updates, state), other = (one.update(params, one.init(params), params) for one in (tx, wanted))
+    same_form((updates, state), other, f"with {kind.__name__}")
+    assert all(type(number) is float or kind is jnp.float32 for number in tx.arguments.values() if number is not None)
+
+
 def test_every_public_factory_has_a_case():
-    public = {name for name, item in vars(gradtx).items() if _makes_transforms(item)}
+    public = {name for name, item in vars(gx).items() if _makes_transforms(item)}
     cased = {case.transform.name for case in CASES}
     assert public - cased == set(), "these public factories have no case in tests/cases"
 
@@ -26,7 +39,7 @@ def _makes_transforms(item):
     return spec is not None and "." not in spec.name and spec.factory is item and item not in _NOT_TRANSFORMS
 
 
-_NOT_TRANSFORMS = [gradtx.by_path, gradtx.where]
+_NOT_TRANSFORMS = [gx.by_path, gx.where]
 
 
 def test_names_of_cases_differ():

@@ -31,6 +31,18 @@ EXAMPLES = {
         lambda t: (1 - np.cos(np.pi * t / 4)) / 2 if t < 4 else 0.75 + 0.25 * np.cos(np.pi * min((t - 4) / 4, 1)),
     ),
     "one cycle": (s.one_cycle(1.0, 3, 6, 4.0, 5.0, "linear"), lambda t: np.interp(t, [0, 3, 9], [0.25, 1, 0.05])),
+    "restarts": (
+        s.cosine_restarts(2.0, 4, 0.1),
+        lambda t: 2 * (0.1 + 0.9 * (1 + np.cos(np.pi * (t % 4) / 4)) / 2),
+    ),
+    "longer restarts": (
+        s.cosine_restarts(2.0, 3, steps_factor=2.0, value_factor=0.5),
+        lambda t: next(
+            peak * (1 + np.cos(np.pi * (t - begin) / length))
+            for begin, length, peak in [(9, 12, 0.25), (3, 6, 0.5), (0, 3, 1.0)]
+            if t >= begin
+        ),
+    ),
     "stable": (s.warmup_stable_decay(1.0, 3, 4, 5), lambda t: np.interp(t, [0, 3, 7, 12], [0, 1, 1, 0])),
     "arithmetic": (
         (2 * s.linear(1.0, 0.0, 4) + 1 - s.constant(0.5)) / 2,
@@ -85,6 +97,65 @@ def test_a_staircase_steps_down_exactly_at_multiples():
         for k in range(1, 60):
             np.testing.assert_allclose(schedule(k * steps - 1), 0.5 ** (k - 1), rtol=1e-5)
             np.testing.assert_allclose(schedule(k * steps), 0.5**k, rtol=1e-5)
+
+
+# Numbers at the ends of the segments, to the last bit; each schedule with a duration is here.
+BOUNDARIES = [
+    (s.linear(0.1, 0.7, 30), {0: 0.1, 30: 0.7, 31: 0.7}),
+    (s.cosine_decay(0.3, 30), {0: 0.3, 30: 0.0, 31: 0.0}),
+    (s.cosine_decay(0.3, 30, 0.5), {0: 0.3, 30: 0.15, 31: 0.15}),
+    (s.cosine_restarts(0.3, 30, 0.1, value_factor=0.5), {0: 0.3, 30: 0.15, 60: 0.075}),
+    (s.cosine_restarts(0.3, 30, steps_factor=2.0), {0: 0.3, 30: 0.3, 90: 0.3, 210: 0.3}),
+    (s.exponential_decay(0.3, 30, 0.5, staircase=True), {0: 0.3, 29: 0.3, 30: 0.15, 59: 0.15, 60: 0.075}),
+    (s.polynomial(0.1, 0.7, 2.0, 30), {0: 0.1, 30: 0.7, 31: 0.7}),
+    (s.warmup(30, s.linear(0.3, 0.1, 30)), {0: 0.0, 30: 0.3, 60: 0.1}),
+    (s.piecewise_constant([0.3, 0.2, 0.1], [30, 10]), {0: 0.3, 29: 0.3, 30: 0.2, 39: 0.2, 40: 0.1}),
+    (s.piecewise_interpolate([0.3, 0.7, 0.1], [30, 10]), {0: 0.3, 30: 0.7, 40: 0.1, 41: 0.1}),
+    (s.piecewise_interpolate([0.3, 0.7, 0.1], [30, 10], "cosine"), {0: 0.3, 30: 0.7, 40: 0.1, 41: 0.1}),
+    (s.one_cycle(0.5, 30, 10, 4.0, 5.0), {0: 0.125, 30: 0.5, 40: 0.025, 41: 0.025}),
+    (s.warmup_stable_decay(0.3, 30, 10, 5, 0.1, 0.2), {0: 0.1, 30: 0.3, 39: 0.3, 40: 0.3, 45: 0.2}),
+    (s.join([s.constant(0.3), s.linear(0.1, 0.7, 10)], [30]), {0: 0.3, 29: 0.3, 30: 0.1, 40: 0.7}),
+]
+
+
+@pytest.mark.parametrize(("schedule", "ends"), BOUNDARIES, ids=lambda x: getattr(x, "name", ""))
+def test_boundaries_are_exact_for_int32_and_float32_steps(schedule, ends):
+    counts, wanted = np.asarray(list(ends)), np.asarray(list(ends.values()), np.float32)
+    for dtype in (jnp.int32, jnp.float32):
+        assert np.array_equal(jax.jit(schedule)(jnp.asarray(counts, dtype)), wanted)
+    assert [float(schedule(int(t))) for t in counts] == wanted.tolist()
+    assert np.all(np.isfinite(jax.vmap(jax.grad(schedule))(jnp.asarray(counts, jnp.float32))))
+
+
+@pytest.mark.parametrize(("steps", "factor"), [(7, 1), (1000, 1), (10, 2), (7, 3), (8, 1.5)])
+def test_restarts_are_exactly_at_their_steps_up_to_a_million(steps, factor):
+    schedule = jax.jit(s.cosine_restarts(1.0, steps, steps_factor=factor))
+    starts, length = [0.0], float(steps)
+    while starts[-1] + length <= 1e6:
+        starts.append(starts[-1] + length)
+        length *= factor
+    whole = np.asarray([start for start in starts[1:] if start == round(start)])
+    assert np.all(schedule(jnp.asarray(whole, jnp.int32)) == 1)
+    assert np.all(schedule(jnp.asarray(whole - 1, jnp.int32)) < 0.2)
+    with jax.enable_x64(True):
+        assert schedule(np.int64(whole[-1])) == 1
+
+
+def test_restarts_agree_with_optax():
+    lengths, peak, theirs = [10, 20, 40], 0.3, []
+    for length in lengths:
+        one = {"init_value": peak, "peak_value": peak, "warmup_steps": 0, "decay_steps": length, "end_value": 0.0}
+        theirs.append(one)
+        peak *= 0.5
+    with jax.numpy_dtype_promotion("standard"):
+        wanted = [float(optax.sgdr_schedule(theirs)(t)) for t in range(70)]
+    ours = s.cosine_restarts(0.3, 10, steps_factor=2, value_factor=0.5)(jnp.arange(70))
+    np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_restarts_become_longer_and_never_shorter():
+    with pytest.raises(ValueError, match=r"cosine_restarts: steps_factor must be at least 1, got 0\.5"):
+        s.cosine_restarts(1.0, 10, steps_factor=0.5)
 
 
 def test_durations_may_be_traced():

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
-from gradtx._errors import GradtxValueError, listing, short, wrong_state
-from gradtx._numerics import is_traced
+from gradtx._errors import GradtxValueError, listing, wrong_state
 from gradtx._schedule import Schedule
 from gradtx._typing import Array, Params, State, Updates
 from gradtx._walk import numbers
@@ -76,7 +75,7 @@ def get_hyperparams(state: State) -> dict[str, Array]:
         Number by name. Where several parts of the state have a number of one name, the path to the part comes first:
         `1/learning_rate`.
     """
-    return _named(state, Injected, Scheduled)
+    return named_numbers(state, Injected, Scheduled)
 
 
 def set_hyperparams(state: State, **changes: Any) -> State:
@@ -89,7 +88,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
     Raises:
         GradtxValueError: there is no such number, several have the name, or it follows a schedule.
     """
-    known, scheduled = get_hyperparams(state), _named(state, Scheduled)
+    known, scheduled = get_hyperparams(state), named_numbers(state, Scheduled)
     for name in changes:
         if name in scheduled:
             raise GradtxValueError(
@@ -111,48 +110,39 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             key = name if name in known else f"{path}/{name}"
             if key in changes:
                 # Over the leaves, because some libraries wrap the arrays of a state.
-                numbers[name] = jax.tree.map(partial(_like, key, changes[key]), old)
+                numbers[name] = jax.tree.map(partial(tree.like, new=changes[key], who=f"set_hyperparams: {key}"), old)
         return node._replace(numbers=numbers)
 
     return _map_holders(change, state)
 
 
-def _like(name: str, new: Any, old: Array) -> Array:
-    """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
-    try:
-        new = jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape)
-    except (TypeError, ValueError):
-        raise GradtxValueError(
-            f"set_hyperparams: {name} must be a number of shape {old.shape}, got {short(new)}"
-        ) from None
-    return jax.device_put(new, old.sharding) if not is_traced(old) and old.committed else new
-
-
-def _named(state: State, *kinds: type) -> dict[str, Array]:
-    """The numbers that nodes of these kinds hold, by names that are unique in the whole state."""
+def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injected, Scheduled)) -> dict[str, Any]:
+    """The numbers that nodes of these kinds hold, by names that tell them from all `among` which they are."""
     found = []
 
     def note(path: str, node: Any) -> Any:
-        content = node.numbers if isinstance(node, Injected) else node.values
+        content = node.values if isinstance(node, Scheduled) else node.numbers
         found.extend((path, name, x, type(node)) for name, x in content.items())
         return node
 
-    _map_holders(note, state)
+    _map_holders(note, state, among)
     names = [name for _, name, _, _ in found]
     return {name if names.count(name) == 1 else f"{path}/{name}": x for path, name, x, kind in found if kind in kinds}
 
 
-def _map_holders(function: Callable[[str, Any], Any], state: State, path: tuple = ()) -> State:
+def _map_holders(
+    function: Callable[[str, Any], Any], state: State, kinds: tuple[type, ...] = (Injected, Scheduled), path: tuple = ()
+) -> State:
     """The state with `function(path, node)` in place of each node that holds numbers, outermost first."""
 
+    def holds(node: Any) -> bool:
+        return isinstance(node, kinds)
+
     def visit(keys: tuple, node: Any) -> Any:
-        if not _holds_numbers(node):
+        if not holds(node):
             return node
         node = function(tree.path_text(path + keys), node)
-        return node._replace(inner=_map_holders(function, node.inner, path + keys))
+        inner = getattr(node, "inner", None)
+        return node if inner is None else node._replace(inner=_map_holders(function, inner, kinds, path + keys))
 
-    return jax.tree_util.tree_map_with_path(visit, state, is_leaf=_holds_numbers)
-
-
-def _holds_numbers(node: Any) -> bool:
-    return isinstance(node, (Injected, Scheduled))
+    return jax.tree_util.tree_map_with_path(visit, state, is_leaf=holds)

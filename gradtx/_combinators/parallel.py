@@ -84,6 +84,48 @@ def interpolate(first: Any, second: Any, weight: Scalar):
 
 
 @transformation
+def add(*branches: Any):
+    r"""Sum of branches.
+
+    .. math:: u = branch_1(g) + \dots + branch_n(g)
+
+    Args:
+        *branches: transforms, at least one.
+
+    State: a tuple with the state of each branch. Nothing of its own.
+    """
+    return _joined(lambda *outputs: functools.reduce(operator.add, outputs), branches)
+
+
+@transformation
+def product(*branches: Any):
+    r"""Product of branches, element by element.
+
+    .. math:: u = branch_1(g) \cdots branch_n(g)
+
+    Args:
+        *branches: transforms, at least one.
+
+    State: a tuple with the state of each branch. Nothing of its own.
+    """
+    return _joined(lambda *outputs: functools.reduce(operator.mul, outputs), branches)
+
+
+@transformation
+def maximum(*branches: Any):
+    r"""The largest of branches, element by element, for real updates.
+
+    .. math:: u = \max(branch_1(g), \dots, branch_n(g))
+
+    Args:
+        *branches: transforms, at least one.
+
+    State: a tuple with the state of each branch. Nothing of its own.
+    """
+    return _joined(lambda *outputs: functools.reduce(jnp.maximum, outputs), branches)
+
+
+@transformation
 def average(*branches: Any):
     r"""Mean of branches.
 

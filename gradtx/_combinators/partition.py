@@ -8,7 +8,7 @@ import jax
 from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
-from gradtx._identity import identity
+from gradtx._identity import identity, set_to_zero
 from gradtx._labels import resolve, resolve_mask
 from gradtx._typing import Params, State, Updates
 
@@ -67,6 +67,26 @@ def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
         return ["inner" if keep else "rest" for keep in resolve_mask(mask, params, like)]
 
     return _grouped({"inner": as_transformation(inner), "rest": as_transformation(rest)}, labels_of)
+
+
+@transformation
+def freeze(mask: Any):
+    r"""Zero updates for some of the leaves, which so stay as they are; those of the others go through.
+
+    .. math:: u = 0 \text{ where } mask, \text{ else } g
+
+    It goes at the end, after weight decay for instance. The leaves may be integers.
+
+    Args:
+        mask: which leaves stay: a tree or prefix tree of booleans, or a function of the parameters that returns one
+            (`where`).
+
+    State: nothing but the empty states of a `masked`.
+
+    Raises:
+        GradtxValueError: the mask does not fit the parameters, or has something else than booleans in it.
+    """
+    return masked(set_to_zero(), mask)
 
 
 def _grouped(

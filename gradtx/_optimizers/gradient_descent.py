@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from gradtx._combinators.ahead import gradient_ahead
 from gradtx._combinators.chain import chain
-from gradtx._combinators.parallel import average, difference, interpolate
+from gradtx._combinators.parallel import average, interpolate
 from gradtx._core import transformation
 from gradtx._identity import identity
-from gradtx._primitives.accumulate import add_momentum, previous, scale_by_ema
-from gradtx._primitives.scale import scale, scale_by_learning_rate
+from gradtx._primitives.accumulate import add_momentum, scale_by_ema
+from gradtx._primitives.add import add_noise
+from gradtx._primitives.scale import scale_by_learning_rate
 from gradtx._schedule import Decay, NonNegative, Scalar
 
 
@@ -52,6 +54,30 @@ def nesterov(learning_rate: NonNegative, momentum: Decay = 0.9):
 
 
 @transformation
+def nesterov_lookahead(learning_rate: NonNegative, momentum: Decay = 0.9, points: int = 1):
+    r"""Nesterov's accelerated gradient as in the textbook: the gradient is taken where the momentum alone leads.
+
+    .. math:: v_t = momentum \cdot v_{t-1} - \frac{learning\_rate}{n} \textstyle\sum_{k=1}^n
+        \nabla L\left(p + \tfrac{k}{n} \, momentum \cdot v_{t-1}\right), \quad u_t = v_t
+
+    `update` needs the extra `grad_fn`, a function from parameters to gradients; see `gradient_ahead`. With one point
+    and a constant learning rate, p plus `momentum` times v are the parameters of `nesterov`.
+
+    Args:
+        learning_rate: the step size.
+        momentum: how much of the momentum is kept, in [0, 1).
+        points: over how many points on the way there the gradient is averaged, n.
+
+    State: one array per parameter. Needs the parameters.
+
+    Reference: Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)", 1983, in
+    the form of Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep
+    learning", 2013, equations 3 and 4. The average over points is an addition.
+    """
+    return gradient_ahead(scale_by_learning_rate(learning_rate), momentum, points)
+
+
+@transformation
 def qhm(learning_rate: NonNegative, momentum: Decay = 0.999, nu: Scalar = 0.7):
     r"""Quasi-hyperbolic momentum: a weighted mean of the mean gradient and the gradient itself.
 
@@ -71,26 +97,6 @@ def qhm(learning_rate: NonNegative, momentum: Decay = 0.999, nu: Scalar = 0.7):
 
 
 @transformation
-def optimistic_gradient_descent(learning_rate: NonNegative, alpha: Scalar = 1.0, beta: Scalar = 1.0):
-    r"""Optimistic gradient descent: the gradient, and by how much it has changed.
-
-    .. math:: u_t = -learning\_rate \left((\alpha + \beta) g_t - \beta g_{t-1}\right), \quad g_0 = 0
-
-    Args:
-        learning_rate: the step size.
-        alpha: weight of the gradient.
-        beta: weight of its change; 0 is gradient descent.
-
-    State: one array per parameter.
-
-    Reference: Mokhtari, Ozdaglar and Pattathil, "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods
-    for Saddle Point Problems", 2020, generalized OGDA. Optax counts no change at the first step.
-    """
-    changed = difference(scale(alpha + beta), chain(previous(), scale(beta)))
-    return chain(changed, scale_by_learning_rate(learning_rate))
-
-
-@transformation
 def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.99)):
     r"""Aggregated momentum: the mean of several momenta, slow ones kept from oscillating by fast ones.
 
@@ -106,3 +112,22 @@ def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.
     Reference: Lucas, Sun, Zemel and Grosse, "Aggregated Momentum: Stability Through Passive Damping", 2019.
     """
     return chain(average(*map(add_momentum, momentums)), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def noisy_sgd(learning_rate: NonNegative, eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0):
+    r"""Gradient descent with Gaussian noise that fades.
+
+    .. math:: u_t = -learning\_rate \, (g_t + N(0, \sigma_t^2)), \quad \sigma_t^2 = \frac{eta}{(1 + t)^{gamma}}
+
+    Args:
+        learning_rate: the step size.
+        eta: the variance at the first update, where t = 0.
+        gamma: how fast the variance falls.
+        seed: seed of the noise; see `add_noise`.
+
+    State: a key, two uint32 numbers, and a count, int32.
+
+    Reference: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015, equation 1.
+    """
+    return chain(add_noise(eta, gamma, seed), scale_by_learning_rate(learning_rate))

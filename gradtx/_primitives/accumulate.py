@@ -1,12 +1,10 @@
 """Primitives that remember: one array per parameter, or one number for all."""
 
-import math
-
 import jax.numpy as jnp
 
 from gradtx._constructors import clocked, memory
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, safe_divide, unless_infinite, weighted_mean
+from gradtx._numerics import abs_square, log_of_decay, safe_divide, unless_infinite, weighted_mean
 from gradtx._schedule import Decay, NonNegative, Scalar
 
 
@@ -72,7 +70,7 @@ def _correction(decay, ahead):
     def advance(clock):
         # One array of two numbers instead of two: XLA then computes them in one kernel.
         total, error = clock
-        log = _log(decay, clock.dtype)
+        log = log_of_decay(decay, clock.dtype)
         term = log - error
         new = total + term
         exponent = new + log if ahead else new
@@ -81,12 +79,6 @@ def _correction(decay, ahead):
         return factor, jnp.stack([new, (new - total) - term])
 
     return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
-
-
-def _log(decay, dtype):
-    """The logarithm, bounded so that it stays finite: `exp` of it is 0 to the last bit for a decay of 0."""
-    tiny = float(jnp.finfo(dtype).tiny)
-    return math.log(max(decay, tiny)) if isinstance(decay, float) else jnp.log(jnp.maximum(decay, tiny))
 
 
 @transformation
@@ -108,6 +100,23 @@ def running_sum(initial_value: Scalar = 0.0):
 
 
 @transformation
+def running_sum_above_zero():
+    r"""Sum of all updates so far that does not fall below 0, for real updates.
+
+    .. math:: s_t = \max(s_{t-1} + g_t, 0), \quad u_t = s_t
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+
+    Reference: the CUSUM statistic of Page, "Continuous Inspection Schemes", 1954.
+    """
+    return memory(
+        init=jnp.zeros_like,
+        step=lambda g, s, p: jnp.maximum(s + g, 0.0),
+        emit=lambda g, s, p: s,
+    )
+
+
+@transformation
 def running_max(decay: Scalar = 1.0):
     r"""Largest update so far, forgotten at the rate `decay`; from 0, so it is for updates that are not negative.
 
@@ -122,22 +131,6 @@ def running_max(decay: Scalar = 1.0):
         init=jnp.zeros_like,
         step=lambda g, m, p: jnp.maximum(decay * m, g),
         emit=lambda g, m, p: m,
-    )
-
-
-@transformation
-def previous():
-    """The update of the step before, and 0 at first.
-
-    .. math:: u_t = g_{t-1}
-
-    State: one array per parameter, in its dtype or float32 if that is wider.
-    """
-    return memory(
-        init=jnp.zeros_like,
-        step=lambda g, m, p: g,
-        emit=lambda g, m, p: m,
-        emit_before=True,
     )
 
 

@@ -7,6 +7,8 @@ import jax
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
 from gradtx._labels import resolve_mask
+from gradtx._numerics import safe_sqrt, weak
+from gradtx._primitives.random import gaussian, seeded
 from gradtx._schedule import NonNegative
 
 
@@ -39,3 +41,31 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return jax.tree.structure(updates).unflatten([u if keep else g for keep, u, g in leaves]), state
 
     return treewise(update, needs_params=True)
+
+
+@transformation
+def add_noise(eta: NonNegative, gamma: NonNegative = 0.55, seed: int = 0):
+    r"""Gaussian noise that fades: independent from element to element and from step to step.
+
+    .. math:: u_t = g_t + N(0, \sigma_t^2), \quad \sigma_t^2 = \frac{eta}{(1 + t)^{gamma}}
+
+    with t = 0 at the first update. The same seed gives the same noise, in a loop, in `jit` and in `scan`. Which leaf
+    gets which noise depends on the order of the leaves; under `over_layers` all layers get the same, so put it outside.
+
+    Args:
+        eta: the variance at the first update; for complex leaves that of both parts together.
+        gamma: how fast the variance falls.
+        seed: seed of the noise.
+
+    State: a key, two uint32 numbers, and a count, int32.
+
+    Reference: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015, equation 1.
+    Optax begins with t = 1.
+    """
+
+    def update(updates, state, params):
+        deviation = safe_sqrt(weak(eta / (1 + weak(state.count)) ** gamma))
+        noise, state = gaussian(state, updates)
+        return jax.tree.map(lambda g, z: g + deviation * z, updates, noise), state
+
+    return treewise(update, lambda params: seeded(seed))

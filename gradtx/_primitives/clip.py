@@ -2,12 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradtx import tree
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, safe_divide, safe_sqrt, weak
-from gradtx._schedule import NonNegative
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import abs_square, align, norm, safe_divide, safe_sqrt, weak
+from gradtx._schedule import NonNegative, Scalar
 
 
 @transformation
@@ -32,6 +34,101 @@ def clip(max_delta: NonNegative):
 
 
 @transformation
+def clip_between(low: Scalar, high: Scalar):
+    r"""Clipping of each element to an interval, for real updates.
+
+    .. math:: u = \max(low, \min(high, g))
+
+    Args:
+        low: the smallest number let through.
+        high: the largest number let through.
+
+    State: none.
+    """
+    return elementwise(lambda g: jnp.clip(g, low, high))
+
+
+@transformation
+def clip_by_block_norm(max_norm: NonNegative):
+    r"""Clipping of each array: where its norm is above `max_norm`, it is scaled down to that norm.
+
+    .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
+
+    As `clip_by_global_norm`, for one array at a time.
+
+    Args:
+        max_norm: the largest norm let through, not negative.
+
+    State: none.
+    """
+
+    def update(updates, state, params):
+        return jax.tree.map(lambda g: _scaled_down([g], max_norm) * g, updates), state
+
+    return treewise(update)
+
+
+@transformation
+def clip_by_block_rms(threshold: NonNegative):
+    r"""Clipping of each array: where its root mean square is above `threshold`, it is scaled down to it.
+
+    .. math:: u = g \cdot \min(1, threshold / \mathrm{rms}(g))
+
+    As `clip_by_block_norm`, whatever the size of the array. Under `over_layers`, each layer by its own.
+
+    Args:
+        threshold: the largest root mean square let through, not negative.
+
+    State: none.
+
+    Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, section 6.
+    """
+
+    def update(updates, state, params):
+        return jax.tree.map(lambda g: _scaled_down([g], threshold * max(g.size, 1) ** 0.5) * g, updates), state
+
+    return treewise(update)
+
+
+@transformation
+def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int | tuple[int, ...] | None = None):
+    r"""Adaptive gradient clipping: the gradient of each unit is kept in proportion to the unit's parameters.
+
+    .. math:: u = g \cdot \min\left(1, \frac{clipping \cdot \max(\lVert p \rVert, eps)}{\lVert g \rVert}\right)
+
+    with the norms of each unit by itself: all of a bias or of an array with no more than one axis longer than 1; of a
+    matrix, or a kernel with three axes, what lies along the first axis; of convolution kernels with more, all but the
+    last axis, which is the layout of Flax.
+
+    Args:
+        clipping: the largest norm of a gradient, in units of the parameters' norm.
+        eps: a smaller norm of parameters counts as this, so that they can leave 0.
+        axis: the axis or axes that make up a unit, of every array, in place of the rule.
+
+    State: none. Needs the parameters.
+
+    Raises:
+        GradtxValueError: an array does not have the axis.
+
+    Reference: Brock, De, Smith and Simonyan, "High-Performance Large-Scale Image Recognition Without Normalization",
+    2021, equation 3. As Optax's, which does not know arrays of more than five axes.
+    """
+
+    def one(path, g, p):
+        g, p = align(g, p)
+        axes = _unit_axes(g.shape) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        if not all(-g.ndim <= a < g.ndim for a in axes):
+            raise GradtxValueError(f"the array at {path!r} has the shape {g.shape}, and no axis {axis}")
+        largest, length = clipping * jnp.maximum(_unit_norms(p, axes), eps), _unit_norms(g, axes)
+        return jnp.where(length <= largest, 1.0, safe_divide(largest, length)).astype(g.dtype) * g
+
+    def update(updates, state, params):
+        return tree.map_with_path(one, updates, params), state
+
+    return treewise(update, needs_params=True)
+
+
+@transformation
 def clip_by_global_norm(max_norm: NonNegative):
     r"""Clipping of the whole tree: where its norm is above `max_norm`, all of it is scaled down to that norm.
 
@@ -50,8 +147,27 @@ def clip_by_global_norm(max_norm: NonNegative):
     """
 
     def update(updates, state, params):
-        norm = tree.global_norm(updates)
-        factor = weak(jnp.where(norm <= max_norm, 1.0, safe_divide(max_norm, norm)))
+        factor = _scaled_down(jax.tree.leaves(updates), max_norm)
         return jax.tree.map(lambda g: factor * g, updates), state
 
     return treewise(update)
+
+
+def _unit_axes(shape):
+    """The axes over which one output unit extends."""
+    if sum(length != 1 for length in shape) <= 1:
+        return tuple(range(len(shape)))
+    return (0,) if len(shape) <= 3 else tuple(range(len(shape) - 1))
+
+
+def _unit_norms(x, axes):
+    """Norms along some axes, which stay with the length 1; over the largest element, so that nothing overflows."""
+    largest = lax.stop_gradient(jnp.max(jnp.abs(x), axes, keepdims=True, initial=0.0))
+    parts = safe_divide(x, jnp.broadcast_to(largest, x.shape))
+    return largest * safe_sqrt(jnp.sum(abs_square(parts), axes, keepdims=True))
+
+
+def _scaled_down(arrays, max_norm):
+    """The factor that brings the norm of all arrays together down to `max_norm`, or 1."""
+    whole = norm(arrays)
+    return weak(jnp.where(whole <= max_norm, 1.0, safe_divide(max_norm, whole)))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from gradtx._constructors import elementwise
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, safe_divide, safe_sqrt
+from gradtx._numerics import abs_square, safe_divide, safe_sqrt, select
 from gradtx._schedule import Scalar
 
 
@@ -83,3 +83,44 @@ def reciprocal():
     State: none.
     """
     return elementwise(lambda g: safe_divide(1.0, g))
+
+
+@transformation
+def zero_nans():
+    r"""Zero in place of each element that is NaN; infinities stay.
+
+    .. math:: u = 0 \text{ where } g \text{ is NaN}, \quad u = g \text{ elsewhere}
+
+    Nothing counts them; `skip_nonfinite` does, and it leaves out the whole step instead.
+
+    State: none.
+    """
+    return elementwise(lambda g: select(jnp.isnan(g), 0.0, g))
+
+
+@transformation
+def shift(amount: Scalar):
+    r"""Addition of a number to each element.
+
+    .. math:: u = g + amount
+
+    Args:
+        amount: the number, of any sign.
+
+    State: none.
+    """
+    return elementwise(lambda g: g + amount)
+
+
+@transformation
+def at_least(lower: Scalar):
+    r"""The larger of each element and a bound, for real updates: keeps a denominator away from 0.
+
+    .. math:: u = \max(g, lower)
+
+    Args:
+        lower: the bound.
+
+    State: none.
+    """
+    return elementwise(lambda g: jnp.maximum(g, lower))

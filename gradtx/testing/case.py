@@ -19,9 +19,18 @@ class Case:
     Attributes:
         transform: the transform.
         name: what reports call it.
-        reference: the same in NumPy float64, `(gradients, parameters) -> updates`, of shapes (steps, n), (n,) and
-            (steps, n).
+        reference: the same in NumPy float64, a function `(gradients, parameters) -> updates` for one array, with the
+            steps in front of the shapes of gradients and updates.
+        shape: the shape of the array in comparisons with the reference, where it matters: `(8, 4)` for what works on
+            matrices.
+        compared: over how many steps the reference is compared, where what is estimated on the way is chaotic.
+        tolerance: how far float32 updates may be from the reference in 50 steps, as a part of the largest.
         extras: the extra arguments of `update` for given parameters.
+        stored: how many arrays of the parameters' size and dtype the state has, to within 1 in 100.
+        temporary: how many such arrays a compiled step allocates for a while, and why.
+        solves: for the names in `gradtx.problems`, the learning rate and the number of steps that bring the loss below
+            the problem's tolerance. A rate that is a number falls to 0 along half a cosine; a schedule is taken as it
+            is, and so is a whole transform in its place.
         nonnegative: it is only for updates that are not negative.
         largest: the largest gradient in float32 for which its updates are finite.
         odd: negated gradients give negated updates (without parameters in it).
@@ -32,7 +41,13 @@ class Case:
     transform: GradientTransformation
     name: str = ""
     reference: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    shape: tuple[int, ...] | None = None
+    compared: int = 1000
+    tolerance: float = 1e-5
     extras: Callable[[Params], dict[str, Any]] = field(default=lambda params: {})
+    stored: float | None = None
+    temporary: tuple[float, str] = (0.0, "nothing")
+    solves: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
     nonnegative: bool = False
     largest: float = 1e25
     odd: bool = False

@@ -11,7 +11,7 @@ from gradtx._core import GradientTransformation
 from gradtx._errors import GradtxValueError
 from gradtx.testing import execution, numerics, protocol, values
 from gradtx.testing.case import Case
-from gradtx.testing.trials import BrokenLawError
+from gradtx.testing.trials import BrokenLawError, params_of
 
 LAWS: dict[str, Callable[[Case], None]] = {
     law.__name__: law for module in (protocol, execution, numerics, values) for law in module.LAWS
@@ -77,6 +77,8 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
     excused = {}
     if case.reference is None:
         excused["agrees_with_its_reference"] = "the case has no reference"
+    if case.stored is None:
+        excused["stores_what_it_says"] = "the case does not say so"
     if not case.odd:
         excused["is_odd"] = "the case does not say so"
     if not case.scale_invariant:
@@ -85,6 +87,8 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
         excused |= {law.__name__: "a bare pair is not a value" for law in values.LAWS}
     elif "<function" in repr(case.transform):
         excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no text")
+    if case.extras(params_of()):
+        excused["layers_stack"] = "its extras are for all layers together"
     if jax.device_count() == 1:
         excused["sharded_equals_whole"] = "there is only one device"
     return excused

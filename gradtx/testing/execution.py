@@ -9,16 +9,32 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+import gradtx
 from gradtx._core import apply_updates
 from gradtx._value import Value
 from gradtx.testing.case import Case
-from gradtx.testing.trials import close, identical, jitted, params_of, require, run, updates_of
+from gradtx.testing.trials import (
+    ByIdentity,
+    close,
+    compiled_step,
+    identical,
+    params_of,
+    require,
+    run,
+    scanned,
+    updates_of,
+)
 
 
 def jit_equals_eager(case: Case) -> None:
     """Compiled and op by op, updates and states are the same, to rounding."""
     params, updates = params_of(), updates_of(case)
-    close(jitted(case, params, updates), run(case, params, updates), "jit against eager")
+    state, out, step = case.transform.init(params), [], compiled_step(ByIdentity(case))
+    wanted = run(case, params, updates, move=False)
+    for one in updates:
+        one, state = step(one, state, params)
+        out.append(one)
+    close((out, state), wanted, "jit against eager")
 
 
 def one_trace(case: Case) -> None:
@@ -33,11 +49,11 @@ def one_trace(case: Case) -> None:
         return apply_updates(params, updates), state
 
     tx = case.transform
-    state = jax.jit(tx.init)(params)
+    state = jax.jit(tx.init).eval_shape(params)
     for scale in (1.0, 0.9, 0.8):
         other = jax.tree.map(lambda x, scale=scale: scale * x, tx)
-        params, state = step(other, params, updates, state)
-        params, state = step(other, params, updates, state)
+        params, state = step.eval_shape(other, params, updates, state)
+        params, state = step.eval_shape(other, params, updates, state)
     require(len(traces) == 1, f"{len(traces)} traces for six steps with three settings of the numbers")
 
 
@@ -51,44 +67,40 @@ def vmap_equals_loop(case: Case) -> None:
     def one(tx: Any, params: Any, updates: Any) -> Any:
         return run(case, params, updates, tx)
 
-    def stack(*xs: Any) -> jax.Array:
-        return jnp.stack(xs)
+    together = jax.vmap(one)(*_stacked([(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]))
+    apart = [one(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]
+    close(together, _stacked(apart), "vmap against a loop")
 
-    txs, params, updates = jax.tree.map(stack, *[(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)])
-    together = jax.jit(jax.vmap(one))(txs, params, updates)
-    alone = jax.jit(one)
-    apart = [alone(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]
-    close(together, jax.tree.map(stack, *apart), "vmap against a loop")
+
+def layers_stack(case: Case) -> None:
+    """Stacked layers under `over_layers` equal separate layers."""
+    layers = [
+        (jax.tree.map(lambda p, s=scale: s * p, params_of()), updates_of(case, 2, scale=scale))
+        for scale in (1.0, 0.5, 2.0)
+    ]
+    stack = Case(gradtx.over_layers(case.transform), extras=case.extras)
+    together = run(stack, *_stacked(layers))
+    close(together[0], _stacked([run(case, *layer)[0] for layer in layers]), "stacked layers")
+
+
+def _stacked(trees: list) -> Any:
+    return jax.tree.map(lambda *xs: jnp.stack(xs), *trees)
 
 
 def scan_equals_loop(case: Case) -> None:
     """Inside `lax.scan` the steps are the same as in a loop."""
     params, updates = params_of(), updates_of(case)
-
-    def body(carry: Any, one: Any) -> Any:
-        params, state = carry
-        one, state = case.transform.update(one, state, params, **case.extras(params))
-        return (apply_updates(params, one), state), one
-
-    def scanned(params: Any, updates: Any) -> Any:
-        (_, state), out = jax.lax.scan(body, (params, case.transform.init(params)), updates)
-        return out, state
-
-    out, state = jax.jit(scanned)(params, jax.tree.map(lambda *xs: jnp.stack(xs), *updates))
-    wanted, wanted_state = jitted(case, params, updates)
-    close(out, jax.tree.map(lambda *xs: jnp.stack(xs), *wanted), "updates of a scan")
-    close(state, wanted_state, "state of a scan")
+    close(scanned(case, params, updates), run(case, params, updates), "a scan against a loop")
 
 
 def restores(case: Case) -> None:
     """A state that was saved as NumPy arrays and restored continues the run to the last bit."""
-    params, updates = params_of(), updates_of(case)
-    step = jax.jit(lambda params, one, state: case.transform.update(one, state, params, **case.extras(params)))
-    state = step(params, updates[0], case.transform.init(params))[1]
+    params, updates, step = params_of(), updates_of(case), compiled_step(ByIdentity(case))
+    state = step(updates[0], case.transform.init(params), params)[1]
     saved = pickle.dumps(jax.tree.map(np.asarray, state))
     restored = jax.tree.map(jnp.asarray, pickle.loads(saved))
     for one in updates[1:]:
-        (wanted, state), (got, restored) = step(params, one, state), step(params, one, restored)
+        (wanted, state), (got, restored) = step(one, state, params), step(one, restored, params)
         identical((got, restored), (wanted, state), "after restoring")
 
 
@@ -105,7 +117,7 @@ def sharded_equals_whole(case: Case) -> None:
     wanted = run(case, params, updates)[0]
     params = jax.device_put(params, spread)
     first = case.transform.init(params)
-    got, state = jitted(case, params, [jax.device_put(one, spread) for one in updates])
+    got, state = scanned(case, params, [jax.device_put(one, spread) for one in updates])
     close(got, wanted, "sharded against whole")
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(first), strict=True):
         if a.ndim and a.shape[0] >= count:
@@ -129,6 +141,7 @@ LAWS = [
     jit_equals_eager,
     one_trace,
     vmap_equals_loop,
+    layers_stack,
     scan_equals_loop,
     restores,
     sharded_equals_whole,

@@ -1,5 +1,7 @@
 """Laws of the protocol: what goes in, what comes out, and what the state is."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,11 @@ import numpy as np
 from gradtx import tree
 from gradtx._core import apply_updates
 from gradtx._errors import GradtxError
-from gradtx._numerics import precision
+from gradtx._numerics import is_real, precision
 from gradtx.testing.case import Case
-from gradtx.testing.trials import close, finite, identical, jitted, params_of, require, run, same_form, updates_of
+from gradtx.testing.trials import close, finite, identical, params_of, require, run, same_form, updates_of
+
+ELEMENTS = 2**20
 
 
 def updates_keep_their_form(case: Case) -> None:
@@ -36,6 +40,15 @@ def state_is_a_fixed_point(case: Case) -> None:
         same_form(run(case, params, updates_of(case, 2, updates_dtype))[1], first, what)
 
 
+def stores_what_it_says(case: Case) -> None:
+    """The state has as many arrays of the parameters' size as is declared, but for small things."""
+    assert case.stored is not None
+    side = round(ELEMENTS ** (1 / len(case.shape or (1,))))
+    params = jax.ShapeDtypeStruct((side,) * len(case.shape or (1,)), jnp.float32)
+    arrays = tree.nbytes(jax.eval_shape(case.transform.init, params)) / tree.nbytes(params)
+    require(abs(arrays - case.stored) < 0.01, f"the state has {arrays:.4g} arrays per parameter, not {case.stored:g}")
+
+
 def init_is_abstract(case: Case) -> None:
     """`init` gives the same form of state for abstract parameters."""
     params = params_of()
@@ -47,7 +60,8 @@ def inputs_stay(case: Case) -> None:
     params, updates = params_of(), updates_of(case, 1)[0]
     state = case.transform.init(params)
     copies = jax.tree.map(np.array, (params, updates, state))
-    case.transform.update(updates, state, params, **case.extras(params))
+    with jax.disable_jit():
+        case.transform.update(updates, state, params, **case.extras(params))
     close((params, updates, state), copies, "the arguments of update", rtol=0, atol=0)
 
 
@@ -65,17 +79,23 @@ def no_buffers_are_shared(case: Case) -> None:
 
 
 def extras_pass(case: Case) -> None:
-    """Unknown extras are ignored; a missing one is named."""
+    """Unknown extras are ignored; a missing one is named; one that is a number may be a Python number."""
     params, updates = params_of(), updates_of(case, 1)[0]
     state, extras = case.transform.init(params), case.extras(params)
-    plain = case.transform.update(updates, state, params, **extras)
-    identical(case.transform.update(updates, state, params, unheard_of=1, **extras), plain, "with an unknown extra")
+
+    @jax.disable_jit()
+    def update(**extras: Any) -> Any:
+        return case.transform.update(updates, state, params, **extras)
+
+    plain = update(**extras)
+    identical(update(unheard_of=1, **extras), plain, "with an unknown extra")
     for name in extras:
-        others = {key: value for key, value in extras.items() if key != name}
         try:
-            case.transform.update(updates, state, params, **others)
+            update(**{key: value for key, value in extras.items() if key != name})
         except (GradtxError, TypeError) as error:
             require(name in str(error), f"without the extra {name!r} the error does not name it: {error}")
+    numbers = {name: float(x) for name, x in extras.items() if isinstance(x, jax.Array) and not x.ndim and is_real(x)}
+    close(update(**{**extras, **numbers}), plain, "with Python numbers as extras")
 
 
 def names_do_not_matter(case: Case) -> None:
@@ -85,8 +105,8 @@ def names_do_not_matter(case: Case) -> None:
         return {"a": one["out"], "z": {"y": one["layer"]["w"], "x": one["layer"]["b"]}}
 
     params, updates = params_of(), updates_of(case)
-    wanted = [renamed(one) for one in jitted(case, params, updates)[0]]
-    close(jitted(case, renamed(params), [renamed(one) for one in updates])[0], wanted, "updates under other names")
+    wanted = [renamed(one) for one in run(case, params, updates)[0]]
+    close(run(case, renamed(params), [renamed(one) for one in updates])[0], wanted, "updates under other names")
 
 
 def odd_trees(case: Case) -> None:
@@ -103,6 +123,7 @@ def odd_trees(case: Case) -> None:
 LAWS = [
     updates_keep_their_form,
     state_is_a_fixed_point,
+    stores_what_it_says,
     init_is_abstract,
     inputs_stay,
     no_buffers_are_shared,

@@ -1,7 +1,8 @@
 """What the laws have in common: example trees, runs over some steps, and comparisons that say what differs."""
 
 import functools
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -44,25 +45,6 @@ def _random_tree(seed: int, dtype: Any, scale: float = 1.0) -> Any:
     )
 
 
-def run(
-    case: Case, params: Params, updates: Sequence[Updates], tx: Any = None, move: bool = True
-) -> tuple[list[Updates], State]:
-    """The updates of each step, and the last state. With `move`, parameters move with the updates."""
-    tx, out = case.transform if tx is None else tx, []
-    state = tx.init(params)
-    for one in updates:
-        one, state = tx.update(one, state, params, **case.extras(params))
-        params = apply_updates(params, one) if move else params
-        out.append(one)
-    return out, state
-
-
-@functools.cache
-def compiled_run(case: "ByIdentity", move: bool) -> Any:
-    """`run` of a case, compiled once for all laws that want it."""
-    return jax.jit(lambda params, updates: run(case.case, params, updates, move=move))
-
-
 class ByIdentity:
     """A case as a key: cases hold functions and dicts, and are compared by what they are, not by what they hold."""
 
@@ -76,9 +58,48 @@ class ByIdentity:
         return id(self.case)
 
 
-def jitted(case: Case, params: Params, updates: Sequence[Updates], move: bool = True) -> tuple[list[Updates], State]:
-    """`run`, compiled."""
-    return compiled_run(ByIdentity(case), move)(params, list(updates))
+def run(
+    case: Case, params: Params, updates: Sequence[Updates], tx: Any = None, move: bool = True
+) -> tuple[list[Updates], State]:
+    """The updates of each step, and the last state. With `move`, parameters move with the updates.
+
+    It runs op by op, loops and branches too: operations are compiled once for all transforms, programs for each.
+    """
+    tx, out = case.transform if tx is None else tx, []
+    with jax.disable_jit():
+        state = tx.init(params)
+        for one in updates:
+            one, state = tx.update(one, state, params, **case.extras(params))
+            params = apply_updates(params, one) if move else params
+            out.append(one)
+    return out, state
+
+
+@functools.cache
+def compiled_step(case: ByIdentity) -> Callable[..., Any]:
+    """One update, `(updates, state, params) -> (updates, state)`, compiled, once for all laws that want it."""
+    tx, extras = case.case.transform, case.case.extras
+    return jax.jit(lambda updates, state, params: tx.update(updates, state, params, **extras(params)))
+
+
+@functools.cache
+def _compiled_scan(case: ByIdentity) -> Callable[..., Any]:
+    def scan(params: Params, updates: Updates) -> Any:
+        def step(carry: Any, one: Updates) -> Any:
+            params, state = carry
+            one, state = case.case.transform.update(one, state, params, **case.case.extras(params))
+            return (apply_updates(params, one), state), one
+
+        (_, state), out = jax.lax.scan(step, (params, case.case.transform.init(params)), updates)
+        return out, state
+
+    return jax.jit(scan)
+
+
+def scanned(case: Case, params: Params, updates: Sequence[Updates]) -> tuple[list[Updates], State]:
+    """`run` inside `lax.scan`, compiled, once for all laws that want it."""
+    out, state = _compiled_scan(ByIdentity(case))(params, jax.tree.map(lambda *xs: jnp.stack(xs), *updates))
+    return [jax.tree.map(operator.itemgetter(index), out) for index in range(len(updates))], state
 
 
 def numbers_of(tx: Any) -> Any:

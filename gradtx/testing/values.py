@@ -12,7 +12,7 @@ import gradtx
 from gradtx import schedules
 from gradtx._config import from_config, to_config
 from gradtx.testing.case import Case
-from gradtx.testing.trials import close, jitted, numbers_of, params_of, require, run, same_form, updates_of
+from gradtx.testing.trials import close, finite, numbers_of, params_of, require, run, same_form, updates_of
 
 
 def text_evaluates_back(case: Case) -> None:
@@ -53,26 +53,38 @@ def numbers_are_declared(case: Case) -> None:
 
 def traced_numbers_are_the_same(case: Case) -> None:
     """Traced numbers give what Python numbers give, to rounding."""
-    params, updates = params_of(), updates_of(case)
-    traced = jax.jit(lambda tx: run(case, params, updates, tx))(numbers_of(case.transform))
-    close(traced, jitted(case, params, updates), "traced numbers", rtol=1e-4)
+    params, updates = params_of(), updates_of(case, 2)
+
+    @jax.jit
+    def step(tx: Any, updates: Any, state: Any) -> Any:
+        return tx.update(updates, state, params, **case.extras(params))
+
+    tx, state, out = numbers_of(case.transform), case.transform.init(params), []
+    for one in updates:
+        one, state = step(tx, one, state)
+        out.append(one)
+    close((out, state), run(case, params, updates, move=False), "traced numbers", rtol=1e-4)
 
 
 def numbers_may_follow_schedules(case: Case) -> None:
-    """Every number may be a schedule: constant ones give what the numbers give, changing ones go through jit."""
-    tx, params, updates = case.transform, params_of(), updates_of(case)
-    plain = {name: tx.arguments[name] for name in tx._spec.numbers}
-    plain = {name: number for name, number in plain.items() if isinstance(number, (int, float))}
-    constant = tx.replace(**{name: schedules.constant(number) for name, number in plain.items()})
-    changing = tx.replace(**{name: schedules.linear(number, 0.5 * number, 2) for name, number in plain.items()})
+    """Every number may be a schedule, first read at step 0: constant ones give what the numbers give."""
+    params, updates, plain = params_of(), updates_of(case), _plain_numbers(case.transform)
+    wanted = run(case, params, updates)[0]
+    constant = case.transform.replace(**{name: schedules.constant(number) for name, number in plain.items()})
+    close(run(case, params, updates, constant)[0], wanted, "constant schedules", rtol=1e-4)
+    lines = {name: schedules.linear(number, 0.5 * number, 2) for name, number in plain.items()}
+    changing = case.transform.replace(**lines)
+    out, state = run(case, params, updates, changing)
+    close(out[0], wanted[0], "the first step of schedules", rtol=1e-4)
+    finite("updates with schedules", *out)
+    traced = jax.eval_shape(lambda state: changing.update(updates[0], state, params, **case.extras(params))[1], state)
+    for one in (state, traced):
+        same_form(one, changing.init(params), f"the state with {', '.join(plain)} on schedules")
 
-    @jax.jit
-    def both(params: Any, updates: Any) -> Any:
-        return run(case, params, updates, constant)[0], run(case, params, updates, changing)[1]
 
-    out, state = both(params, updates)
-    close(out, jitted(case, params, updates)[0], "constant schedules", rtol=1e-4)
-    same_form(state, changing.init(params), f"the state with {', '.join(plain)} on schedules")
+def _plain_numbers(tx: Any) -> dict[str, float]:
+    numbers = {name: tx.arguments[name] for name in tx._spec.numbers}
+    return {name: number for name, number in numbers.items() if isinstance(number, (int, float))}
 
 
 LAWS = [

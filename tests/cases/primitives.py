@@ -22,7 +22,7 @@ CASES = [
     case("running_sum, from 0.1", gx.running_sum(0.1)),
     case("running_max", gx.running_max(), nonnegative=True),
     case("running_max, forgetting", gx.running_max(0.9), nonnegative=True),
-    case("previous", gx.previous(), odd=True),
+    case("previous", gx.previous(), odd=True, temporary=(1.0, "what was, is read while it is overwritten")),
     case("add_momentum", gx.add_momentum(0.9), odd=True),
     case("add_momentum, nesterov", gx.add_momentum(0.9, nesterov=True), odd=True),
     case("scale", gx.scale(-2.0), odd=True),

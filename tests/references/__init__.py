@@ -3,34 +3,87 @@
 from .adadelta import adadelta
 from .adagrad import adagrad
 from .adam import adam, adamax, adamw
+from .adam_late import acprop, adamp, ademamix, adopt, mars, simplified_ademamix
+from .adam_more import adabelief, adabound, adan, optimistic_adam, radam, rmsprop_corrected
 from .adam_variants import adamaxw, amsgrad, laprop, nadam, nadamw, padam, qhadam, yogi
+from .curvature import adahessian, sophia
+from .descent_more import cautious, cautious_adam, madgrad, nesterov_lookahead, polyak_sgd, rprop
 from .gradient_descent import nesterov, sgd
+from .layerwise import fromage, lamb, lars, novograd
+from .memory_light import adafactor, sm3
 from .more_descent import aggmo, optimistic_gradient_descent, qhm
+from .rate_free import cocob, dadapt_adamw, dog, dowg, mechanize_sgd, momo, momo_adam, prodigy
 from .rmsprop import rmsprop
+from .schedule_free import (
+    dpsgd,
+    schedule_free_adamw,
+    schedule_free_adamw_average,
+    schedule_free_sgd,
+    schedule_free_sgd_average,
+)
 from .sign_family import lion, sign_sgd, signum, tiger
 
 __all__ = [
+    "acprop",
+    "adabelief",
+    "adabound",
     "adadelta",
+    "adafactor",
     "adagrad",
+    "adahessian",
     "adam",
     "adamax",
     "adamaxw",
+    "adamp",
     "adamw",
+    "adan",
+    "ademamix",
+    "adopt",
     "aggmo",
     "amsgrad",
+    "cautious",
+    "cautious_adam",
+    "cocob",
+    "dadapt_adamw",
+    "dog",
+    "dowg",
+    "dpsgd",
+    "fromage",
+    "lamb",
     "laprop",
+    "lars",
     "lion",
+    "madgrad",
+    "mars",
+    "mechanize_sgd",
+    "momo",
+    "momo_adam",
     "nadam",
     "nadamw",
     "nesterov",
+    "nesterov_lookahead",
+    "novograd",
+    "optimistic_adam",
     "optimistic_gradient_descent",
     "padam",
+    "polyak_sgd",
+    "prodigy",
     "qhadam",
     "qhm",
+    "radam",
     "rmsprop",
+    "rmsprop_corrected",
+    "rprop",
+    "schedule_free_adamw",
+    "schedule_free_adamw_average",
+    "schedule_free_sgd",
+    "schedule_free_sgd_average",
     "sgd",
     "sign_sgd",
     "signum",
+    "simplified_ademamix",
+    "sm3",
+    "sophia",
     "tiger",
     "yogi",
 ]

@@ -1,0 +1,91 @@
+"""The gradient ahead: where the momentum leads, and not where it comes from."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._combinators.condition import whole_number
+from gradtx._combinators.sharpness import gradient_at
+from gradtx._constructors import required
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import wrong_state
+from gradtx._numerics import align, strong, weak
+from gradtx._schedule import Decay
+from gradtx._typing import Array, Params, Updates
+
+
+class Ahead(NamedTuple):
+    """The state of `gradient_ahead`.
+
+    Attributes:
+        momentum: the sum of steps, less by `decay` at each, in at least float32.
+        inner: the state of the transform itself.
+    """
+
+    momentum: Any
+    inner: Any
+
+
+@transformation
+def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
+    r"""Momentum over the steps of the inner transform, which gets the gradient where the momentum alone leads.
+
+    .. math:: v_t = decay \cdot v_{t-1} + inner\left(\frac{1}{n} \textstyle\sum_{k=1}^n
+        \nabla L\left(p + \tfrac{k}{n} \, decay \cdot v_{t-1}\right)\right), \quad u_t = v_t
+
+    `update` needs the extra `grad_fn`, a function from parameters to what it would get as updates:
+    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The updates it gets are not read; zeros will do. As for
+    `sharpness_aware`, a partition belongs inside.
+
+    Args:
+        inner: a transform whose updates are steps, such as `scale_by_learning_rate(1e-3)` or a named optimizer.
+        decay: how much of the momentum is kept, in [0, 1).
+        points: over how many points on the way there the gradient is averaged, n.
+
+    State: `Ahead(momentum, inner)`: one array per parameter, in its dtype or float32 if that is wider. Needs the
+    parameters.
+
+    Raises:
+        GradtxValueError: the parameters were not given, `points` is no positive whole number, or `grad_fn` returns
+            another structure.
+        GradtxTypeError: `grad_fn` is missing.
+
+    Reference: Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning",
+    2013, equations 3 and 4, for one point.
+    """
+    inner, points = as_transformation(inner), whole_number("points", points)
+
+    def init(params: Params) -> Ahead:
+        return Ahead(jax.tree.map(jnp.zeros_like, tree.copied(params)), inner.init(params))
+
+    def update(
+        updates: Updates, state: Ahead, params: Params = None, *, grad_fn: Callable[[Params], Updates], **extra: Any
+    ) -> tuple[Updates, Ahead]:
+        if not isinstance(state, Ahead):
+            raise wrong_state("an `Ahead`", state)
+        tree.leaves_like(updates, required(params), "updates", "parameters")
+        tree.leaves_like(updates, state.momentum, "updates", "state")
+        ahead = jax.tree.map(lambda v: decay * v, state.momentum)
+
+        def add_gradient(k: Any, total: Updates) -> Updates:
+            part = weak(jnp.asarray(k, float) / points)
+            grads = gradient_at(grad_fn, params, jax.tree.map(lambda v: part * v, ahead))
+            return jax.tree.map(jnp.add, total, grads)
+
+        total = gradient_at(grad_fn, params, ahead)
+        if points > 1:  # a loop in the program, which then holds the gradient's function twice and not n times
+            total = jax.lax.fori_loop(1, points, add_gradient, total)
+        mean = jax.tree.map(lambda g: g * (1 / points), total)
+        steps, new = inner.update(mean, state.inner, params, grad_fn=grad_fn, **extra)
+        momentum = jax.tree.map(_added, ahead, steps)
+        return momentum, Ahead(momentum, new)
+
+    return GradientTransformation(init, update)
+
+
+def _added(ahead: Array, step: Array) -> Array:
+    wide, step = align(ahead, step)
+    return strong(wide + step, ahead.dtype)

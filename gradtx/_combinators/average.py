@@ -1,0 +1,104 @@
+"""Averages of the parameters beside training."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._averaged import averages_of
+from gradtx._combinators.condition import whole_number
+from gradtx._constructors import required
+from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._errors import wrong_state
+from gradtx._numerics import align, strong, weak, weighted_mean
+from gradtx._schedule import NonNegative
+from gradtx._typing import Array, Params, Updates
+
+
+class Averaged(NamedTuple):
+    """The state of `average_params`.
+
+    Attributes:
+        count: int32, the number of updates since the last one whose parameters were averaged.
+        weight: the weight of the average in units of the next parameters' weight, and its rounding error.
+        average: the averaged parameters, in at least float32; the parameters themselves before the first average.
+        inner: the state of the transform itself.
+    """
+
+    count: Any
+    weight: Any
+    average: Any
+    inner: Any
+
+    def eval_params(self, params: Params) -> Params:
+        return averages_of(params, self.average)
+
+
+@transformation
+def average_params(inner: Any, decay: NonNegative = 1.0, every: int = 1):
+    r"""Keeps an average of the parameters as each update leaves them, for `eval_params`; the updates are the inner's.
+
+    .. math:: w_t = decay \cdot w_{t-1} + 1, \quad a_t = a_{t-1} + (p_t - a_{t-1}) / w_t, \quad p_t = p_{t-1} + u_t,
+        \quad w_0 = 0
+
+    With `decay=1` this is the mean of all parameters so far (Polyak and Ruppert; with `every`, stochastic weight
+    averaging); below 1 it is their exponential moving average with the bias correction of Adam. Either way the weights
+    add up to 1, so the first average is the first parameters. Give it the whole optimizer: it adds the updates that it
+    hands out to the parameters that it gets.
+
+    Args:
+        inner: a transform whose updates are steps, such as a named optimizer.
+        decay: how much of the weight of earlier parameters is kept, in [0, 1].
+        every: from how many steps one is averaged; the others leave the average as it is.
+
+    State: `Averaged(count, weight, average, inner)`: one array per parameter, in its dtype or float32 if that is wider;
+    two numbers and one int32. Needs the parameters.
+
+    Raises:
+        GradtxValueError: the parameters were not given, or `every` is no positive whole number.
+
+    Reference: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov,
+    Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = average_params(sgd(1.0)), jnp.zeros(())
+        >>> state = tx.init(params)
+        >>> for g in (-1.0, -1.0, -4.0):
+        ...     updates, state = tx.update(jnp.float32(g), state, params)
+        ...     params = apply_updates(params, updates)
+        >>> print(params, eval_params(state, params))  # at 1, 2 and 6
+        6.0 3.0
+    """
+    inner, every = as_transformation(inner), whole_number("every", every)
+
+    def init(params: Params) -> Averaged:
+        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), tree.copied(params), inner.init(params))
+
+    def update(updates: Updates, state: Averaged, params: Params = None, **extra: Any) -> tuple[Updates, Averaged]:
+        if not isinstance(state, Averaged):
+            raise wrong_state("an `Averaged`", state)
+        updates, new = inner.update(updates, state.inner, required(params), **extra)
+        params = apply_updates(params, updates)
+        tree.leaves_like(params, state.average, "parameters", "state")
+        count = (state.count + 1) % every
+        weight = jnp.where(count == 0, _heavier(state.weight, 1 - decay), state.weight)
+        first = weight[0] == 0  # nothing was averaged yet: what is kept are the parameters
+        mean = weighted_mean(weak(1 / jnp.where(first, 1.0, weight[0])))
+
+        def moved() -> Params:
+            return jax.tree.map(lambda p, a: strong(mean(*align(p, a)), a.dtype), params, state.average)
+
+        average = moved() if every == 1 else jax.lax.cond(first | (count == 0), moved, lambda: state.average)
+        return updates, Averaged(count, weight, average, new)
+
+    return GradientTransformation(init, update)
+
+
+def _heavier(weight: Array, rest: Any) -> Array:
+    """`(1 - rest) * weight + 1` for a weight with its rounding error: exact to the last bits after a million steps."""
+    total, error = weight
+    term = 1 - rest * total - error
+    new = total + term
+    return jnp.stack([new, (new - total) - term])

@@ -1,0 +1,77 @@
+"""Complex parameters as pairs of real ones."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._averaged import merged_averages
+from gradtx._constructors import matching
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import wrong_state
+from gradtx._numerics import align
+from gradtx._typing import Params, Updates
+
+
+class Split(NamedTuple):
+    """The state of `split_complex`.
+
+    Attributes:
+        inner: the state of the transform itself, for real parameters.
+    """
+
+    inner: Any
+
+    def eval_params(self, params: Params) -> Params:
+        halves, treedef = jax.tree.flatten(_split(params))
+        found = merged_averages(self.inner, _split(params))
+        kept = treedef.unflatten([x if average is None else average for x, average in zip(halves, found, strict=True)])
+        own = treedef.unflatten([average is not None for average in found])
+        joined = _joined(params, kept)
+        return jax.tree.map(lambda p, x, any_own: x if any(jax.tree.leaves(any_own)) else None, params, joined, own)
+
+
+@transformation
+def split_complex(inner: Any):
+    r"""Real and imaginary parts of each complex leaf go through the inner transform as two real leaves.
+
+    .. math:: u = inner(\operatorname{Re} g) + i \, inner(\operatorname{Im} g)
+
+    Without it second moments are of :math:`|g|^2`, one for both parts; with it each part has its own. For the inner
+    transform the leaf `w` is a dict with the leaves `w/real` and `w/imag`; real leaves are as they are. As elsewhere,
+    the gradient of a complex parameter is the conjugate of what `jax.grad` returns.
+
+    Args:
+        inner: a transform of real leaves.
+
+    State: `Split(inner)`, for real leaves. Nothing of its own.
+    """
+    inner = as_transformation(inner)
+
+    def init(params: Params) -> Split:
+        return Split(inner.init(_split(params)))
+
+    def update(updates: Updates, state: Split, params: Params = None, **extra: Any) -> tuple[Updates, Split]:
+        if not isinstance(state, Split):
+            raise wrong_state("a `Split`", state)
+        if "bound" in extra:  # what `let` has given a name is split as the updates are
+            extra["bound"] = {name: _split(matching(updates, value)) for name, value in extra["bound"].items()}
+        halves, new = inner.update(_split(updates), state.inner, _split(params), **extra)
+        return _joined(updates, halves), Split(new)
+
+    return GradientTransformation(init, update)
+
+
+def _split(whole: Any) -> Any:
+    return jax.tree.map(lambda x: {"real": x.real, "imag": x.imag} if jnp.iscomplexobj(x) else x, whole)
+
+
+def _joined(whole: Any, halves: Any) -> Any:
+    """The parts of `halves` as one array where `whole` has a complex one."""
+
+    def join(x: Any, part: Any) -> Any:
+        return jax.lax.complex(*align(part["real"], part["imag"])) if jnp.iscomplexobj(x) else part
+
+    parts = tree.leaves_like(whole, halves, "updates", "halves")
+    return jax.tree.structure(whole).unflatten(list(map(join, jax.tree.leaves(whole), parts)))

@@ -1,0 +1,113 @@
+"""Mechanic: a learned factor of the updates of any transform."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxValueError, wrong_state
+from gradtx._numerics import align, inner_product, norm, safe_divide, safe_sqrt, strong, weak
+from gradtx._schedule import NonNegative, Positive
+from gradtx._typing import Array, Params, State, Updates
+
+
+class Mechanized(NamedTuple):
+    """The state of `mechanize`. The vectors have one number for each decay.
+
+    Attributes:
+        start: the parameters at the beginning.
+        scales: the factors, whose sum multiplies the updates.
+        largest: the decaying largest evidence.
+        variance: the decaying sum of squared evidence.
+        reward: the decaying sum of evidence, weighted by the factors.
+        inner: the state of the transform itself.
+    """
+
+    start: Any
+    scales: Any
+    largest: Any
+    variance: Any
+    reward: Any
+    inner: Any
+
+
+@transformation
+def mechanize(
+    inner: Any, weight_decay: NonNegative = 1e-2, eps: NonNegative = 1e-8, s_init: Positive = 1e-6, num_betas: int = 6
+):
+    r"""Learns how far to go along the sum of the updates of a transform, whose learning rate is then of no importance.
+
+    .. math:: \Delta_t = \frac{p_t - p_1}{S_{t-1} + eps}, \quad
+        h_t = -\left\langle \Delta_t, g_t + weight\_decay \cdot S_{t-1}
+            \frac{\lVert g_t \rVert}{\lVert p_t \rVert + eps} p_t \right\rangle, \quad
+        u_t = p_1 + S_t (\Delta_t + inner(g_t)) - p_t
+
+    with :math:`S_t` the sum over the decays :math:`b = 1 - 10^{-i}`, i from 1 to `num_betas`, of
+
+    .. math:: r_t = b r_{t-1} + s_{t-1} \, \mathrm{clip}(h_t, m_{t-1}), \quad m_t = \max(b m_{t-1}, |h_t| + eps), \quad
+        v_t = b^2 v_{t-1} + h_t^2, \quad
+        s_t = \frac{(s\_init / num\_betas) m_t + \max(r_t, 0)}{\sqrt{v_t} + eps}
+
+    and inner products and norms of the whole tree.
+
+    Args:
+        inner: the transform, with a learning rate of 1 or any schedule.
+        weight_decay: how strongly large parameters count against the factor.
+        eps: keeps quotients finite.
+        s_init: the factor at the beginning.
+        num_betas: how many decays there are.
+
+    State: `Mechanized`: one array per parameter, four numbers for each decay, and the state of `inner`. Needs the
+    parameters.
+
+    Reference: Cutkosky, Defazio and Mehta, "Mechanic: A Learning Rate Tuner", 2023, algorithm 1; the sum of updates is
+    found from the parameters instead of being stored.
+    """
+    inner = as_transformation(inner)
+    decays = [1 - 10.0**-i for i in range(1, num_betas + 1)]
+
+    def init(params: Params) -> Mechanized:
+        def vector(x: Any) -> Array:
+            return jnp.full(num_betas, x, float)
+
+        start = jax.tree.map(jnp.copy, tree.widened(params))
+        return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), inner.init(params))
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, Mechanized]:
+        if not isinstance(state, Mechanized):
+            raise wrong_state("a `Mechanized`", state)
+        if params is None:
+            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params)")
+        moves, inner_state = inner.update(updates, state.inner, params, **extra)
+        treedef = jax.tree.structure(updates)
+        columns = [
+            jax.tree.leaves(tree.widened(updates)),
+            tree.leaves_like(updates, tree.widened(params), "updates", "parameters"),
+            tree.leaves_like(updates, state.start, "updates", "state"),
+            tree.leaves_like(updates, moves, "updates", "updates of the transform inside"),
+        ]
+        rows = [align(*row) for row in zip(*columns, strict=True)]
+        gs, ps, starts, us = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
+        dtype, beta = state.scales.dtype, jnp.asarray(decays, state.scales.dtype)
+
+        total = jnp.sum(state.scales)
+        to_offset = weak(safe_divide(1.0, total + eps))
+        offsets = [to_offset * (p - start) for p, start in zip(ps, starts, strict=True)]
+        pull = weak(weight_decay * total * safe_divide(strong(norm(gs), dtype), strong(norm(ps), dtype) + eps))
+        evidence = -strong(inner_product(offsets, [g + pull * p for g, p in zip(gs, ps, strict=True)]), dtype)
+        clipped = jnp.clip(evidence, -state.largest, state.largest)
+        reward = beta * state.reward + state.scales * clipped
+        largest = jnp.maximum(beta * state.largest, jnp.abs(evidence) + eps)
+        variance = beta**2 * state.variance + evidence**2
+        bets = s_init / num_betas * largest + jnp.maximum(reward, 0.0)
+        scales = safe_divide(bets, safe_sqrt(variance) + eps)
+
+        factor = weak(jnp.sum(scales))
+        rows = zip(starts, offsets, us, ps, strict=True)
+        outputs = [(start - p) + factor * (offset + u) for start, offset, u, p in rows]
+        new = Mechanized(state.start, scales, largest, variance, reward, inner_state)
+        return treedef.unflatten(outputs), new
+
+    return GradientTransformation(init, update)

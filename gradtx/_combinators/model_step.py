@@ -1,0 +1,128 @@
+"""Momentum models: a step to where the averaged linear model of the loss meets a lower bound."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxValueError, wrong_state
+from gradtx._numerics import align, inner_product, log_of_decay, safe_divide, strong, weak, weighted_mean
+from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._typing import Array, Params, State, Updates
+
+
+class ModelStep(NamedTuple):
+    """The state of `model_step`.
+
+    Attributes:
+        direction: the average of the gradients.
+        value: the average of the losses.
+        product: the average of the inner products of gradients and parameters.
+        log: the sum of the logarithms of the decays.
+        bound: the lower bound of the loss.
+        denominator: the state of the transform of that name.
+    """
+
+    direction: Any
+    value: Any
+    product: Any
+    log: Any
+    bound: Any
+    denominator: Any
+
+
+@transformation
+def model_step(
+    learning_rate: NonNegative,
+    decay: Decay = 0.9,
+    denominator: Any = None,
+    lower_bound: Scalar = 0.0,
+    weight_decay: NonNegative = 0.0,
+    adapt_lower_bound: bool = False,
+    corrected: bool = True,
+):
+    r"""The step of momentum models: Polyak's step size for an average of the linear models of the last steps.
+
+    .. math:: f_t = b f_{t-1} + (1 - b) value_t, \quad d_t = b d_{t-1} + (1 - b) g_t, \quad
+        \gamma_t = b \gamma_{t-1} + (1 - b) \langle g_t, p_t \rangle, \quad
+        h_t = c (f_t - \gamma_t) + \langle d_t, p_t \rangle, \quad
+        \tau_t = \min\left(\frac{learning\_rate}{\rho_t},
+            \frac{\max(h_t - c \rho_t l, 0)}{\langle d_t, d_t / D_t \rangle}\right), \quad
+        u_t = -\tau_t \frac{d_t}{D_t} - \frac{learning\_rate \cdot weight\_decay}{c} p_t
+
+    with :math:`b = decay`, :math:`c = 1 + learning\_rate \cdot weight\_decay`, inner products of the whole tree, and
+    :math:`\rho_t = 1 - b^t`, or 1 where the first averages are the first values. The step goes down: no learning rate
+    comes after it.
+
+    Args:
+        learning_rate: the largest step size.
+        decay: decay of the three averages, in [0, 1).
+        denominator: the transform that makes D of the gradients, not negative; None is 1.
+        lower_bound: the smallest loss there can be, l.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        adapt_lower_bound: whether the bound is raised where the model shows that it is too low.
+        corrected: whether the averages begin at 0 and are corrected, or begin with the first values.
+
+    State: `ModelStep`: one array per parameter and four numbers, and the state of `denominator`. Needs the parameters
+    and the extra argument `value`, the loss at the parameters.
+
+    Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
+    algorithms 1 and 3, whose weight decay divides the step too by c.
+    """
+    divisor = None if denominator is None else as_transformation(denominator)
+
+    def init(params: Params) -> ModelStep:
+        wide = tree.widened(params)
+        zeros = [jnp.zeros((), float) for _ in range(3)]
+        own = () if divisor is None else divisor.init(params)
+        return ModelStep(jax.tree.map(jnp.zeros_like, wide), *zeros, jnp.full((), lower_bound, float), own)
+
+    def update(
+        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
+    ) -> tuple[Updates, ModelStep]:
+        if not isinstance(state, ModelStep):
+            raise wrong_state("a `ModelStep`", state)
+        if params is None:
+            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params, value=loss)")
+        treedef = jax.tree.structure(updates)
+        columns = [
+            jax.tree.leaves(tree.widened(updates)),
+            tree.leaves_like(updates, tree.widened(params), "updates", "parameters"),
+            tree.leaves_like(updates, state.direction, "updates", "state"),
+        ]
+        rows = [align(*row) for row in zip(*columns, strict=True)]
+        gs, ps, ds = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
+        dtype = state.value.dtype
+
+        first = state.log == 0
+        mean = weighted_mean(decay) if corrected else weighted_mean(weak(jnp.where(first, 0.0, decay)))
+        log = state.log + log_of_decay(decay, dtype)
+        rho = -jnp.expm1(log) if corrected else jnp.ones((), dtype)
+        loss = mean(state.value, jnp.asarray(value, dtype))
+        product = mean(state.product, strong(inner_product(gs, ps), dtype))
+        ds = [mean(d, g) for d, g in zip(ds, gs, strict=True)]
+        steps, own = ds, state.denominator
+        if divisor is not None:
+            scales, own = divisor.update(updates, own, params, value=value, **extra)
+            steps = [safe_divide(*align(d, s)) for d, s in zip(ds, treedef.flatten_up_to(scales), strict=True)]
+
+        size, along = strong(inner_product(ds, steps), dtype), strong(inner_product(ds, ps), dtype)
+        shrink, bound = 1 + learning_rate * weight_decay, state.bound
+        reach = shrink * (loss - product) + along
+        if adapt_lower_bound:
+            too_low = reach < shrink * rho * bound
+            bound = jnp.where(too_low, jnp.maximum(reach / (2 * shrink * rho), lower_bound), bound)
+        gap = jnp.maximum(reach - shrink * rho * bound, 0.0)
+        tau = jnp.minimum(learning_rate / rho, safe_divide(gap, size))
+        if adapt_lower_bound:
+            bound = jnp.maximum((loss + along - product - 0.5 * tau * size) / rho, lower_bound)
+
+        factor, pull = weak(-tau), learning_rate * weight_decay / shrink
+        outputs = [factor * step - pull * p for step, p in zip(steps, ps, strict=True)]
+        stored = tree.leaves_like(updates, state.direction, "updates", "state")
+        direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, stored, strict=True)])
+        return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
+
+    return GradientTransformation(init, update)

@@ -1,0 +1,82 @@
+"""Sharpness-aware minimization: the gradient of the worst parameters nearby."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._constructors import required
+from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, wrong_state
+from gradtx._numerics import align, safe_divide, strong, weak
+from gradtx._schedule import NonNegative
+from gradtx._typing import Array, Params, State, Updates
+
+
+@transformation
+def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False):
+    r"""Sharpness-aware minimization: gives the inner transform the gradient a step uphill from the parameters.
+
+    .. math:: \hat g = \nabla L\left(p + rho \frac{g}{\lVert g \rVert}\right), \quad
+        \text{adaptive: } \hat g = \nabla L\left(p + rho \frac{|p|^2 g}{\lVert |p| g \rVert}\right)
+
+    The norms are of the whole tree. Where the gradient is 0, nothing is perturbed.
+
+    `update` needs the extra `grad_fn`, a function from parameters to what it gets as updates:
+    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The function gets all that this transform sees as
+    parameters; inside a `partition` that is one group, with None for the others, so put the partition inside.
+
+    Args:
+        inner: the transform of the gradients there.
+        rho: how far uphill.
+        adaptive: whether each coordinate is perturbed in proportion to its own size, so that rescaled weights are
+            perturbed alike (ASAM).
+
+    State: a dict with the state of `inner`. Nothing of its own. Needs the parameters.
+
+    Raises:
+        GradtxValueError: the parameters were not given, or `grad_fn` returns another structure.
+        GradtxTypeError: `grad_fn` is missing.
+
+    Reference: Foret, Kleiner, Mobahi and Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving
+    Generalization", 2021, equation 2; Kwon, Kim, Park and Choi, "ASAM", 2021, with coordinates of size 0 left as they
+    are instead of a number added to each.
+    """
+    inner = as_transformation(inner)
+
+    def sized(updates: Updates, params: Params) -> Updates:
+        return jax.tree.map(_times_size, updates, params) if adaptive else updates
+
+    def init(params: Params) -> State:
+        return {"inner": inner.init(params)}
+
+    def update(
+        updates: Updates, state: State, params: Params = None, *, grad_fn: Callable[[Params], Updates], **extra: Any
+    ) -> tuple[Updates, State]:
+        if not isinstance(state, dict) or set(state) != {"inner"}:
+            raise wrong_state("one with the part inner", state)
+        tree.leaves_like(updates, required(params), "updates", "parameters")
+        uphill = sized(tree.widened(updates), params)
+        factor = weak(safe_divide(rho, tree.global_norm(uphill)))
+        step = sized(jax.tree.map(lambda g: factor * g, uphill), params)
+        grads = gradient_at(grad_fn, params, step)
+        updates, new = inner.update(grads, state["inner"], params, grad_fn=grad_fn, **extra)
+        return updates, {"inner": new}
+
+    return GradientTransformation(init, update)
+
+
+def _times_size(g: Array, p: Array) -> Array:
+    g, p = align(g, jnp.asarray(p))
+    return g * strong(jnp.abs(p), g.dtype)
+
+
+def gradient_at(grad_fn: Callable[[Params], Updates], params: Params, step: Updates) -> Updates:
+    """The gradient, in at least 32 bits, a step away from the parameters, which keep their dtypes there."""
+    if not callable(grad_fn):
+        raise GradtxTypeError(f"grad_fn must be a function of the parameters that returns gradients, got {grad_fn!r}")
+    grads = grad_fn(apply_updates(params, step))
+    tree.leaves_like(step, grads, "updates", "gradients of grad_fn")
+    return tree.widened(grads)

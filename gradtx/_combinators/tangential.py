@@ -1,0 +1,88 @@
+"""Updates that leave the length of weights alone, where only their direction counts."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxValueError, wrong_state
+from gradtx._numerics import abs_square, align, safe_divide, safe_sqrt
+from gradtx._schedule import NonNegative
+from gradtx._typing import Array, Params, State, Updates
+
+
+@transformation
+def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
+    r"""Takes the radial part out of an update where the weights are scale-invariant, with weight decay that knows of it.
+
+    .. math:: u = \begin{cases}
+            d - \frac{\langle d, p \rangle}{\langle p, p \rangle} p + wd\_ratio \cdot weight\_decay \cdot p
+                & \frac{|\langle g, p \rangle|}{\lVert g \rVert \lVert p \rVert} < delta / \sqrt{n} \\
+            d + weight\_decay \cdot p \end{cases}
+
+    where d is what `inner` makes of the gradient g, and n the size of the vector p. For arrays of two axes or more; first
+    each index of the last axis is asked, the output of a layer, and if not all of them are scale-invariant the whole
+    array. Others only decay.
+
+    Args:
+        inner: the transform whose updates lose their radial part; it goes before the learning rate.
+        delta: how far from a right angle gradient and weights may be, times the root of their size.
+        weight_decay: how much of the parameter is added.
+        wd_ratio: which part of that where the update was projected.
+
+    State: a tuple of one, the state of `inner`. Needs the parameters.
+
+    Reference: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", 2021,
+    algorithm 2; its code has the outputs of a layer on the first axis.
+    """
+    inner = as_transformation(inner)
+
+    def project(g: Array, d: Array, p: Array) -> Array:
+        g, d, p = align(g, d, p)
+        if p.ndim < 2 or p.size == 0:
+            return d + weight_decay * p
+        channels, whole = tuple(range(p.ndim - 1)), tuple(range(p.ndim))
+        by_channel, by_array = (_cosine(g, p, axes) * _size(p, axes) ** 0.5 for axes in (channels, whole))
+        along_channels = jnp.max(by_channel) < delta
+        along_array = ~along_channels & (jnp.max(by_array) < delta)
+        direction = jnp.where(
+            along_channels, _rejected(d, p, channels), jnp.where(along_array, _rejected(d, p, whole), d)
+        )
+        return direction + jnp.where(along_channels | along_array, wd_ratio, 1.0) * weight_decay * p
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        if params is None:
+            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params)")
+        gradients, params = tree.widened(updates), tree.widened(params)
+        if not isinstance(state, (tuple, list)) or len(state) != 1:
+            raise wrong_state("a tuple of one", state)
+        directions, inner_state = inner.update(updates, state[0], params, **extra)
+        ps = jax.tree.structure(updates).unflatten(tree.leaves_like(updates, params, "updates", "parameters"))
+        return jax.tree.map(project, gradients, directions, ps), (inner_state,)
+
+    return GradientTransformation(lambda params: (inner.init(params),), update)
+
+
+def _size(x: Array, axes: tuple[int, ...]) -> int:
+    size = 1
+    for axis in axes:
+        size *= x.shape[axis]
+    return size
+
+
+def _unit(x: Array, axes: tuple[int, ...]) -> Array:
+    """`x` over its norm along the axes, which is found of numbers near 1 so that no square leaves its range."""
+    x = x * safe_divide(1.0, jnp.max(jnp.abs(x), axes, keepdims=True))
+    return x * safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), axes, keepdims=True)))
+
+
+def _cosine(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
+    return jnp.abs(jnp.sum((_unit(x, axes) * _unit(y, axes).conj()).real, axes))
+
+
+def _rejected(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
+    """`x` without its part along `y`."""
+    unit = _unit(y, axes)
+    return x - jnp.sum((x * unit.conj()).real, axes, keepdims=True) * unit

@@ -1,0 +1,43 @@
+"""Adam that does not lengthen weights of which only the direction counts."""
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.tangential import tangential
+from gradtx._core import transformation
+from gradtx._optimizers.adam import scale_by_adam
+from gradtx._primitives.scale import scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative
+
+
+@transformation
+def adamp(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
+    delta: NonNegative = 0.1,
+    wd_ratio: NonNegative = 0.1,
+):
+    r"""AdamP: Adam whose updates lose their radial part where only the direction of the weights counts.
+
+    .. math:: u_t = -learning\_rate \left(\Pi(d_t) + r_t \cdot weight\_decay \cdot p_t\right)
+
+    with :math:`d_t` of `scale_by_adam`, and the projection and the ratio of `tangential`: :math:`r_t = wd\_ratio` where
+    the projection applies, and 1 elsewhere.
+
+    Args:
+        learning_rate: the step size; it multiplies the weight decay too.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        delta: how far from a right angle gradient and weights may be, times the root of their size.
+        wd_ratio: which part of the weight decay is left where the projection applies.
+
+    State: two arrays per parameter. Needs the parameters.
+
+    Reference: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", 2021,
+    algorithm 2; see `tangential`.
+    """
+    direction = tangential(scale_by_adam(b1, b2, eps), delta, weight_decay, wd_ratio)
+    return chain(direction, scale_by_learning_rate(learning_rate))

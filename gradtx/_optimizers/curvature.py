@@ -1,0 +1,104 @@
+"""First-order steps over an estimate of the curvature."""
+
+from typing import Any
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import ratio
+from gradtx._core import transformation
+from gradtx._primitives.accumulate import bias_correction, scale_by_ema
+from gradtx._primitives.add import add_decayed_weights
+from gradtx._primitives.clip import clip
+from gradtx._primitives.curvature import hutchinson
+from gradtx._primitives.elementwise import at_least, power, square
+from gradtx._primitives.scale import scale, scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative, Positive
+from gradtx.schedules import every as every_steps
+
+
+@transformation
+def sophia(
+    learning_rate: NonNegative,
+    b1: Decay = 0.965,
+    b2: Decay = 0.99,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-4,
+    weight_decay_mask: Any = None,
+    gamma: NonNegative = 0.01,
+    clip_threshold: Positive = 1.0,
+    update_interval: int = 10,
+):
+    r"""Sophia: the mean gradient over an estimate of the diagonal of the Hessian, clipped.
+
+    .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad h_t = b_2 h_{t-k} + (1 - b_2) \hat h_t, \quad
+        u_t = -learning\_rate \left(\mathrm{clip}\left(\frac{m_t}{\max(gamma \cdot h_t, eps)}, clip\_threshold\right)
+        + weight\_decay \cdot p_t\right)
+
+    with the estimate of `hutchinson`, made at every k-th step.
+
+    Args:
+        learning_rate: the step size, and the largest step where the threshold is 1.
+        b1: decay of the mean, in [0, 1).
+        b2: decay of the curvature, in [0, 1).
+        eps: the least denominator.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        weight_decay_mask: which parameters decay; see `add_decayed_weights`.
+        gamma: the weight of the curvature; at smaller ones more coordinates are clipped.
+        clip_threshold: the largest element of the direction.
+        update_interval: k, in steps.
+
+    State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
+
+    Reference: Liu, Li, Hall, Liang and Ma, "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model
+    Pre-training", 2023, algorithm 3, with algorithm 1 for its estimate.
+    """
+    curvature = chain(
+        hutchinson(update_interval),
+        scale_by_ema(every_steps(update_interval, b2, 1.0)),
+        scale(gamma),
+        at_least(eps),
+    )
+    return chain(
+        ratio(scale_by_ema(b1), curvature),
+        clip(clip_threshold),
+        add_decayed_weights(weight_decay, weight_decay_mask),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+@transformation
+def adahessian(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    hessian_power: NonNegative = 1.0,
+    weight_decay: NonNegative = 0.0,
+    mask: Any = None,
+):
+    r"""AdaHessian: Adam with the diagonal of the Hessian in its second moment.
+
+    .. math:: v_t = b_2 v_{t-1} + (1 - b_2) \hat h_t^2, \quad
+        u_t = -learning\_rate \left(\frac{\hat m_t}{\hat v_t^{hessian\_power / 2} + eps}
+        + weight\_decay \cdot p_t\right)
+
+    with the estimate of `hutchinson`.
+
+    Args:
+        learning_rate: the step size.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the power.
+        hessian_power: how much the curvature counts, in [0, 1].
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        mask: which parameters decay; see `add_decayed_weights`.
+
+    State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
+
+    Reference: Yao et al., "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning", 2021, algorithm 1,
+    without its averages over blocks of the diagonal.
+    """
+    how_far = chain(scale_by_ema(b1), bias_correction(b1))
+    curvature = chain(hutchinson(), square(), scale_by_ema(b2), bias_correction(b2), power(0.5 * hessian_power))
+    return chain(
+        ratio(how_far, curvature, eps), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate)
+    )

@@ -1,0 +1,40 @@
+"""Dual averaging with adaptive step sizes."""
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import difference, ratio
+from gradtx._core import transformation
+from gradtx._primitives.accumulate import running_sum
+from gradtx._primitives.add import add_decayed_weights
+from gradtx._primitives.anchor import parameters, start
+from gradtx._primitives.elementwise import power, square
+from gradtx._primitives.scale import scale
+from gradtx._schedule import Decay, NonNegative
+from gradtx.schedules import power as power_of_step
+
+
+@transformation
+def madgrad(
+    learning_rate: NonNegative, momentum: Decay = 0.9, eps: NonNegative = 1e-6, weight_decay: NonNegative = 0.0
+):
+    r"""MADGRAD: dual averaging over the cube root of AdaGrad's sum, with momentum by averaging of the points.
+
+    .. math:: \lambda_t = learning\_rate \sqrt{t}, \quad s_t = s_{t-1} + \lambda_t g_t, \quad
+        v_t = v_{t-1} + \lambda_t |g_t|^2, \quad z_t = p_1 - \frac{s_t}{\sqrt[3]{v_t} + eps}, \quad
+        u_t = (1 - momentum) (z_t - p_t)
+
+    Args:
+        learning_rate: the step size.
+        momentum: how much of the point is kept at each step, in [0, 1).
+        eps: added outside the cube root.
+        weight_decay: the multiple of the parameter that is added to the gradient; the paper warns of it.
+
+    State: three arrays per parameter. Needs the parameters.
+
+    Reference: Defazio and Jelassi, "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient
+    Method for Stochastic Optimization", 2021, algorithm 1. Optax adds `eps` to the learning rate too.
+    """
+    weight = learning_rate * power_of_step(1.0, 0.5, offset=1.0)
+    gradients = chain(scale(weight), running_sum())
+    squares = chain(square(), scale(weight), running_sum(), power(1 / 3))
+    where_to_be = difference(start(), ratio(gradients, squares, eps))
+    return chain(add_decayed_weights(weight_decay), difference(where_to_be, parameters()), scale(1 - momentum))

@@ -1,0 +1,71 @@
+"""MoMo: step sizes from the value of the loss."""
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.model_step import model_step
+from gradtx._core import transformation
+from gradtx._primitives.accumulate import bias_correction, scale_by_ema
+from gradtx._primitives.elementwise import shift, sqrt, square
+from gradtx._schedule import Decay, NonNegative, Scalar
+
+
+@transformation
+def momo(
+    learning_rate: NonNegative = 1.0,
+    beta: Decay = 0.9,
+    lower_bound: Scalar = 0.0,
+    weight_decay: NonNegative = 0.0,
+    adapt_lower_bound: bool = False,
+):
+    r"""MoMo: gradient descent with momentum, whose step size comes from the loss and a bound below it.
+
+    .. math:: u_t = -\tau_t d_t - \frac{learning\_rate \cdot weight\_decay}{c} p_t
+
+    with the step size of `model_step`.
+
+    Args:
+        learning_rate: the largest step size.
+        beta: decay of the averages, in [0, 1).
+        lower_bound: the smallest loss there can be.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        adapt_lower_bound: whether the bound is raised where it is too low.
+
+    State: one array per parameter, and four numbers. Needs the parameters and the extra argument `value`.
+
+    Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
+    algorithm 1; see `model_step`.
+    """
+    return model_step(learning_rate, beta, None, lower_bound, weight_decay, adapt_lower_bound, corrected=False)
+
+
+@transformation
+def momo_adam(
+    learning_rate: NonNegative = 1e-2,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    lower_bound: Scalar = 0.0,
+    weight_decay: NonNegative = 0.0,
+    adapt_lower_bound: bool = False,
+):
+    r"""MoMo-Adam: Adam, whose step size comes from the loss and a bound below it.
+
+    .. math:: u_t = -\tau_t \frac{d_t}{\sqrt{\hat v_t} + eps} - \frac{learning\_rate \cdot weight\_decay}{c} p_t
+
+    with the step size of `model_step`, and :math:`\hat v_t` of `scale_by_adam`.
+
+    Args:
+        learning_rate: the largest step size.
+        b1: decay of the averages, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        lower_bound: the smallest loss there can be.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        adapt_lower_bound: whether the bound is raised where it is too low.
+
+    State: two arrays per parameter, and five numbers. Needs the parameters and the extra argument `value`.
+
+    Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
+    algorithm 3; see `model_step`.
+    """
+    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt(), shift(eps))
+    return model_step(learning_rate, b1, how_noisy, lower_bound, weight_decay, adapt_lower_bound)

@@ -1,0 +1,112 @@
+"""Adam that mistrusts its second moment at first."""
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import product, ratio
+from gradtx._core import transformation
+from gradtx._primitives.accumulate import bias_correction, scale_by_ema
+from gradtx._primitives.clip import clip_between
+from gradtx._primitives.elementwise import reciprocal, shift, sqrt, square
+from gradtx._primitives.rectify import rectified_sqrt
+from gradtx._primitives.scale import scale, scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative, Positive, PositiveDecay, Scalar
+from gradtx.schedules import inverse_time_decay
+
+
+@transformation
+def scale_by_radam(
+    b1: Decay = 0.9,
+    b2: PositiveDecay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+    threshold: Scalar = 5.0,
+):
+    r"""The direction of RAdam: Adam's, times how far its second moment can be trusted; the mean gradient until then.
+
+    .. math:: u_t = \begin{cases}
+            r_t \hat m_t / (\sqrt{\hat v_t + eps\_root} + eps) & \rho_t \ge threshold \\ \hat m_t \end{cases}
+
+    with the moments of `scale_by_adam`, and :math:`r_t` and :math:`\rho_t` of `rectified_sqrt`.
+
+    Args:
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in (0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+        threshold: how many steps the average must be worth for its root to be used; at least 4.
+
+    State: two arrays per parameter.
+
+    Reference: see `radam`.
+    """
+    how_far = chain(scale_by_ema(b1), bias_correction(b1))
+    second = chain(square(), scale_by_ema(b2), bias_correction(b2))
+    return ratio(how_far, chain(second, rectified_sqrt(b2, eps, eps_root, threshold)))
+
+
+@transformation
+def radam(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: PositiveDecay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+    threshold: Scalar = 5.0,
+):
+    r"""RAdam: Adam that needs no warmup, because it rectifies the variance of its first step sizes.
+
+    .. math:: u_t = -learning\_rate \cdot r_t \frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
+
+    with the moments of `scale_by_radam`; for the first few steps :math:`-learning\_rate \cdot \hat m_t`.
+
+    Args:
+        learning_rate: the step size.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in (0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+        threshold: how many steps the average must be worth for its root to be used; at least 4, which is the paper's.
+
+    State: two arrays per parameter.
+
+    Reference: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2; the threshold
+    of 5 is that of its code.
+    """
+    return chain(scale_by_radam(b1, b2, eps, eps_root, threshold), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def adabound(
+    learning_rate: NonNegative,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    final_lr: NonNegative = 0.1,
+    gamma: Positive = 1e-3,
+):
+    r"""AdaBound: Adam whose step sizes are held between bounds that close in on one, that of gradient descent.
+
+    .. math:: l_t = final\_lr \left(1 - \frac{1}{gamma \cdot t + 1}\right), \quad
+        h_t = final\_lr \left(1 + \frac{1}{gamma \cdot t}\right), \quad
+        u_t = -\mathrm{clip}\left(\frac{learning\_rate}{\sqrt{\hat v_t} + eps}, l_t, h_t\right) \hat m_t
+
+    with the moments of `scale_by_adam`.
+
+    Args:
+        learning_rate: the step size at first.
+        b1: decay of the first moment, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        final_lr: the step size in the end, that of gradient descent with momentum; schedule it with `learning_rate`.
+        gamma: how fast the bounds close in, per step.
+
+    State: two arrays per parameter.
+
+    Reference: Luo, Xiong, Liu and Sun, "Adaptive Gradient Methods with Dynamic Bound of Learning Rate", 2019, algorithm
+    2, with corrected moments, and without its factor of :math:`1 / \sqrt{t}`, as in its code.
+    """
+    # The formulas count steps from 1, and schedules from 0.
+    low = final_lr * (1 - inverse_time_decay(1 / (1 + gamma), gamma / (1 + gamma)))
+    high = final_lr * (1 + inverse_time_decay(1 / gamma, 1.0))
+    rate = chain(shift(eps), reciprocal(), scale(learning_rate), clip_between(low, high))
+    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
+    return chain(product(chain(scale_by_ema(b1), bias_correction(b1)), chain(how_noisy, rate)), scale(-1.0))

@@ -1,0 +1,112 @@
+"""Schedule-free: an average in place of a learning rate that falls."""
+
+from typing import Any
+
+from gradtx._combinators.chain import chain
+from gradtx._combinators.parallel import ratio
+from gradtx._core import transformation
+from gradtx._identity import identity
+from gradtx._optimizers.gradient_descent import sgd
+from gradtx._primitives.accumulate import bias_correction, scale_by_ema
+from gradtx._primitives.add import add_decayed_weights
+from gradtx._primitives.elementwise import sqrt, square
+from gradtx._primitives.free import average_ahead
+from gradtx._primitives.scale import scale_by_learning_rate
+from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx.schedules import linear
+
+
+@transformation
+def schedule_free(inner: Any, learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
+    r"""Makes any transform schedule-free: gradients are taken between its iterates and their average.
+
+    .. math:: y_t = (1 - b_1) z_t + b_1 x_t, \quad z_{t+1} = z_t + inner(\nabla f(y_t)), \quad
+        x_{t+1} = (1 - c_t) x_t + c_t z_{t+1}
+
+    The parameters are y, those of training. Evaluate with `eval_params(state, params)`, which gives x.
+
+    Args:
+        inner: the transform, with its learning rate, and without momentum: b1 takes its place.
+        learning_rate: the learning rate in `inner`, for the weights of the average.
+        b1: the part of the average in the parameters, in [0, 1).
+        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+
+    State: that of `inner`, one array per parameter, and three numbers. Needs the parameters.
+
+    Reference: Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled", 2024, equations 3 to 5.
+    """
+    return chain(inner, average_ahead(learning_rate, b1, weight_lr_power))
+
+
+@transformation
+def schedule_free_sgd(
+    learning_rate: NonNegative = 1.0,
+    warmup_steps: int | None = None,
+    b1: Decay = 0.9,
+    weight_decay: NonNegative = 0.0,
+    weight_lr_power: Scalar = 2.0,
+    mask: Any = None,
+):
+    r"""Schedule-free gradient descent.
+
+    .. math:: z_{t+1} = z_t - \gamma_t (g_t + weight\_decay \cdot y_t)
+
+    and the rest as in `schedule_free`.
+
+    Args:
+        learning_rate: the step size.
+        warmup_steps: over how many steps it rises in proportion to the step, from 1; None does without.
+        b1: the part of the average in the parameters, in [0, 1).
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+        mask: which parameters decay; see `add_decayed_weights`.
+
+    State: one array per parameter, and a few numbers. Needs the parameters.
+
+    Reference: see `schedule_free`. Optax begins the warmup at a learning rate of 0.
+    """
+    rate = _warmed_up(learning_rate, warmup_steps)
+    return schedule_free(chain(add_decayed_weights(weight_decay, mask), sgd(rate)), rate, b1, weight_lr_power)
+
+
+@transformation
+def schedule_free_adamw(
+    learning_rate: NonNegative = 0.0025,
+    warmup_steps: int | None = None,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
+    weight_lr_power: Scalar = 2.0,
+    mask: Any = None,
+):
+    r"""Schedule-free AdamW: Adam without a first moment, whose place the average takes.
+
+    .. math:: z_{t+1} = z_t - \gamma_t \left(\frac{g_t}{\sqrt{\hat v_t} + eps} + weight\_decay \cdot y_t\right)
+
+    and the rest as in `schedule_free`.
+
+    Args:
+        learning_rate: the step size.
+        warmup_steps: over how many steps it rises in proportion to the step, from 1; None does without.
+        b1: the part of the average in the parameters, in [0, 1).
+        b2: decay of the second moment, in [0, 1).
+        eps: added outside the root.
+        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+        mask: which parameters decay; see `add_decayed_weights`.
+
+    State: two arrays per parameter, and a few numbers. Needs the parameters.
+
+    Reference: see `schedule_free`; algorithm 1 there has the bias correction in the learning rate. Optax begins the
+    warmup at a learning rate of 0.
+    """
+    rate = _warmed_up(learning_rate, warmup_steps)
+    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
+    direction = chain(ratio(identity(), how_noisy, eps), add_decayed_weights(weight_decay, mask))
+    return schedule_free(chain(direction, scale_by_learning_rate(rate)), rate, b1, weight_lr_power)
+
+
+def _warmed_up(learning_rate: Any, steps: int | None) -> Any:
+    """The learning rate, rising over the first steps: a fraction of 1 / steps at the first one."""
+    return learning_rate if steps is None else learning_rate * linear(1 / steps, 1.0, steps - 1)

@@ -1,0 +1,1 @@
+"""Transforms that look at the shape of an array: rows, columns, factors."""

@@ -1,0 +1,107 @@
+"""Primitives that read the parameters, and remember where they began."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._constructors import elementwise, memory, treewise
+from gradtx._core import transformation
+from gradtx._numerics import norm, root_of_sum, safe_divide, strong, weak
+from gradtx._schedule import NonNegative
+
+
+@transformation
+def parameters():
+    r"""The parameters, in place of the updates.
+
+    .. math:: u_t = p_t
+
+    State: none. Needs the parameters.
+    """
+    return elementwise(lambda g, p: p, needs_params=True)
+
+
+@transformation
+def start():
+    r"""The parameters as they were at the beginning, in place of the updates.
+
+    .. math:: u_t = p_1
+
+    State: one array per parameter, in its dtype or float32 if that is wider.
+    """
+    return memory(
+        init=lambda p: p,
+        step=lambda g, first, p: first,
+        emit=lambda g, first, p: first,
+    )
+
+
+class Travelled(NamedTuple):
+    """The state of `distance_travelled`.
+
+    Attributes:
+        start: the parameters at the beginning.
+        distance: the largest distance from there.
+    """
+
+    start: Any
+    distance: Any
+
+
+@transformation
+def distance_travelled(initial_value: NonNegative = 1e-6, relative: bool = True):
+    r"""The largest distance of the parameters from where they began, in place of every element of the updates.
+
+    .. math:: r_t = \max(r_{t-1}, \lVert p_t - p_1 \rVert), \quad u_t = r_t, \quad
+        r_0 = initial\_value \cdot (1 + \lVert p_1 \rVert)
+
+    with the norm of the whole tree.
+
+    Args:
+        initial_value: the distance before the first step.
+        relative: whether that is in units of :math:`1 + \lVert p_1 \rVert`.
+
+    State: one array per parameter, and one number. Needs the parameters.
+    """
+
+    def init(params):
+        copies = jax.tree.map(jnp.copy, tree.widened(params))
+        unit = 1 + norm(jax.tree.leaves(copies)) if relative else jnp.ones(())
+        return Travelled(copies, strong(initial_value * unit, jnp.zeros((), float).dtype))
+
+    def update(updates, state, params):
+        starts = tree.leaves_like(updates, state.start, "updates", "state")
+        now = tree.leaves_like(updates, params, "updates", "parameters")
+        away = norm([strong(p, s.dtype) - s for p, s in zip(now, starts, strict=True)])
+        distance = jnp.maximum(state.distance, strong(away, state.distance.dtype))
+        spread = jax.tree.map(lambda g: jnp.full_like(g.real, weak(distance)), updates)
+        return spread, state._replace(distance=distance)
+
+    return treewise(update, init, needs_params=True)
+
+
+@transformation
+def scale_by_global_rss(eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
+    r"""Division of the whole tree by the root of the sum of all squares so far: AdaGrad with one number for all.
+
+    .. math:: s_t = s_{t-1} + \lVert g_t \rVert^2, \quad u_t = \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
+
+    The root of the sum is what is stored, so that no square leaves its range.
+
+    Args:
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: one number.
+
+    Reference: Streeter and McMahan, "Less Regret via Online Conditioning", 2010; also known as AdaGrad-Norm.
+    """
+
+    def update(updates, total, params):
+        new = strong(jnp.hypot(total, strong(norm(jax.tree.leaves(updates)), total.dtype)), total.dtype)
+        factor = weak(safe_divide(1.0, root_of_sum(new, eps_root) + eps))
+        return jax.tree.map(lambda g: factor * g, updates), new
+
+    return treewise(update, lambda params: jnp.zeros((), float))

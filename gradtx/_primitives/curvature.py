@@ -1,0 +1,55 @@
+"""Estimates of the curvature, from functions that come with the update."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx import tree
+from gradtx._constructors import treewise
+from gradtx._core import transformation
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import increment
+from gradtx._typing import Array, Params
+
+
+@transformation
+def hutchinson(every: int = 1):
+    r"""An estimate of the diagonal of the Hessian at the parameters, in place of the updates.
+
+    .. math:: u_t = z \odot H z, \quad z_i = \pm 1 \text{ at random}
+
+    It is exact where the Hessian is diagonal, and right in the mean everywhere.
+
+    Args:
+        every: at which steps the estimate is made, the first included; it is 0 at the others, and costs nothing there.
+
+    State: one count. Needs the parameters, and the extra arguments `obj_fn`, the loss as a function of the parameters,
+    and `key`, a key of `jax.random` that is new at every step.
+
+    Raises:
+        GradtxValueError: `every` is less than 1.
+
+    Reference: Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", 2007.
+    """
+    if every < 1:
+        raise GradtxValueError(f"every must be at least 1, got {every!r}")
+
+    def estimate(params: Params, obj_fn: Callable[[Params], Array], key: Array) -> Params:
+        leaves, treedef = jax.tree.flatten(params)
+        keys = jax.random.split(key, max(len(leaves), 1))
+        signs = treedef.unflatten(
+            [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
+        )
+        _, curved = jax.jvp(jax.grad(obj_fn), (params,), (signs,))
+        return tree.widened(jax.tree.map(jnp.multiply, signs, curved))
+
+    def update(updates, count, params, *, obj_fn: Callable[[Params], Array], key: Array):
+        zeros = jax.tree.map(jnp.zeros_like, updates)
+        if every == 1:
+            return estimate(params, obj_fn, key), increment(count)
+        now = count % every == 0
+        return lax.cond(now, lambda p: estimate(p, obj_fn, key), lambda p: zeros, params), increment(count)
+
+    return treewise(update, lambda params: jnp.zeros((), jnp.int32), needs_params=True)

@@ -1,0 +1,181 @@
+"""Sizes taken away and given: each array, or the whole tree, is multiplied by one number that depends on norms.
+
+The norms are those of `gradtx.tree.global_norm`, in at least float32 and safe from overflow. An array is what stands at
+one leaf of the tree; where layers are stacked in one array, `over_layers` makes it one layer.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._constructors import treewise
+from gradtx._core import GradientTransformation, transformation
+from gradtx._errors import wrong_state
+from gradtx._numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
+from gradtx._schedule import Decay, NonNegative
+from gradtx._typing import Array
+
+
+def scaled_arrays(factor: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
+    """Each array times one number of its own: `u = factor(g) g`, or `u = factor(g, p) g` with `needs_params`."""
+
+    def update(updates, state, params):
+        others = [params] if needs_params else []
+        return jax.tree.map(lambda g, *p: weak(factor(g, *p)) * g, updates, *others), state
+
+    return treewise(update, needs_params=needs_params)
+
+
+def norm(x: Array) -> Array:
+    """The norm of one array as a number: it takes the precision of what it meets."""
+    return weak(tree.global_norm(x))
+
+
+def rms(x: Array) -> Array:
+    """The root mean square of one array, 0 of none, as `norm`."""
+    return norm(x) * max(x.size, 1) ** -0.5
+
+
+@transformation
+def scale_by_trust_ratio(min_norm: NonNegative = 0.0, trust_coefficient: NonNegative = 1.0, eps: NonNegative = 0.0):
+    r"""Trust ratio: each array gets the norm of its parameter, or a fixed part of it.
+
+    .. math:: u = trust\_coefficient \frac{\max(\lVert p \rVert, min\_norm)}{\max(\lVert g \rVert, min\_norm) + eps} g
+
+    Where either norm is 0 the ratio is 1. Under `over_layers` the norms are those of each layer.
+
+    Args:
+        min_norm: norms below it count as this.
+        trust_coefficient: the part of the parameter's norm.
+        eps: added to the norm of the update.
+
+    State: none. Needs the parameters.
+
+    Reference: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks", 2017, equation 6.
+    """
+
+    def factor(g, p):
+        whole, change = jnp.maximum(norm(p), min_norm), jnp.maximum(norm(g), min_norm)
+        ratio = trust_coefficient * safe_divide(whole, change + eps)
+        return jnp.where((whole == 0) | (change == 0), 1.0, ratio)
+
+    return scaled_arrays(factor, needs_params=True)
+
+
+@transformation
+def scale_by_param_norm(min_norm: NonNegative = 1e-3):
+    r"""Multiplication of each array by the norm of its parameter. Under `over_layers`, of each layer by its own.
+
+    .. math:: u = \max(\lVert p \rVert, min\_norm) \, g
+
+    Args:
+        min_norm: a norm below it counts as this, so that parameters can leave 0.
+
+    State: none. Needs the parameters.
+
+    Reference: as `scale_by_trust_ratio`, without the norm of the update; Optax's `scale_by_param_block_norm`.
+    """
+    return scaled_arrays(lambda g, p: jnp.maximum(norm(p), min_norm), needs_params=True)
+
+
+@transformation
+def scale_by_param_rms(min_scale: NonNegative = 1e-3):
+    r"""Multiplication of each array by the root mean square of its parameter: updates relative to the parameters.
+
+    .. math:: u = \max(\mathrm{rms}(p), min\_scale) \, g
+
+    Under `over_layers`, each layer by its own.
+
+    Args:
+        min_scale: a root mean square below it counts as this, so that parameters can leave 0.
+
+    State: none. Needs the parameters.
+
+    Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, section 8;
+    Optax's `scale_by_param_block_rms`.
+    """
+    return scaled_arrays(lambda g, p: jnp.maximum(rms(p), min_scale), needs_params=True)
+
+
+@transformation
+def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegative = 0.0):
+    r"""Division of each array by an average of its norms: one number of memory for an array.
+
+    .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) \lVert g_t \rVert^2, \quad v_1 = \lVert g_1 \rVert^2, \quad
+        u_t = \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
+
+    Under `over_layers`, one number for each layer.
+
+    Args:
+        decay: how much of the average is kept at each step, in [0, 1).
+        eps: added outside the root.
+        eps_root: added inside the root.
+
+    State: one number per array, the root of v, in the parameter's precision, at least float32; -1 before the first
+    update.
+
+    Reference: Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep
+    Networks", 2019, algorithm 1. That the root is kept, and not the square, is ours: squares overflow.
+    """
+
+    def mean(g, last):
+        now = strong(tree.global_norm(g), last.dtype)
+        parts = [safe_sqrt(weak(decay)) * last, safe_sqrt(weak(1 - decay)) * now]
+        return jnp.where(last < 0, now, tree.global_norm(parts))
+
+    def init(params):
+        return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), tree.widened(params))
+
+    def update(updates, state, params):
+        if jax.tree.structure(state) != jax.tree.structure(updates):
+            raise wrong_state("one number for each array of the updates", state)
+        roots = jax.tree.map(mean, updates, state)
+        divide = jax.tree.map(lambda v: weak(safe_divide(1.0, root_of_sum(v, eps_root) + eps)), roots)
+        return jax.tree.map(jnp.multiply, divide, updates), roots
+
+    return treewise(update, init)
+
+
+@transformation
+def normalize_by_global_norm(eps: NonNegative = 0.0):
+    r"""Division of the whole tree by its norm: every update has the norm 1, and 0 stays 0.
+
+    .. math:: u = \frac{g}{\lVert g \rVert + eps}
+
+    Args:
+        eps: added to the norm; what is much smaller than it is left small.
+
+    State: none.
+
+    Reference: Nesterov, "Introductory Lectures on Convex Optimization", 2004, section 3.2.3. Optax's
+    `normalize_by_update_norm` has eps=1e-6.
+    """
+
+    def update(updates, state, params):
+        factor = weak(safe_divide(1.0, tree.global_norm(updates) + eps))
+        return jax.tree.map(lambda g: factor * g, updates), state
+
+    return treewise(update)
+
+
+@transformation
+def centralize():
+    r"""Gradient centralization: subtracts from each output channel of a matrix or kernel its mean.
+
+    .. math:: u = g - \mathrm{mean}(g)
+
+    The mean is over all axes but the last, which counts the output channels in Flax, of arrays with at least two axes;
+    others stay as they are. Optax's keeps the first axis instead.
+
+    State: none.
+
+    Reference: Yong, Huang, Hua and Zhang, "Gradient Centralization: A New Optimization Technique for Deep Neural
+    Networks", 2020, equation 1.
+    """
+
+    def centred(g):
+        return g if g.ndim < 2 or g.size == 0 else g - jnp.mean(g, tuple(range(g.ndim - 1)), keepdims=True)
+
+    return treewise(lambda updates, state, params: (jax.tree.map(centred, updates), state))

@@ -1,0 +1,75 @@
+"""Aggregation of the gradients of single examples, such that no example can be told from the result."""
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import tree
+from gradtx._core import GradientTransformation, transformation
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import safe_divide
+from gradtx._primitives.random import Random, gaussian, seeded
+from gradtx._schedule import NonNegative
+from gradtx._typing import Params, Updates
+
+
+@transformation
+def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative, seed: int = 0):
+    r"""Mean over a batch of examples, each clipped by its norm over the whole tree, with noise.
+
+    .. math:: u = \frac{1}{n} \left(\sum_{i=1}^n g_i \min\left(1, \frac{l2\_norm\_clip}{\lVert g_i \rVert}\right)
+        + N(0, \sigma^2)\right), \quad \sigma = noise\_multiplier \cdot l2\_norm\_clip
+
+    The updates that come in have one more axis in front, the examples; put it first in a chain, and outside `partition`
+    and `over_layers`. Gradients of each example are `jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)`.
+    How private it is depends on the number of steps and on how examples are drawn: ask a privacy accountant.
+
+    Args:
+        l2_norm_clip: the largest norm of an example that is let through.
+        noise_multiplier: standard deviation of the noise in the sum, in units of `l2_norm_clip`; complex leaves have
+            it in each of their parts.
+        seed: seed of the noise. To keep the promise it must be secret, and another one for each run.
+
+    State: a key, two uint32 numbers, and a count, int32.
+
+    Raises:
+        GradtxValueError: the updates have no axis of examples, or not the same number of them everywhere.
+
+    Reference: Abadi et al., "Deep Learning with Differential Privacy", 2016, algorithm 1, where a batch is a lot.
+    """
+    deviation = noise_multiplier * l2_norm_clip
+
+    def init(params: Params) -> Random:
+        tree.floating_leaves(params, "parameters")
+        return seeded(seed)
+
+    def update(updates: Updates, state: Random, params: Params = None) -> tuple[Updates, Random]:
+        updates = tree.widened(updates)
+        count = _number_of_examples(updates, params)
+        norms = jax.vmap(tree.global_norm, axis_size=count)(updates)
+        factors = jnp.where(norms <= l2_norm_clip, 1.0, safe_divide(l2_norm_clip, norms))
+        noise, state = gaussian(state, jax.tree.map(lambda g: g[0], updates))
+
+        def mean(g, z):
+            factor = factors.astype(g.dtype).reshape([-1] + [1] * z.ndim)
+            # A complex z has half of its variance in each part.
+            spread = deviation * 2**0.5 if jnp.iscomplexobj(z) else deviation
+            return (jnp.sum(factor * g, axis=0) + spread * z) * (1 / count)
+
+        return jax.tree.map(mean, updates, noise), state
+
+    return GradientTransformation(init, update)
+
+
+def _number_of_examples(updates: Updates, params: Params) -> int:
+    """The length of the first axis; 1 for an empty tree."""
+    leaves = jax.tree.leaves(updates)
+    shapes = [g.shape[1:] for g in leaves] if params is None else list(map(jnp.shape, jax.tree.leaves(params)))
+    count = leaves[0].shape[0] if leaves and leaves[0].ndim else 1
+    for path, g, shape in zip(tree.paths(updates), leaves, shapes, strict=False):
+        if count == 0 or g.shape != (count, *shape):
+            raise GradtxValueError(
+                f"the updates need an axis of examples in front, as in {(count or 1, *shape)}, but at {path!r} they "
+                f"have the shape {g.shape}; give the gradients of each example: "
+                f"jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)"
+            )
+    return count

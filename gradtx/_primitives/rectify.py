@@ -1,0 +1,65 @@
+"""RAdam's denominator."""
+
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx._constructors import clocked
+from gradtx._core import transformation
+from gradtx._numerics import log_of_decay, root_of_sum, safe_divide, safe_sqrt
+from gradtx._schedule import NonNegative, PositiveDecay, Scalar
+
+
+@transformation
+def rectified_sqrt(
+    decay: PositiveDecay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0, threshold: Scalar = 5.0
+):
+    r"""Root of a corrected second moment, divided by how far it can be trusted; 1 while it cannot be at all.
+
+    .. math:: \rho_t = \rho_\infty - \frac{2 t \cdot decay^t}{1 - decay^t}, \quad
+        \rho_\infty = \frac{2}{1 - decay} - 1, \quad
+        r_t = \sqrt{\frac{(\rho_t - 4)(\rho_t - 2) \rho_\infty}{(\rho_\infty - 4)(\rho_\infty - 2) \rho_t}}, \quad
+        u_t = \begin{cases} (\sqrt{g_t + eps\_root} + eps) / r_t & \rho_t \ge threshold \\ 1 \end{cases}
+
+    The length :math:`\rho_t` is reckoned as :math:`L(x / 2) + t (1 - L(t x / 2))` with :math:`x = -\log decay` and
+    Langevin's function :math:`L(z) = \coth z - 1 / z`, which is the same and does not cancel: the two terms of the
+    usual form are both near 2000.
+
+    Args:
+        decay: the decay of the second moment before it, in (0, 1); where it is scheduled, :math:`decay^t` is the
+            product of the decays so far.
+        eps: added outside the root.
+        eps_root: added inside the root.
+        threshold: how long the average must be, in steps, for its root to be used; at least 4.
+
+    State: one array of two numbers, the count of steps and the sum of logarithms, in float32 (float64 in x64).
+
+    Reference: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2; the form of
+    the length is ours.
+    """
+
+    def advance(clock):
+        count, total = clock
+        count, total = count + 1, total + log_of_decay(decay, clock.dtype)
+        rate = -total / count
+        length = 1 - _one_minus_langevin(rate / 2) + count * _one_minus_langevin(rate * count / 2)
+        longest = 2 / (1 - decay) - 1
+        trusted = length >= jnp.maximum(threshold, 4.0)
+        length = jnp.where(trusted, length, 8.0)
+        squared = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+        inverse = jnp.where(trusted, safe_divide(1.0, safe_sqrt(jnp.where(trusted, squared, 1.0))), 0.0)
+        return inverse, jnp.stack([count, total])
+
+    def emit(g, inverse):
+        return jnp.where(inverse == 0, 1.0, inverse * (root_of_sum(safe_sqrt(g), eps_root) + eps))
+
+    return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=emit)
+
+
+def _one_minus_langevin(z):
+    """`1 + 1/z - coth(z)` for z above 0, to the last digits."""
+    small = z < 0.25
+    near, far = jnp.where(small, z, 0.0), jnp.where(small, 1.0, z)
+    square = near * near
+    series = 1 / 3 + square * (-1 / 45 + square * (2 / 945 + square * (-1 / 4725 + square * (2 / 93555))))
+    far_value = 1 / far - 2 / jnp.expm1(2 * jnp.minimum(far, 40.0))
+    return lax.select(small, 1 - near * series, far_value)

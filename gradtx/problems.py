@@ -1,0 +1,116 @@
+"""Test problems: small losses with a known minimum, to see what a transform does with them.
+
+    problem = rosenbrock()
+    params, loss, gradient = problem.start, problem.loss, jax.grad(problem.loss)
+
+The minimum of each is 0, where all coordinates are 1. The parameters are one array of any shape, for transforms that
+want matrices too.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import strong
+from gradtx._typing import Array
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A loss to bring down.
+
+    Attributes:
+        loss: the function of the parameters, an array of the shape of the start; at least 0.
+        start: where to begin.
+        minimum: where the loss is 0.
+        tolerance: the problem counts as solved when the loss is below this.
+    """
+
+    loss: Callable[[Array], Array]
+    start: Array
+    minimum: Array
+    tolerance: float
+
+
+def quadratic(shape: Sequence[int] = (4,), condition: float = 10.0) -> Problem:
+    r"""A bowl that is steeper along some coordinates than along others.
+
+    .. math:: f(p) = \tfrac12 \textstyle\sum_i h_i (p_i - 1)^2, \quad h_i = condition^{i / (n - 1)}, \quad i = 0 .. n - 1
+
+    Args:
+        shape: the shape of the parameters; coordinates are counted along rows.
+        condition: the largest curvature; the least is 1.
+    """
+    curvatures = jnp.power(condition, _from_to(0.0, 1.0, shape))
+    return _problem(lambda p: 0.5 * jnp.sum(curvatures * (p - 1) ** 2), _from_to(-2.0, 3.0, shape), 1e-3)
+
+
+def rosenbrock(shape: Sequence[int] = (2,), steepness: float = 100.0) -> Problem:
+    r"""A flat, bent valley with steep walls, once for each pair of neighbouring coordinates.
+
+    .. math:: f(p) = \textstyle\sum_i (1 - p_{2i})^2 + steepness (p_{2i+1} - p_{2i}^2)^2
+
+    Args:
+        shape: the shape of the parameters, of an even number of coordinates.
+        steepness: how steep the walls are.
+
+    Raises:
+        GradtxValueError: the number of coordinates is odd.
+
+    Reference: Rosenbrock, "An Automatic Method for Finding the Greatest or Least Value of a Function", 1960.
+    """
+
+    def loss(p: Array) -> Array:
+        x, y = _pairs(p)
+        return jnp.sum((1 - x) ** 2 + steepness * (y - x**2) ** 2)
+
+    return _problem(loss, jnp.stack([jnp.full(_half(shape), -1.2), jnp.ones(_half(shape))], -1).reshape(shape), 0.1)
+
+
+def ravine(shape: Sequence[int] = (2,), condition: float = 100.0) -> Problem:
+    r"""A straight, narrow valley at 45 degrees, so that no scaling of the coordinates makes it wider.
+
+    .. math:: f(p) = \textstyle\sum_i \tfrac14 \left((x_i + y_i)^2 + condition (x_i - y_i)^2\right),
+        \quad x_i = p_{2i} - 1, \quad y_i = p_{2i+1} - 1
+
+    Args:
+        shape: the shape of the parameters, of an even number of coordinates.
+        condition: the curvature across the valley; along it, it is 1.
+
+    Raises:
+        GradtxValueError: the number of coordinates is odd.
+    """
+
+    def loss(p: Array) -> Array:
+        x, y = _pairs(p - 1)
+        return 0.25 * jnp.sum((x + y) ** 2 + condition * (x - y) ** 2)
+
+    return _problem(
+        loss, jnp.stack([jnp.full(_half(shape), 3.0), jnp.full(_half(shape), 2.0)], -1).reshape(shape), 1e-3
+    )
+
+
+def _problem(loss: Callable[[Array], Array], start: Array, tolerance: float) -> Problem:
+    start = strong(start)
+    return Problem(loss, start, jnp.ones_like(start), tolerance)
+
+
+def _from_to(first: float, last: float, shape: Sequence[int]) -> Array:
+    return jnp.linspace(first, last, math.prod(shape)).reshape(shape)
+
+
+def _pairs(p: Array) -> tuple[Array, Array]:
+    """Every other coordinate, and those between them."""
+    pairs = lax.reshape(p, (p.size // 2, 2))
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _half(shape: Sequence[int]) -> int:
+    size = math.prod(shape)
+    if size % 2:
+        raise GradtxValueError(f"the coordinates go in pairs, but the shape {tuple(shape)} has {size}; make it even")
+    return size // 2

@@ -1,0 +1,90 @@
+"""Every named optimizer solves three problems in the steps that its case declares, from starts it was not tuned to."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import OPTIMIZERS
+
+import gradtx as gx
+from gradtx import problems, schedules
+
+PROBLEMS = (problems.quadratic, problems.rosenbrock, problems.ravine)
+NAMES = [problem.__name__ for problem in PROBLEMS]
+DECLARED = [case for case in OPTIMIZERS if case.solves]
+
+
+@jax.jit
+def _losses(tx, which, starts, steps):
+    """The losses after so many steps, one from each start. One compilation for all problems and learning rates."""
+    losses = [problem(starts.shape[1:]).loss for problem in PROBLEMS]
+
+    def loss(p):
+        return jax.lax.switch(which, losses, p)
+
+    def step(count, carry):
+        params, state = carry
+        value, grads = jax.value_and_grad(loss)(params)
+        functions = {"value_fn": loss, "obj_fn": loss, "grad_fn": jax.grad(loss)}
+        key = jax.random.fold_in(jax.random.key(0), count)
+        updates, state = tx.update(grads, state, params, value=value, grad=grads, key=key, **functions)
+        return gx.apply_updates(params, updates), state
+
+    def solve(start):
+        params, state = jax.lax.fori_loop(0, steps, step, (start, tx.init(start)))
+        return loss(_read(state, params))
+
+    return jax.vmap(solve)(starts)
+
+
+def _read(state, params):
+    """The parameters to evaluate at, for optimizers that train at others."""
+    return gx.eval_params(state, params) if _averages(state) else params
+
+
+def _averages(state):
+    found = jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "eval_params"))
+    return any(hasattr(node, "eval_params") for node in found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", DECLARED, ids=lambda case: case.name)
+def test_it_solves(case, name):
+    given, steps = case.solves[name]
+    falling = schedules.cosine_decay(given, steps) if isinstance(given, (int, float)) else given
+    tx = given if isinstance(given, gx.GradientTransformation) else case.transform.replace(learning_rate=falling)
+    problem = PROBLEMS[NAMES.index(name)](case.shape or (4,))
+    away = 0.3 * np.random.default_rng(0).standard_normal((2, *problem.start.shape)).astype(np.float32)
+    losses = _losses(tx, NAMES.index(name), jnp.stack([problem.start] * 2) + away, steps)
+    assert jnp.all(losses < problem.tolerance), f"{tx} leaves {losses} after {steps} steps"
+
+
+def test_every_named_optimizer_declares_what_it_solves():
+    solved = {(case.transform.name, name) for case in DECLARED for name in case.solves}
+    wanted = {(case.transform.name, name) for case in OPTIMIZERS for name in NAMES}
+    assert wanted - solved == set(), "add solves={problem: (learning rate or transform, steps)} to their cases"
+
+
+def _curvatures(problem):
+    hessian = jax.jit(jax.hessian(problem.loss))(problem.minimum)
+    return np.linalg.eigvalsh(hessian.reshape([problem.minimum.size] * 2))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=NAMES)
+@pytest.mark.parametrize("shape", [(2,), (4, 3)])
+def test_the_minimum_is_where_it_is_said_to_be(problem, shape):
+    one = problem(shape)
+    assert one.start.shape == one.minimum.shape == shape
+    assert one.loss(one.minimum) == 0 < one.tolerance < one.loss(one.start)
+    assert np.all(_curvatures(one) > 0)
+
+
+def test_the_conditions_are_as_given():
+    for one in (problems.quadratic((4,), 30.0), problems.ravine((4,), 30.0)):
+        curvatures = _curvatures(one)
+        np.testing.assert_allclose(curvatures[-1] / curvatures[0], 30.0, rtol=1e-4)
+
+
+def test_pairs_need_an_even_number():
+    with pytest.raises(gx.GradtxValueError, match=r"shape \(3,\) has 3; make it even"):
+        problems.rosenbrock((3,))
