@@ -27,7 +27,8 @@ def make_train_step(
 
     Args:
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
-        tx: the transform; its update also gets the extra `value`, the loss.
+        tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
+            batch: `grad_fn`, its gradient, and `value_fn` and `obj_fn`, both its loss.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
             batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
@@ -66,10 +67,22 @@ def make_train_step(
         loss = jnp.mean(widened(loss))
         return (loss, aux) if has_aux else loss, jax.tree.map(lambda t: t * (1 / accumulate), total)
 
-    def step(params: Params, state: State, *batch: Any) -> tuple[Params, State, Any]:
+    def evaluate(params: Params, batch: tuple) -> tuple[Any, Any]:
         value, grads = (whole if accumulate == 1 else in_parts)(params, batch)
-        grads = jax.tree.map(lambda g: g.conj() if jnp.iscomplexobj(g) else g, grads)
-        updates, state = tx.update(grads, state, params, value=value[0] if has_aux else value)
+        return value, jax.tree.map(lambda g: g.conj() if jnp.iscomplexobj(g) else g, grads)
+
+    def loss_of(params: Params, batch: tuple) -> Any:
+        loss = loss_fn(params, *batch)
+        return loss[0] if has_aux else loss
+
+    def step(params: Params, state: State, *batch: Any) -> tuple[Params, State, Any]:
+        value, grads = evaluate(params, batch)
+        functions = {
+            "grad_fn": lambda params: evaluate(params, batch)[1],
+            "value_fn": lambda params: loss_of(params, batch),
+            "obj_fn": lambda params: loss_of(params, batch),
+        }
+        updates, state = tx.update(grads, state, params, value=value[0] if has_aux else value, **functions)
         return apply_updates(params, updates), state, value
 
     return jax.jit(step, donate_argnums=(0, 1) if donate else ())

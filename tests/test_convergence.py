@@ -7,7 +7,8 @@ import pytest
 from cases import OPTIMIZERS
 
 import gradtx as gx
-from gradtx import problems, schedules
+from gradtx import problems
+from gradtx.testing.descent import descend, solver
 
 PROBLEMS = (problems.quadratic, problems.rosenbrock, problems.ravine)
 NAMES = [problem.__name__ for problem in PROBLEMS]
@@ -22,37 +23,13 @@ def _losses(tx, which, starts, steps):
     def loss(p):
         return jax.lax.switch(which, losses, p)
 
-    def step(count, carry):
-        params, state = carry
-        value, grads = jax.value_and_grad(loss)(params)
-        functions = {"value_fn": loss, "obj_fn": loss, "grad_fn": jax.grad(loss)}
-        key = jax.random.fold_in(jax.random.key(0), count)
-        updates, state = tx.update(grads, state, params, value=value, grad=grads, key=key, **functions)
-        return gx.apply_updates(params, updates), state
-
-    def solve(start):
-        params, state = jax.lax.fori_loop(0, steps, step, (start, tx.init(start)))
-        return loss(_read(state, params))
-
-    return jax.vmap(solve)(starts)
-
-
-def _read(state, params):
-    """The parameters to evaluate at, for optimizers that train at others."""
-    return gx.eval_params(state, params) if _averages(state) else params
-
-
-def _averages(state):
-    found = jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "eval_params"))
-    return any(hasattr(node, "eval_params") for node in found)
+    return jax.vmap(lambda start: descend(tx, loss, start, steps))(starts)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", DECLARED, ids=lambda case: case.name)
 def test_it_solves(case, name):
-    given, steps = case.solves[name]
-    falling = schedules.cosine_decay(given, steps) if isinstance(given, (int, float)) else given
-    tx = given if isinstance(given, gx.GradientTransformation) else case.transform.replace(learning_rate=falling)
+    tx, steps = solver(case, name)
     problem = PROBLEMS[NAMES.index(name)](case.shape or (4,))
     away = 0.3 * np.random.default_rng(0).standard_normal((2, *problem.start.shape)).astype(np.float32)
     losses = _losses(tx, NAMES.index(name), jnp.stack([problem.start] * 2) + away, steps)

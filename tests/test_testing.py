@@ -138,6 +138,7 @@ BROKEN = [
     ("agrees_with_its_reference", Case(gx.sgd(0.1), reference=_wrong_reference)),
     ("is_odd", Case(gx.absolute(), odd=True)),
     ("is_scale_invariant", Case(gx.sgd(0.1), scale_invariant=True)),
+    ("descends_on_complex_parameters", Case(gx.sgd(0.1), solves={"quadratic": (-0.1, 10)})),
     ("text_evaluates_back", _with_anything(object())),
     ("equal_by_content", _with_anything(object())),
     ("config_round_trip", _with_anything(object())),

@@ -117,7 +117,8 @@ def model_step(
         gap = jnp.maximum(reach - shrink * rho * bound, 0.0)
         tau = jnp.minimum(learning_rate / rho, safe_divide(gap, size))
         if adapt_lower_bound:
-            bound = jnp.maximum((loss + along - product - 0.5 * tau * size) / rho, lower_bound)
+            meets = (loss + along - product - 0.5 * tau * size) / rho
+            bound = jnp.where(jnp.isfinite(meets), jnp.maximum(meets, lower_bound), bound)
 
         factor, pull = weak(-tau), learning_rate * weight_decay / shrink
         outputs = [factor * step - pull * p for step, p in zip(steps, ps, strict=True)]

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import parallel, ratio
 from gradtx._core import transformation
+from gradtx._errors import GradtxValueError
 from gradtx._identity import identity
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
+from gradtx._primitives.accumulate import bias_correction as corrected
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._schedule import Decay, NonNegative, PositiveDecay
@@ -65,6 +67,7 @@ def rmsprop(
     centered: bool = False,
     momentum: Decay | None = None,
     nesterov: bool = False,
+    bias_correction: bool = False,
 ):
     r"""RMSProp: each coordinate's gradient over the root of its recent mean square.
 
@@ -79,15 +82,26 @@ def rmsprop(
         centered: whether the standard deviation takes the place of the root mean square; see `scale_by_stddev`.
         momentum: momentum of the direction, before the learning rate; None does without.
         nesterov: whether the momentum looks one step ahead.
+        bias_correction: whether the mean square is corrected for its start at 0; without it the first steps are larger
+            by :math:`1 / \sqrt{1 - decay}`.
 
     State: one array per parameter, one more when centred, one more with momentum.
 
+    Raises:
+        GradtxValueError: both centred and corrected: the corrected variance of the first gradient is 0.
+
     Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no constants; centred: Graves,
     "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with `eps_root` for its constant
-    and the learning rate after the momentum (Optax has it before, which differs when it changes). There is no bias
-    correction: the first steps are larger by :math:`1 / \sqrt{1 - decay}`.
+    and the learning rate after the momentum (Optax has it before, which differs when it changes).
     """
+    if centered and bias_correction:
+        raise GradtxValueError(
+            "the first step would be divided by 0, for that is the corrected variance of one gradient; choose "
+            "centered=True or bias_correction=True"
+        )
     direction = (scale_by_stddev if centered else scale_by_rms)(decay, eps, eps_root)
+    if bias_correction:
+        direction = ratio(identity(), chain(square(), scale_by_ema(decay), corrected(decay), sqrt()), eps, eps_root)
     if momentum is None:
         return chain(direction, scale_by_learning_rate(learning_rate))
     return chain(direction, add_momentum(momentum, nesterov), scale_by_learning_rate(learning_rate))

@@ -87,6 +87,8 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
         excused |= {law.__name__: "a bare pair is not a value" for law in values.LAWS}
     elif "<function" in repr(case.transform):
         excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no text")
+    if "quadratic" not in case.solves:
+        excused["descends_on_complex_parameters"] = "the case does not say how it descends"
     if case.extras(params_of()):
         excused["layers_stack"] = "its extras are for all layers together"
     if jax.device_count() == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from gradtx import tree
 from gradtx._numerics import abs_square
 from gradtx.testing.case import Case
+from gradtx.testing.descent import descend, solver
 from gradtx.testing.trials import close, finite, params_of, require, run, updates_of
 
 
@@ -66,12 +67,14 @@ def half_precision_is_right(case: Case) -> None:
 def x64_changes_nothing(case: Case) -> None:
     """With 64-bit numbers enabled, float32 leaves keep float32 states and updates, and the same values."""
     params, updates = params_of(), updates_of(case)
+    shapes = {p.shape for p in jax.tree.leaves(params)}
     wanted, state = run(case, params, updates)
     with jax.enable_x64(True):
         got, new = run(case, params, updates)
     for a, b in zip(jax.tree.leaves((got, new)), jax.tree.leaves((wanted, state)), strict=True):
         # Numbers that advance once per step are 0-d or a few, in the default precision; memories have leaves' shapes.
-        require(a.dtype == b.dtype or a.shape in ((), (2,)), f"float32 became {a.dtype} with x64")
+        numbers = a.shape in ((), (2,)) or a.shape not in shapes
+        require(a.dtype == b.dtype or numbers, f"float32 became {a.dtype} with x64")
     close(got, wanted, "updates with x64", rtol=1e-4)
 
 
@@ -99,6 +102,20 @@ def is_scale_invariant(case: Case) -> None:
     close(run(case, params, scaled)[0], run(case, params, updates)[0], "scaled", rtol=1e-4)
 
 
+@jax.jit
+def _complex_loss(tx: Any, steps: Any, target: Any) -> jax.Array:
+    return descend(tx, lambda z: 0.5 * jnp.sum(abs_square(z - target)), jnp.ones_like(target), steps)
+
+
+def descends_on_complex_parameters(case: Case) -> None:
+    """With gradients conjugated once it comes down to a complex target, as fast as to a real one."""
+    random, (tx, steps) = np.random.default_rng(3), solver(case, "quadratic")
+    real, imaginary = random.standard_normal((2, *(case.shape or (4,))))
+    target = jnp.asarray(real + 1j * imaginary, jnp.complex64)
+    loss = _complex_loss(tx, steps, target)
+    require(loss < 1e-2, f"after {steps} steps of {tx!r} the loss is {loss:.3g}")
+
+
 LAWS = [
     derivatives_are_finite,
     extremes_stay_finite,
@@ -107,4 +124,5 @@ LAWS = [
     agrees_with_its_reference,
     is_odd,
     is_scale_invariant,
+    descends_on_complex_parameters,
 ]

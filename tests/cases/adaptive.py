@@ -71,6 +71,13 @@ CASES = [
         odd=True,
         stored=2,
     ),
+    case(
+        "rmsprop, corrected",
+        gx.rmsprop(0.1, momentum=0.9, bias_correction=True),
+        reference("rmsprop_corrected", learning_rate=0.1, momentum=0.9),
+        odd=True,
+        stored=2,
+    ),
     # AdaDelta.
     case(
         "adadelta",

@@ -43,15 +43,30 @@ CASES = [
         scale_invariant=True,
         stored=2,
         temporary=(1.0, "the last gradient is overwritten with this one"),
+        solves={"quadratic": (3.0, 75), "rosenbrock": (1.0, 1500), "ravine": (3.0, 375)},
     ),
     # Dual averaging.
-    case("madgrad", gx.madgrad(1e-3), reference("madgrad"), odd=True, stored=3),
+    case(
+        "madgrad",
+        gx.madgrad(1e-3),
+        reference("madgrad"),
+        odd=True,
+        stored=3,
+        solves={"quadratic": (3.0, 225), "rosenbrock": (0.3, 225), "ravine": (3.0, 225)},
+    ),
     case("madgrad, decayed", gx.madgrad(1e-3, weight_decay=0.1), reference("madgrad", weight_decay=0.1)),
     # Memories of rows and columns.
     case("running_sum_by_axis", gx.running_sum_by_axis(), nonnegative=True),
     case("scale_by_factored_ema", gx.scale_by_factored_ema(0.9, 2), nonnegative=True),
     case("scale_by_factored_rms", gx.scale_by_factored_rms(min_dim_size_to_factor=2), odd=True),
-    case("sm3", gx.sm3(1e-3), reference("sm3"), shape=(8, 6), odd=True),
+    case(
+        "sm3",
+        gx.sm3(1e-3),
+        reference("sm3"),
+        shape=(8, 6),
+        odd=True,
+        solves={"quadratic": (3.0, 225), "rosenbrock": (3.0, 10500), "ravine": (3.0, 1500)},
+    ),
     case("sm3, of a vector", gx.sm3(1e-3), reference("sm3"), odd=True, stored=2, temporary=(1.0, "not elementwise")),
     case(
         "adafactor",
@@ -60,6 +75,7 @@ CASES = [
         shape=(8, 6),
         odd=True,
         temporary=(1.0, FLAT),
+        solves={"quadratic": (1.0, 75), "rosenbrock": (0.1, 6000), "ravine": (1.0, 750)},
     ),
     case(
         "adafactor, of vectors",

@@ -1,0 +1,46 @@
+"""Runs that descend: a transform on a loss, with every extra that it may ask for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx import schedules
+from gradtx._averaged import eval_params
+from gradtx._core import GradientTransformation, apply_updates
+from gradtx._typing import Array, Params, State
+from gradtx.testing.case import Case
+
+
+def solver(case: Case, problem: str) -> tuple[GradientTransformation, int]:
+    """The transform and the number of steps by which the case solves the problem of this name."""
+    given, steps = case.solves[problem]
+    if isinstance(given, GradientTransformation):
+        return given, steps
+    rate = schedules.cosine_decay(given, steps) if isinstance(given, (int, float)) else given
+    return case.transform.replace(learning_rate=rate), steps
+
+
+def descend(tx: Any, loss: Callable[[Params], Array], start: Params, steps: Any) -> Array:
+    """The loss after so many steps, at the averaged parameters where the transform averages."""
+
+    def gradient(params: Params) -> Params:
+        # JAX gives the conjugate of the direction of steepest ascent; who calls it conjugates once.
+        return jax.tree.map(jnp.conj, jax.grad(loss)(params))
+
+    def step(count: Any, carry: Any) -> Any:
+        params, state = carry
+        value, grads = loss(params), gradient(params)
+        functions = {"value_fn": loss, "obj_fn": loss, "grad_fn": gradient}
+        key = jax.random.fold_in(jax.random.key(0), count)
+        updates, state = tx.update(grads, state, params, value=value, grad=grads, key=key, **functions)
+        return apply_updates(params, updates), state
+
+    params, state = jax.lax.fori_loop(0, steps, step, (start, tx.init(start)))
+    return loss(eval_params(state, params) if _averages(state) else params)
+
+
+def _averages(state: State) -> bool:
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "eval_params"))
+    return any(hasattr(node, "eval_params") for node in nodes)
