@@ -35,8 +35,8 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
 
 def memory(
     init: Callable[[Array], Array],
-    step: Callable[[Array, Array, Array | None], Array],
-    emit: Callable[[Array, Array, Array | None], Array],
+    step: Callable[[Array, Array, Any], Array],
+    emit: Callable[[Array, Array, Any], Array],
     needs_params: bool = False,
     emit_before: bool = False,
     emit_reads_update: bool = False,
@@ -109,8 +109,8 @@ def clocked_memory(
     init: Callable[[Array], Array],
     start: Callable[[], Any],
     advance: Callable[[Any], tuple[Any, Any]],
-    step: Callable[[Array, Array, Array | None, Any], Array],
-    emit: Callable[[Array, Array, Array | None, Any], Array],
+    step: Callable[[Array, Array, Any, Any], Array],
+    emit: Callable[[Array, Array, Any, Any], Array],
     state: Callable[[Any, Any], Any] = lambda memory, clock: (memory, clock),
     **how: bool,
 ) -> GradientTransformation:

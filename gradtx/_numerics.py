@@ -14,6 +14,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from gradtx._errors import GradtxTypeError
 from gradtx._typing import Array
 
 
@@ -57,6 +58,23 @@ def align(*arrays: Array) -> tuple[Array, ...]:
 def select(condition: Array, number: float, x: Array) -> Array:
     """`jnp.where(condition, number, x)` for a condition of the shape of `x`: one operation, not a function call."""
     return lax.select(condition, lax.full_like(x, number), x)
+
+
+def ordered(x: Array) -> Array:
+    """`x`, which is about to be compared, so it may not be complex."""
+    if jnp.iscomplexobj(x):
+        raise GradtxTypeError(
+            "only real numbers have an order; choose leaves with `masked`, or wrap the transform: split_complex(tx)"
+        )
+    return x
+
+
+def times(x: Array, y: Array) -> Array:
+    """The product, where one may be complex and the other real."""
+    if jnp.iscomplexobj(x) == jnp.iscomplexobj(y):
+        return x * y
+    z, factor = (x, y) if jnp.iscomplexobj(x) else (y, x)
+    return lax.complex(z.real * factor, z.imag * factor)
 
 
 def abs_square(x: Array) -> Array:

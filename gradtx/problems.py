@@ -39,7 +39,9 @@ class Problem:
 def quadratic(shape: Sequence[int] = (4,), condition: float = 10.0) -> Problem:
     r"""A bowl that is steeper along some coordinates than along others.
 
-    .. math:: f(p) = \tfrac12 \textstyle\sum_i h_i (p_i - 1)^2, \quad h_i = condition^{i / (n - 1)}, \quad i = 0 .. n - 1
+    .. math:: f(p) = \tfrac12 \textstyle\sum_i h_i (p_i - 1)^2, \quad h_i = condition^{i / (n - 1)}
+
+    with i from 0 to n - 1.
 
     Args:
         shape: the shape of the parameters; coordinates are counted along rows.

@@ -165,7 +165,7 @@ def test_some_leaves_only():
 def test_bad_input():
     whole = jnp.ones(3, jnp.complex64)
     for name in ("nonnegative", "box", "simplex"):
-        with pytest.raises(TypeError, match=rf"in project_{name}: only real parameters have an order"):
+        with pytest.raises(TypeError, match=rf"in project_{name}: only real numbers have an order"):
             PROJECTIONS[name].update(whole, PROJECTIONS[name].init(whole), whole)
     with pytest.raises(ValueError, match=r"in project_simplex: the array at 'b' has the shape \(3,\), and no axis 1"):
         _moved(gx.project_simplex(axis=1), {"b": jnp.ones(3)}, {"b": jnp.ones(3)})

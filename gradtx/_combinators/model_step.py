@@ -10,7 +10,7 @@ from gradtx._core import GradientTransformation, as_transformation, transformati
 from gradtx._errors import GradtxValueError, wrong_state
 from gradtx._numerics import align, inner_product, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._schedule import Decay, NonNegative, Scalar
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._typing import Params, State, Updates
 
 
 class ModelStep(NamedTuple):
@@ -75,9 +75,10 @@ def model_step(
 
     def init(params: Params) -> ModelStep:
         wide = tree.widened(params)
-        zeros = [jnp.zeros((), float) for _ in range(3)]
+        value, product, log = (jnp.zeros((), float) for _ in range(3))
         own = () if divisor is None else divisor.init(params)
-        return ModelStep(jax.tree.map(jnp.zeros_like, wide), *zeros, jnp.full((), lower_bound, float), own)
+        bound = jnp.full((), lower_bound, float)
+        return ModelStep(jax.tree.map(jnp.zeros_like, wide), value, product, log, bound, own)
 
     def update(
         updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any

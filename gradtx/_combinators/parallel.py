@@ -12,7 +12,7 @@ from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, wrong_state
 from gradtx._kernel import side_by_side
-from gradtx._numerics import align, root_of_sum, safe_divide, weighted_mean
+from gradtx._numerics import align, ordered, root_of_sum, safe_divide, times, weighted_mean
 from gradtx._schedule import NonNegative, Scalar
 from gradtx._typing import Array, Params, State, Updates
 
@@ -108,7 +108,7 @@ def product(*branches: Any):
 
     State: a tuple with the state of each branch. Nothing of its own.
     """
-    return _joined(lambda *outputs: functools.reduce(operator.mul, outputs), branches)
+    return _joined(lambda *outputs: functools.reduce(times, outputs), branches)
 
 
 @transformation
@@ -122,7 +122,7 @@ def maximum(*branches: Any):
 
     State: a tuple with the state of each branch. Nothing of its own.
     """
-    return _joined(lambda *outputs: functools.reduce(jnp.maximum, outputs), branches)
+    return _joined(lambda *outputs: functools.reduce(jnp.maximum, map(ordered, outputs)), branches)
 
 
 @transformation

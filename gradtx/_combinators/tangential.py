@@ -8,23 +8,23 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import abs_square, align, safe_divide, safe_sqrt
+from gradtx._numerics import abs_square, align, safe_divide, safe_sqrt, times
 from gradtx._schedule import NonNegative
 from gradtx._typing import Array, Params, State, Updates
 
 
 @transformation
 def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
-    r"""Takes the radial part out of an update where the weights are scale-invariant, with weight decay that knows of it.
+    r"""Takes the radial part out of updates of scale-invariant weights, with weight decay that knows of it.
 
     .. math:: u = \begin{cases}
             d - \frac{\langle d, p \rangle}{\langle p, p \rangle} p + wd\_ratio \cdot weight\_decay \cdot p
                 & \frac{|\langle g, p \rangle|}{\lVert g \rVert \lVert p \rVert} < delta / \sqrt{n} \\
             d + weight\_decay \cdot p \end{cases}
 
-    where d is what `inner` makes of the gradient g, and n the size of the vector p. For arrays of two axes or more; first
-    each index of the last axis is asked, the output of a layer, and if not all of them are scale-invariant the whole
-    array. Others only decay.
+    where d is what `inner` makes of the gradient g, and n the size of the vector p. For arrays of two axes or more;
+    first each index of the last axis is asked, the output of a layer, and if not all of them are scale-invariant the
+    whole array. Others only decay.
 
     Args:
         inner: the transform whose updates lose their radial part; it goes before the learning rate.
@@ -74,8 +74,8 @@ def _size(x: Array, axes: tuple[int, ...]) -> int:
 
 def _unit(x: Array, axes: tuple[int, ...]) -> Array:
     """`x` over its norm along the axes, which is found of numbers near 1 so that no square leaves its range."""
-    x = x * safe_divide(1.0, jnp.max(jnp.abs(x), axes, keepdims=True))
-    return x * safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), axes, keepdims=True)))
+    x = times(x, safe_divide(1.0, jnp.max(jnp.abs(x), axes, keepdims=True)))
+    return times(x, safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), axes, keepdims=True))))
 
 
 def _cosine(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
@@ -85,4 +85,4 @@ def _cosine(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
 def _rejected(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
     """`x` without its part along `y`."""
     unit = _unit(y, axes)
-    return x - jnp.sum((x * unit.conj()).real, axes, keepdims=True) * unit
+    return x - times(jnp.sum((x * unit.conj()).real, axes, keepdims=True), unit)

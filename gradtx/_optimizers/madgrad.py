@@ -36,5 +36,6 @@ def madgrad(
     weight = learning_rate * power_of_step(1.0, 0.5, offset=1.0)
     gradients = chain(scale(weight), running_sum())
     squares = chain(square(), scale(weight), running_sum(), power(1 / 3))
-    where_to_be = difference(start(), ratio(gradients, squares, eps))
-    return chain(add_decayed_weights(weight_decay), difference(where_to_be, parameters()), scale(1 - momentum))
+    # From the parameters to the start first: that is exact, where the difference of two points nearby would not be.
+    way = difference(difference(start(), parameters()), ratio(gradients, squares, eps))
+    return chain(add_decayed_weights(weight_decay), way, scale(1 - momentum))

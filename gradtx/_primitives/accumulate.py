@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from gradtx._constructors import clocked, memory
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, log_of_decay, safe_divide, unless_infinite, weighted_mean
+from gradtx._numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
 from gradtx._schedule import Decay, NonNegative, Scalar
 
 
@@ -111,7 +111,7 @@ def running_sum_above_zero():
     """
     return memory(
         init=jnp.zeros_like,
-        step=lambda g, s, p: jnp.maximum(s + g, 0.0),
+        step=lambda g, s, p: jnp.maximum(s + ordered(g), 0.0),
         emit=lambda g, s, p: s,
     )
 
@@ -129,7 +129,7 @@ def running_max(decay: Scalar = 1.0):
     """
     return memory(
         init=jnp.zeros_like,
-        step=lambda g, m, p: jnp.maximum(decay * m, g),
+        step=lambda g, m, p: jnp.maximum(decay * m, ordered(g)),
         emit=lambda g, m, p: m,
     )
 
@@ -202,7 +202,7 @@ def scale_by_own_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNe
 
     def emit(g, d, p):
         # What stood in the memory before, reckoned from what stands in it now: so it can be overwritten in place.
-        return jnp.sqrt(safe_divide(d + decay * eps, decay + rest * abs_square(g))) * g
+        return times(jnp.sqrt(safe_divide(d + decay * eps, decay + rest * abs_square(g))), g)
 
     return memory(
         init=lambda p: jnp.full_like(p.real, initial_value),

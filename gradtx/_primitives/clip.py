@@ -8,7 +8,7 @@ from gradtx import tree
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError
-from gradtx._numerics import abs_square, align, norm, safe_divide, safe_sqrt, weak
+from gradtx._numerics import abs_square, align, norm, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._schedule import NonNegative, Scalar
 
 
@@ -27,7 +27,7 @@ def clip(max_delta: NonNegative):
     def fn(g):
         if jnp.iscomplexobj(g):
             magnitude = safe_sqrt(abs_square(g))
-            return g * jnp.where(magnitude > max_delta, safe_divide(max_delta, magnitude), 1.0)
+            return times(g, jnp.where(magnitude > max_delta, safe_divide(max_delta, magnitude), 1.0))
         return jnp.clip(g, -max_delta, max_delta)
 
     return elementwise(fn)
@@ -45,7 +45,7 @@ def clip_between(low: Scalar, high: Scalar):
 
     State: none.
     """
-    return elementwise(lambda g: jnp.clip(g, low, high))
+    return elementwise(lambda g: jnp.clip(ordered(g), low, high))
 
 
 @transformation

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from gradtx._constructors import elementwise
 from gradtx._core import transformation
-from gradtx._numerics import abs_square, safe_divide, safe_sqrt, select
+from gradtx._numerics import abs_square, ordered, safe_divide, safe_sqrt, select
 from gradtx._schedule import Scalar
 
 
@@ -123,4 +123,4 @@ def at_least(lower: Scalar):
 
     State: none.
     """
-    return elementwise(lambda g: jnp.maximum(g, lower))
+    return elementwise(lambda g: jnp.maximum(ordered(g), lower))

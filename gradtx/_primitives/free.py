@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx._averaged import averages_of
 from gradtx._constructors import clocked_memory
 from gradtx._core import transformation
-from gradtx._numerics import safe_divide
+from gradtx._numerics import safe_divide, times
 from gradtx._schedule import Decay, NonNegative, Scalar
 from gradtx._typing import Params
 
@@ -44,7 +44,7 @@ class AheadOfAverage(NamedTuple):
 
         def average(p, ahead):
             wide = p.astype(ahead.dtype)
-            return jnp.where(b1 == 0, wide, ahead + (wide - ahead) / part.astype(ahead.real.dtype))
+            return jnp.where(b1 == 0, wide, ahead + times(wide - ahead, 1 / part.astype(ahead.real.dtype)))
 
         return averages_of(params, self.ahead, average)
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._constructors import elementwise, treewise
 from gradtx._core import transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError
-from gradtx._numerics import align, safe_divide, weak
+from gradtx._errors import GradtxValueError
+from gradtx._numerics import align, ordered, safe_divide, weak
 from gradtx._schedule import NonNegative, Positive, Scalar
 from gradtx._typing import Array
 
@@ -29,7 +29,7 @@ def project_nonnegative():
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return elementwise(lambda g, p: jnp.maximum(_real(g), -p), needs_params=True)
+    return elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True)
 
 
 @transformation
@@ -47,7 +47,7 @@ def project_box(low: Scalar, high: Scalar):
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return elementwise(lambda g, p: jnp.clip(_real(g), low - p, high - p), needs_params=True)
+    return elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True)
 
 
 @transformation
@@ -102,7 +102,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     """
 
     def projected(path, g, p):
-        x = _moved(_real(g), p)
+        x = _moved(ordered(g), p)
         if x.ndim and not -x.ndim <= axis < x.ndim:
             raise GradtxValueError(f"the array at {path!r} has the shape {x.shape}, and no axis {axis}")
         along = axis if x.ndim else -1
@@ -133,9 +133,3 @@ def _moved(g: Array, p: Array) -> Array:
     """Where the parameter would go."""
     g, p = align(g, p)
     return g + p
-
-
-def _real(g: Array) -> Array:
-    if jnp.iscomplexobj(g):
-        raise GradtxTypeError("only real parameters have an order; choose them with `masked` or `partition`")
-    return g

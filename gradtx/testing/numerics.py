@@ -19,7 +19,7 @@ def derivatives_are_finite(case: Case) -> None:
 
     def total(tx: Any, params: Any, updates: Any) -> jax.Array:
         out = run(case, params, updates, tx)[0]
-        return sum((jnp.sum(abs_square(u)) for u in jax.tree.leaves(out)), start=jnp.zeros(()))
+        return jnp.stack([jnp.sum(abs_square(u)) for u in jax.tree.leaves(out)]).sum()
 
     derivative = jax.grad(total, argnums=(0, 1, 2), allow_int=True)
     for scale in (1.0, 0.0):

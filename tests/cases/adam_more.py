@@ -131,6 +131,7 @@ CASES = [
         shape=(4, 3),
         odd=True,
         stored=2,
+        temporary=(5.0, "cosines and projections of whole rows"),
         solves=by_default(gx.adamp, {"quadratic": (3.0, 225), "rosenbrock": (1.0, 1500), "ravine": (1.0, 225)}),
     ),
 ]

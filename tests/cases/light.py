@@ -31,7 +31,12 @@ CASES = [
         odd=True,
         temporary=(1.0, "the last average is overwritten with this one"),
     ),
-    case("scale_by_previous_ema, from the first", gx.scale_by_previous_ema(0.9, corrected=False), odd=True),
+    case(
+        "scale_by_previous_ema, from the first",
+        gx.scale_by_previous_ema(0.9, corrected=False),
+        odd=True,
+        temporary=(1.0, "the last average is overwritten with this one"),
+    ),
     # Rprop.
     case("agreement", gx.agreement(), temporary=(1.0, "the last sign is overwritten with this one")),
     case("running_step_size", gx.running_step_size(0.1)),
@@ -65,6 +70,7 @@ CASES = [
         reference("sm3"),
         shape=(8, 6),
         odd=True,
+        temporary=(1.0, "the largest of a row and of a column want the same array"),
         solves={"quadratic": (3.0, 225), "rosenbrock": (3.0, 10500), "ravine": (3.0, 1500)},
     ),
     case("sm3, of a vector", gx.sm3(1e-3), reference("sm3"), odd=True, stored=2, temporary=(1.0, "not elementwise")),

@@ -39,8 +39,8 @@ def dog(
         eta = r / sqrt(G + eps)
         update = -learning_rate * eta * g
 
-    with g + weight_decay * x for g, where init_step is ("heuristic", a): r_eps = a * (1 + |x0|), or ("distance", a): r_eps = a, or
-    ("learning_rate", a): r_eps = 0, and eta = a at the first step.
+    with g + weight_decay * x for g, where init_step is ("heuristic", a): r_eps = a * (1 + |x0|), or ("distance", a):
+    r_eps = a, or ("learning_rate", a): r_eps = 0, and eta = a at the first step.
 
     Deviations: the weight decay, which is not part of the paper's update.
     """
