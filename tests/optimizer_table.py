@@ -31,11 +31,13 @@ def rewritten(text):
 
 
 def _stored(name):
-    """How many arrays, and how many in the variants that store others."""
-    cases = [case for case in OPTIMIZERS if case.transform.name == name and case.stored is not None]
-    assert cases, f"no case of {name} says how many arrays are stored"
+    """How many arrays, and how many in the variants that store others; in words where it depends on the shape."""
+    first, *more = (case for case in OPTIMIZERS if case.transform.name == name)
+    if first.stored is None:
+        assert len(first.shape) > 1, f"the first case of {name} does not say how many arrays are stored"
+        return " ".join(inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].split())
     variants = {}
-    for case in cases:
+    for case in [first, *(case for case in more if case.stored is not None)]:
         variants.setdefault(f"{case.stored:g}", case.name.partition(", ")[2])
     return ", ".join(f"{arrays} ({variant})" if variant else arrays for arrays, variant in variants.items())
 
@@ -59,6 +61,13 @@ def _expression(name):
     written_out = _WrittenOut()
     for node in [*constants, *_in_order(function)]:
         match node:
+            case ast.ImportFrom(module="gradtx.schedules", names=aliases):
+                schedules = ast.Name("schedules")
+                written_out.locals |= {a.asname or a.name: ast.Attribute(schedules, a.name) for a in aliases}
+            case ast.ImportFrom(names=aliases):
+                written_out.locals |= {a.asname: ast.Name(a.name) for a in aliases if a.asname}
+            case ast.FunctionDef(name=helper) if helper.startswith("_"):
+                written_out.helpers[helper] = node
             case ast.Assign(targets=[ast.Name(id=local)], value=value):
                 written_out.locals[local] = value
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
@@ -75,13 +84,23 @@ def _in_order(node):
 
 
 class _WrittenOut(ast.NodeTransformer):
-    """Puts what a local name stands for in its place, and the items of a list in the place of its star."""
+    """Puts what a local name stands for in its place, the items of a list in that of its star, and so with helpers."""
 
-    def __init__(self):
-        self.locals = {}
+    def __init__(self, names=()):
+        self.locals, self.helpers = dict(names), {}
 
     def visit_Name(self, node):
-        return self.visit(self.locals[node.id]) if node.id in self.locals else node
+        stands_for = self.locals.get(node.id, node)
+        itself = isinstance(stands_for, ast.Name) and stands_for.id == node.id
+        return node if itself else self.visit(stands_for)
+
+    def visit_Call(self, node):
+        node = self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id not in self.helpers:
+            return node
+        helper = self.helpers[node.func.id]
+        given = zip((argument.arg for argument in helper.args.args), node.args, strict=True)
+        return _WrittenOut({**self.locals, **dict(given)}).visit(helper.body[-1].value)
 
     def visit_Starred(self, node):
         inside = self.visit(node.value)
