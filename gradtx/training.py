@@ -28,7 +28,8 @@ def make_train_step(
     Args:
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
         tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
-            batch: `grad_fn`, its gradient, and `value_fn` and `obj_fn`, both its loss.
+            batch: `grad_fn`, its gradient, and `value_fn` and `obj_fn`, both its loss. They cost nothing where the
+            transform makes no use of them, and work the batch off in as many parts.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
             batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
@@ -37,7 +38,8 @@ def make_train_step(
         donate: whether parameters and state give their memory to the new ones. They must not be used again then.
 
     Returns:
-        `step(params, state, *batch) -> (params, state, loss)`, or `(params, state, (loss, aux))` with `has_aux`.
+        `step(params, state, *batch, **extra) -> (params, state, loss)`, or `(params, state, (loss, aux))` with
+        `has_aux`. What is given by name are more extras for the transform: `key=...` for `sophia`, for instance.
 
     Raises:
         GradtxValueError: `accumulate` is not a positive whole number, or does not divide the batch.
@@ -75,14 +77,21 @@ def make_train_step(
         loss = loss_fn(params, *batch)
         return loss[0] if has_aux else loss
 
-    def step(params: Params, state: State, *batch: Any) -> tuple[Params, State, Any]:
+    def value_of(params: Params, batch: tuple) -> Any:
+        if accumulate == 1:
+            return loss_of(params, batch)
+        parts = jax.tree.map(lambda x: _split(x, accumulate), batch)
+        return jnp.mean(widened(jax.lax.map(jax.checkpoint(lambda part: loss_of(params, part)), parts)))
+
+    def step(params: Params, state: State, *batch: Any, **extra: Any) -> tuple[Params, State, Any]:
         value, grads = evaluate(params, batch)
         functions = {
             "grad_fn": lambda params: evaluate(params, batch)[1],
-            "value_fn": lambda params: loss_of(params, batch),
-            "obj_fn": lambda params: loss_of(params, batch),
+            "value_fn": lambda params: value_of(params, batch),
+            "obj_fn": lambda params: value_of(params, batch),
         }
-        updates, state = tx.update(grads, state, params, value=value[0] if has_aux else value, **functions)
+        extra = {"value": value[0] if has_aux else value, **functions, **extra}
+        updates, state = tx.update(grads, state, params, **extra)
         return apply_updates(params, updates), state, value
 
     return jax.jit(step, donate_argnums=(0, 1) if donate else ())

@@ -111,6 +111,51 @@ def test_the_loss_is_handed_on_as_an_extra():
         assert params == -3
 
 
+@gx.transformation
+def _told():
+    """Emits what the extras say: the gradient elsewhere, and the loss there in two ways."""
+
+    def update(updates, state, params, *, grad_fn, value_fn, obj_fn, shift):
+        there = jax.tree.map(lambda p: p + shift, params)
+        change = jax.tree.map(lambda slope, again: slope + again, grad_fn(there), jax.grad(obj_fn)(there))
+        return {**change, "b": value_fn(there)}, state
+
+    return gx.treewise(update, needs_params=True)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_the_loss_as_a_function_is_of_this_batch_and_of_any_parameters(accumulate, has_aux):
+    tx, params = _told(), _params()
+    loss = (lambda *args: (_loss(*args), jnp.zeros(()))) if has_aux else _loss
+    step = make_train_step(loss, tx, accumulate=accumulate, has_aux=has_aux, donate=False)
+    new, _, _ = step(params, tx.init(params), X, Y, shift=jnp.asarray(0.5))
+    there = jax.tree.map(lambda p: p + 0.5, params)
+    np.testing.assert_allclose(new["w"], 2 * jax.grad(_loss)(there, X, Y)["w"], rtol=1e-5)
+    np.testing.assert_allclose(new["b"], _loss(there, X, Y), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gx.sharpness_aware(gx.sgd(0.1), 0.01),
+        gx.nesterov_lookahead(0.02, points=2),
+        gx.momo(0.3),
+        gx.polyak_sgd(),
+        gx.sophia(0.02),
+        gx.adahessian(0.1),
+        gx.chain(gx.sgd(0.1), gx.reduce_on_plateau(patience=20)),
+    ],
+    ids=lambda tx: tx.name,
+)
+def test_what_wants_the_loss_trains_by_it(tx):
+    step, params = make_train_step(_loss, tx, accumulate=2), _params()
+    state = tx.init(params)
+    for count in range(200):
+        params, state, loss = step(params, state, X, Y, key=jax.random.key(count))
+    assert loss < 2e-2
+
+
 def test_complex_parameters_descend():
     target = 1 - 2j
     tx = gx.adam(0.1)
