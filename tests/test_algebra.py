@@ -107,6 +107,42 @@ EQUATIONS = {
         chain(gx.masked(gx.adam(0.1), gx.by_path({"**": True})), gx.scale(0.5)),
         chain(gx.adam(0.1), gx.scale(0.5)),
     ),
+    "a name is for what stands twice": (
+        gx.let("m", scale_by_ema(0.9), ratio(gx.difference(identity(), gx.use("m")), gx.use("m"), 0.1)),
+        ratio(gx.difference(identity(), scale_by_ema(0.9)), scale_by_ema(0.9), 0.1),
+    ),
+    "a name is read inside trees as inside kernels": (
+        gx.let("m", scale_by_ema(0.9), gx.add(gx.use("m"), gx.clip_by_global_norm(1.0))),
+        gx.add(scale_by_ema(0.9), gx.clip_by_global_norm(1.0)),
+    ),
+    "an inner name hides the outer": (
+        gx.let("m", square(), gx.let("m", scale_by_ema(0.9), gx.use("m"))),
+        scale_by_ema(0.9),
+    ),
+    "a sum with the opposite is a difference": (
+        gx.add(identity(), chain(scale_by_ema(0.9), gx.scale(-1.0))),
+        gx.difference(identity(), scale_by_ema(0.9)),
+    ),
+    "sign times magnitude": (gx.product(gx.sign(), gx.absolute()), identity()),
+    "the larger of an update and its opposite": (gx.maximum(identity(), gx.scale(-1.0)), gx.absolute()),
+    "bounds of one size": (gx.clip_between(-0.5, 0.5), gx.clip(0.5)),
+    "a magnitude is at least 0": (chain(gx.absolute(), gx.at_least(0.0)), gx.absolute()),
+    "shifts add up": (chain(gx.shift(0.25), gx.shift(0.5)), gx.shift(0.75)),
+    "corrected rmsprop is adam without a first moment": (
+        gx.rmsprop(0.1, 0.999, bias_correction=True),
+        gx.adam(0.1, b1=0.0),
+    ),
+    "ademamix without the slow mean is adam": (gx.ademamix(0.1, alpha=0.0), gx.adam(0.1)),
+    "quasi-hyperbolic adam of moments alone is adam": (gx.qhadam(0.1, b1=0.9, nu1=1.0, nu2=1.0), gx.adam(0.1)),
+    "adamp whose threshold is 0 is adamw": (
+        gx.adamp(0.1, weight_decay=0.2, delta=0.0),
+        gx.adamw(0.1, weight_decay=0.2),
+    ),
+    "schedule-free without interpolation is the inner transform": (
+        gx.schedule_free(gx.adam(0.1), 0.1, b1=0.0),
+        gx.adam(0.1),
+    ),
+    "adabound with wide bounds is adam": (gx.adabound(0.1, final_lr=1e6, gamma=1e-9), gx.adam(0.1)),
     "adagrad starts from what it is told": (
         gx.adagrad(0.1, 0.5),
         chain(ratio(identity(), chain(square(), gx.running_sum(0.5), sqrt()), 1e-7), gx.scale_by_learning_rate(0.1)),

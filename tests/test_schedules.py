@@ -21,6 +21,9 @@ EXAMPLES = {
         s.join([s.linear(0.0, 1.0, 4), s.constant(5.0), s.inverse_time_decay(1.0, 1.0)], [4, 3]),
         lambda t: t / 4 if t < 4 else 5.0 if t < 7 else 1 / (1 + (t - 7)),
     ),
+    "every third": (s.every(3, 2.0, 0.5), lambda t: 2.0 if t % 3 == 0 else 0.5),
+    "power": (s.power(2.0, -0.8, 1.0), lambda t: 2 * (t + 1) ** -0.8),
+    "power from 0": (s.power(2.0, 0.5), lambda t: 2 * t**0.5),
     "inverse sqrt": (s.inverse_sqrt(2.0, 4), lambda t: 2 / np.sqrt(1 + t / 4)),
     "polynomial": (s.polynomial(1.0, 0.2, 2.0, 7), lambda t: 0.2 + 0.8 * (1 - min(t / 7, 1)) ** 2),
     "root": (s.polynomial(1.0, 0.0, 0.5, 7), lambda t: (1 - min(t / 7, 1)) ** 0.5),
@@ -52,6 +55,11 @@ EXAMPLES = {
     "of schedules": (s.linear(s.constant(1.0), s.linear(0.0, 1.0, 2), 8), lambda t: 1 - t / 8 * (1 - min(t / 2, 1))),
     "a function": (gx.Schedule(lambda t: t * t), lambda t: t**2),
 }
+
+
+def test_every_schedule_has_an_example():
+    public = {name for name, item in vars(s).items() if hasattr(item, "spec") and not name.startswith("_")}
+    assert public - {schedule.name.removeprefix("schedules.") for schedule, _ in EXAMPLES.values()} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "of schedules"])
