@@ -32,12 +32,12 @@ def rewritten(text):
 
 def _stored(name):
     """How many arrays, and how many in the variants that store others; in words where it depends on the shape."""
-    first, *more = (case for case in OPTIMIZERS if case.transform.name == name)
-    if first.stored is None:
-        assert len(first.shape) > 1, f"the first case of {name} does not say how many arrays are stored"
+    cases = [case for case in OPTIMIZERS if case.transform.name == name and case.stored is not None]
+    assert cases, f"no case of {name} says how many arrays are stored"
+    if len({len(case.shape or ()) for case in cases}) > 1:
         return " ".join(inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].split())
     variants = {}
-    for case in [first, *(case for case in more if case.stored is not None)]:
+    for case in cases:
         variants.setdefault(f"{case.stored:g}", case.name.partition(", ")[2])
     return ", ".join(f"{arrays} ({variant})" if variant else arrays for arrays, variant in variants.items())
 

@@ -286,15 +286,22 @@ def test_polyak_is_right_for_tiny_and_huge_gradients(size):
     np.testing.assert_allclose(_apply(gx.scale_by_polyak(), g, value=2.0), step * size, rtol=1e-5)
 
 
-def test_the_value_may_be_of_any_kind():
-    g, tx = jnp.asarray([3.0, 4.0]), gx.polyak_sgd()
-    wanted = _apply(tx, g, value=jnp.asarray(5.0))
+@pytest.mark.parametrize(
+    "tx",
+    [gx.polyak_sgd(), gx.momo(), gx.momo_adam(), gx.chain(gx.sgd(0.1), gx.reduce_on_plateau())],
+    ids=lambda tx: tx.name,
+)
+def test_the_value_may_be_of_any_kind(tx):
+    g = jnp.asarray([3.0, 4.0])
+    update = jax.jit(lambda value: tx.update(g, tx.init(g), g, value=value))
+    wanted, state = update(jnp.asarray(5.0))
     for value in (5.0, 5, np.float64(5.0), jnp.asarray(5.0, jnp.float16), jnp.asarray(5.0, jnp.bfloat16)):
-        u, _ = tx.update(g, tx.init(g), value=value)
-        assert u.dtype == jnp.float32
-        np.testing.assert_allclose(u, wanted, rtol=1e-6)
+        for u, new in (update(value), tx.update(g, tx.init(g), g, value=value)):
+            assert u.dtype == jnp.float32
+            assert [x.dtype for x in jax.tree.leaves(new)] == [x.dtype for x in jax.tree.leaves(state)]
+            np.testing.assert_allclose(u, wanted, rtol=1e-6)
     with jax.enable_x64(True):
-        assert tx.update(g, tx.init(g), value=jnp.asarray(5.0, jnp.float64))[0].dtype == jnp.float32
+        assert tx.update(g, tx.init(g), g, value=jnp.asarray(5.0, jnp.float64))[0].dtype == jnp.float32
 
 
 def test_polyak_says_what_it_needs():

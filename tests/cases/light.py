@@ -70,6 +70,7 @@ CASES = [
         reference("sm3"),
         shape=(8, 6),
         odd=True,
+        stored=1,
         temporary=(1.0, "the largest of a row and of a column want the same array"),
         solves={"quadratic": (3.0, 225), "rosenbrock": (3.0, 10500), "ravine": (3.0, 1500)},
     ),
@@ -80,6 +81,7 @@ CASES = [
         reference("adafactor", min_dim_size_to_factor=2),
         shape=(8, 6),
         odd=True,
+        stored=0,
         temporary=(1.0, FLAT),
         solves={"quadratic": (1.0, 75), "rosenbrock": (0.1, 6000), "ravine": (1.0, 750)},
     ),
@@ -97,6 +99,7 @@ CASES = [
         reference("adafactor", learning_rate=lambda t: min(1e-2, (t + 1) ** -0.5), min_dim_size_to_factor=2),
         shape=(8, 6),
         odd=True,
+        stored=0,
         temporary=(1.0, FLAT),
     ),
 ]
