@@ -151,7 +151,13 @@ def norm(arrays: list[Array]) -> Array:
     Where the sum of squares overflows or has lost what is tiny, it is taken again over arrays multiplied by a power of
     two, which is exact.
     """
-    return _norm(align(*arrays)) if arrays else jnp.zeros((), jnp.float32)
+    return _norm(align(*arrays), ()) if arrays else jnp.zeros((), jnp.float32)
+
+
+def distance(xs: list[Array], ys: list[Array]) -> Array:
+    """The norm of the differences, none of which is written to memory for it."""
+    arrays = align(*xs, *ys)
+    return _norm(arrays[: len(xs)], arrays[len(xs) :]) if arrays else jnp.zeros((), jnp.float32)
 
 
 def inner_product(xs: list[Array], ys: list[Array]) -> Array:
@@ -162,14 +168,15 @@ def inner_product(xs: list[Array], ys: list[Array]) -> Array:
 
 
 @jax.custom_jvp
-def _norm(arrays: tuple[Array, ...]) -> Array:
+def _norm(arrays: tuple[Array, ...], others: tuple[Array, ...]) -> Array:
+    """The norm of the arrays, less the others if there are any."""
     bounds = jnp.finfo(arrays[0].dtype)
     # 2**63 in float32. Its own square must be finite: XLA may multiply the squares of array and number instead.
     shift = 2.0 ** (bounds.maxexp // 2 - 1)
     tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
 
     def sum_of_squares(scale: Any) -> Array:
-        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in arrays]).sum()
+        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in _differences(arrays, others)]).sum()
 
     plain = sum_of_squares(1.0)
     scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
@@ -179,11 +186,14 @@ def _norm(arrays: tuple[Array, ...]) -> Array:
 @_norm.defjvp
 def _norm_derivative(primals: tuple, tangents: tuple) -> tuple:
     """The derivative is the array over its norm, 0 where the norm is 0."""
-    (arrays,), (directions,) = primals, tangents
-    whole = _norm(arrays)
+    whole = _norm(*primals)
     inverse = weak(safe_divide(1.0, whole))
-    pairs = zip(arrays, directions, strict=True)
+    pairs = zip(_differences(*primals), _differences(*tangents), strict=True)
     return whole, jnp.stack([jnp.sum((inverse * x.conj() * direction).real) for x, direction in pairs]).sum()
+
+
+def _differences(arrays: tuple[Array, ...], others: tuple[Array, ...]) -> list[Array]:
+    return [x - y for x, y in zip(arrays, others, strict=True)] if others else list(arrays)
 
 
 def is_traced(x: Any) -> bool:

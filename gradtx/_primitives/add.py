@@ -30,7 +30,9 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
 
     Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
-    decayed = elementwise(lambda g, p: g + weight_decay * p, needs_params=True)
+    # A constant 0, the default of many optimizers, then costs nothing: not even reading the parameters.
+    none = isinstance(weight_decay, (int, float)) and weight_decay == 0
+    decayed = elementwise(lambda g, p: g if none else g + weight_decay * p, needs_params=True)
     if mask is None:
         return decayed
 

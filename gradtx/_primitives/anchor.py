@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._constructors import elementwise, memory, treewise
 from gradtx._core import transformation
-from gradtx._numerics import norm, root_of_sum, safe_divide, strong, weak
+from gradtx._numerics import distance, norm, root_of_sum, safe_divide, strong, weak
 from gradtx._schedule import NonNegative
 
 
@@ -74,10 +74,9 @@ def distance_travelled(initial_value: NonNegative = 1e-6, relative: bool = True)
     def update(updates, state, params):
         starts = tree.leaves_like(updates, state.start, "updates", "state")
         now = tree.leaves_like(updates, params, "updates", "parameters")
-        away = norm([strong(p, s.dtype) - s for p, s in zip(now, starts, strict=True)])
-        distance = jnp.maximum(state.distance, strong(away, state.distance.dtype))
-        spread = jax.tree.map(lambda g: jnp.full_like(g.real, weak(distance)), updates)
-        return spread, state._replace(distance=distance)
+        largest = jnp.maximum(state.distance, strong(distance(now, starts), state.distance.dtype))
+        spread = jax.tree.map(lambda g: jnp.full_like(g.real, weak(largest)), updates)
+        return spread, state._replace(distance=largest)
 
     return treewise(update, init, needs_params=True)
 

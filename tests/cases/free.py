@@ -65,7 +65,7 @@ CASES = [
         gx.dog(init_step=0.1, weight_decay=0.01),
         partial(references.dog, init_step=("heuristic", 0.1), weight_decay=0.01),
         stored=1,
-        temporary=(2.0, AGAIN),
+        temporary=(1.0, AGAIN),
         solves={"quadratic": (gx.dog(), 2000), "rosenbrock": (gx.dog(), 20000), "ravine": (gx.dog(), 8000)},
     ),
     case(
@@ -100,7 +100,6 @@ CASES = [
         partial(references.prodigy, estim_lr0=0.01, weight_decay=0.1),
         compared=50,
         stored=4,
-        temporary=(1.0, AGAIN),
         solves=by_default(gx.prodigy, {"quadratic": (1.0, 292), "rosenbrock": (1.0, 1950), "ravine": (1.0, 975)}),
     ),
     case(
@@ -109,14 +108,12 @@ CASES = [
         partial(references.prodigy, beta3=0.9, estim_lr0=0.01, safeguard_warmup=True),
         compared=50,
         stored=4,
-        temporary=(1.0, AGAIN),
     ),
     case(
         "momo",
         gx.momo(0.1),
         _by_value("momo", learning_rate=0.1),
         stored=1,
-        temporary=(1.0, AGAIN),
         **VALUE,
         solves={"quadratic": (gx.momo(), 525), "rosenbrock": (gx.momo(), 315), "ravine": (gx.momo(), 525)},
     ),
