@@ -9,18 +9,25 @@ import gradtx as gx
 from gradtx.testing import LAWS, check
 from gradtx.testing.trials import same_form
 
+# A fifth of the time of all laws goes here; they wait for the slow run.
+COSTLY = {"derivatives_are_finite", "sharded_equals_whole"}
 
-def _by_cost():
-    """Other arguments for a transform rarely find what the first case did not: they wait for the slow run."""
+
+def _trials():
+    """Each law on each case; the laws of a case together, so that a worker compiles it once.
+
+    Other arguments for a transform rarely find what its first case did not: they wait for the slow run too.
+    """
     seen = set()
     for case in CASES:
-        yield pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.transform.name in seen else [])
+        again = case.transform.name in seen
         seen.add(case.transform.name)
+        for law in LAWS:
+            marks = [pytest.mark.slow] if again or law in COSTLY else []
+            yield pytest.param(law, case, id=f"{case.name}-{law}", marks=marks)
 
 
-# The law varies fastest, so that a worker runs a case's laws together and compiles the case once.
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("case", list(_by_cost()))
+@pytest.mark.parametrize(("law", "case"), list(_trials()))
 def test_law(law, case):
     report = check(case, [law])
     assert report.kept == (law,) or report.excused
