@@ -23,6 +23,7 @@ from gradtx._identity import set_to_zero as set_to_zero
 from gradtx._labels import by_path as by_path
 from gradtx._labels import where as where
 from gradtx._schedule import Decay as Decay
+from gradtx._schedule import Fraction as Fraction
 from gradtx._schedule import NonNegative as NonNegative
 from gradtx._schedule import Positive as Positive
 from gradtx._schedule import PositiveDecay as PositiveDecay
@@ -104,6 +105,7 @@ from gradtx._combinators.layers import over_layers as over_layers
 from gradtx._combinators.let import let as let
 from gradtx._combinators.let import use as use
 from gradtx._combinators.lookahead import lookahead as lookahead
+from gradtx._combinators.master import master_weights as master_weights
 from gradtx._combinators.mechanize import mechanize as mechanize
 from gradtx._combinators.model_step import model_step as model_step
 from gradtx._combinators.parallel import add as add
@@ -201,6 +203,10 @@ from gradtx._optimizers.sign import signum as signum
 from gradtx._optimizers.sign import tiger as tiger
 
 # Layer 6: training and looking inside.
+from gradtx._diagram import diagram as diagram
+from gradtx._sweep import sweep as sweep
+from gradtx._state_dict import load_state_dict as load_state_dict
+from gradtx._state_dict import state_dict as state_dict
 from gradtx._version import __version__ as __version__
 from gradtx.inspect import describe as describe
 from gradtx.inspect import summary as summary

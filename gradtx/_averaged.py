@@ -28,14 +28,15 @@ def eval_params(state: State, params: Params) -> Params:
     average are returned as they are; so are all of them before the first average.
 
     Args:
-        state: the state of a transform with `average_params` in it, or with another that averages.
-        params: the parameters that are trained.
+        state: the state of a transform with `average_params` in it, or with another that averages; in Flax NNX
+            `optimizer.opt_state`.
+        params: the parameters that are trained; in Flax NNX `nnx.state(model, nnx.Param)`, as `nnx.update` takes it.
 
     Raises:
         GradtxValueError: the state holds no averages, or two of one parameter.
     """
     leaves, treedef = jax.tree.flatten(params)
-    found = merged_averages(state, params)
+    found = merged_averages(tree.without_variables(state), tree.without_variables(params))
     if leaves and all(average is None for average in found):
         raise GradtxValueError(
             "eval_params: the state holds no averaged parameters; wrap the transform: average_params(tx)"

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._numerics import is_traced
-from gradtx._value import REGISTRY, Value
+from gradtx._value import FUNCTIONS, REGISTRY, Value, function_name
 
-_MARKS = ("factory", "dict", "tuple", "array")
+_MARKS = ("factory", "dict", "tuple", "array", "function")
 
 
 def to_config(value: Value) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def to_config(value: Value) -> dict[str, Any]:
         value: made by factories of gradtx, or by decorated factories of your own.
 
     Raises:
-        GradtxTypeError: something in it has no name to look it up by, such as a function or a bare pair.
+        GradtxTypeError: something in it has no name to look it up by, such as a function of your own or a bare pair.
     """
     if not isinstance(value, Value):
         raise GradtxTypeError(f"to_config: a transform or a schedule is wanted, got {value!r}")
@@ -62,6 +62,8 @@ def _encode(x: Any, where: str) -> Any:
         return items if isinstance(x, list) else {"tuple": items}
     if isinstance(x, (jax.Array, np.ndarray, np.generic)) and not is_traced(x):
         return {"array": np.asarray(x, np.float64).tolist(), "dtype": str(x.dtype)}
+    if function_name(x):
+        return {"function": function_name(x)}
     if x is None or isinstance(x, (bool, int, float, str)):
         return x
     raise GradtxTypeError(
@@ -80,6 +82,12 @@ def _decode(x: Any) -> Any:
         return jnp.asarray(x["array"], x["dtype"])
     if "dict" in x:
         return {_decode(key): _decode(item) for key, item in x["dict"]}
+    if "function" in x:
+        if x["function"] not in FUNCTIONS:
+            raise GradtxValueError(
+                f"from_config: no function is named {x['function']!r}; known are {listing(FUNCTIONS)}"
+            )
+        return FUNCTIONS[x["function"]]
     if "factory" not in x:
         raise GradtxValueError(f"from_config: a dict with one of {listing(_MARKS)} is wanted, got {short(x)}")
     name = x["factory"]

@@ -11,7 +11,7 @@ are Python floats or weakly typed, so `decay * m + (1 - decay) * g` is right in 
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,13 +105,25 @@ def clocked(
     return lift(Kernel(Slot.CLOCK, lambda: (lambda p: None, start()), tick))
 
 
+class Clocked(NamedTuple):
+    """The state of what `clocked_memory` makes.
+
+    Attributes:
+        memory: one array per parameter.
+        clock: the numbers that it is kept by.
+    """
+
+    memory: Any
+    clock: Any
+
+
 def clocked_memory(
     init: Callable[[Array], Array],
     start: Callable[[], Any],
     advance: Callable[[Any], tuple[Any, Any]],
     step: Callable[[Array, Array, Any, Any], Array],
     emit: Callable[[Array, Array, Any, Any], Array],
-    state: Callable[[Any, Any], Any] = lambda memory, clock: (memory, clock),
+    state: Callable[[Any, Any], Any] = Clocked,
     **how: bool,
 ) -> GradientTransformation:
     r"""`memory` and `clocked` in one: one array per parameter, and a few numbers that it is kept by.

@@ -64,6 +64,8 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
         if number is None:
             arguments[name] = _structure(who, argument)
         elif number.many:
+            if not isinstance(argument, (list, tuple)):
+                raise GradtxTypeError(f"{who} must be a list or tuple of numbers, got {short(argument)}")
             arguments[name] = jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
         elif argument is not None or parameters[name].default is not None:
             arguments[name] = _admit(who, number, argument)
@@ -73,6 +75,10 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
 def _structure(who: str, x: Any) -> Any:
     """An argument that is no number. Its containers are copied, so that nobody can change a value afterwards."""
     if isinstance(x, dict):
+        try:
+            sorted(x)  # as JAX does, with the keys of states too
+        except TypeError:
+            raise GradtxTypeError(f"{who} must have keys of one type with an order, got {short(list(x))}") from None
         return {key: _structure(who, item) for key, item in x.items()}
     if type(x) in (list, tuple):
         return type(x)(_structure(who, item) for item in x)

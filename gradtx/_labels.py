@@ -35,7 +35,7 @@ def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
 
 
 @_labels
-def by_path(patterns: dict[str, Hashable]):
+def by_path(patterns: dict[str, Any]):
     """Labels by path: `by_path({"**/bias": "plain", "**": "decayed"})`.
 
     A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` stands

@@ -61,6 +61,12 @@ class Schedule(Value):
     def __rtruediv__(self, other: Any) -> "Schedule":
         return self._arithmetic("divide", other, self)
 
+    def __pow__(self, other: Any) -> "Schedule":
+        return self._arithmetic("power", self, other)
+
+    def __rpow__(self, other: Any) -> "Schedule":
+        return self._arithmetic("power", other, self)
+
     def __neg__(self) -> "Schedule":
         return self._arithmetic("multiply", -1.0, self)
 
@@ -78,6 +84,9 @@ NonNegative = typing.Annotated[Any, Number(0.0)]
 
 Positive = typing.Annotated[Any, Number(0.0, above=True)]
 """A `Scalar` above 0, because something is divided by it."""
+
+Fraction = typing.Annotated[Any, Number(0.0, 1.0, to=True)]
+"""A `Scalar` in [0, 1]: a part of something, which may be all of it."""
 
 PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]
 """A `Decay` above 0, because something is divided by it."""

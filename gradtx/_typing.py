@@ -32,15 +32,18 @@ class Number:
         above: whether numbers must be above `low`, and not at it.
         high: the bound that numbers must stay below; infinity allows every finite number.
         many: whether the argument is a sequence of such numbers.
+        to: whether numbers may be at `high`.
     """
 
     low: float = -math.inf
     high: float = math.inf
     many: bool = False
     above: bool = False
+    to: bool = False
 
     def allows(self, number: float) -> bool:
-        return self.low <= number < self.high and not (self.above and number == self.low)
+        beyond = number > self.high if self.to else number >= self.high
+        return self.low <= number and not beyond and not (self.above and number == self.low)
 
     def __repr__(self) -> str:
         return f"Number({self})"
@@ -50,4 +53,4 @@ class Number:
             return "finite"
         if self.high == math.inf:
             return f"{'above' if self.above else 'at least'} {self.low:g}"
-        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g})"
+        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{']' if self.to else ')'}"

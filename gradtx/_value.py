@@ -8,17 +8,40 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradtx._errors import GradtxTypeError
 from gradtx._numerics import is_real, is_traced
 from gradtx._typing import Number
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 REGISTRY: dict[str, "Spec"] = {}
 """The factories that a config may name: those of gradtx, and users' own as they are decorated."""
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    f"jnp.{name}": getattr(jnp, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+}
+"""The functions that a text or a config may name, where a function is an argument: these of JAX, and some of gradtx."""
+
+
+def nameable(name: str) -> Callable[[F], F]:
+    """Decorates a function that texts and configs call by this name."""
+
+    def named(function: F) -> F:
+        FUNCTIONS[name] = function
+        return function
+
+    return named
+
+
+def function_name(x: Any) -> str | None:
+    """The name that texts and configs have for the function `x`, if they have one."""
+    return next((name for name, function in FUNCTIONS.items() if function is x), None)
 
 
 @dataclass(eq=False)
@@ -234,6 +257,8 @@ def source(x: Any) -> str:
         shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
         numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
         return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
+    if callable(x) and not isinstance(x, Value) and function_name(x):
+        return str(function_name(x))
     if callable(x) and hasattr(x, "__name__"):
         return f"<function {getattr(x, '__qualname__', x.__name__)}>"
     return repr(x)

@@ -8,7 +8,7 @@ import jax
 from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation
 from gradtx._typing import Params, State
-from gradtx._walk import is_transform, parts, share, unscheduled
+from gradtx._walk import holds_transforms, parts, share, unscheduled
 
 _HEADER = ["part", "stored as", "per parameter", "bytes"]
 
@@ -116,19 +116,15 @@ def _rows(tx: GradientTransformation, state: State, elements: int, label: str, d
     arrays = sum(leaf.size for leaf in stored) / max(elements, 1)
     rows = [Row(depth, label, " = ".join(calls), dtypes, arrays, tree.nbytes(stored))]
     for index, part in enumerate(parts(tx)):
-        named = part.key is not None or part.label == part.argument
+        named = part.is_named
         part_state = None if state is None else share(part, index, own)
         rows += _rows(part.transform, part_state, elements, part.label if named else "", depth + 1)
     return rows
 
 
 def _call(tx: GradientTransformation) -> str:
-    shown = tx._shown(hide=_holds_transforms)
+    shown = tx._shown(hide=holds_transforms)
     return f"{tx.name}({', '.join(shown)})" if shown or not parts(tx) else tx.name
-
-
-def _holds_transforms(argument: object) -> bool:
-    return any(map(is_transform, jax.tree.leaves(argument, is_leaf=is_transform)))
 
 
 def _outline(rows: tuple[Row, ...]) -> list[str]:

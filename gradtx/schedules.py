@@ -13,8 +13,8 @@ from jax import lax
 
 from gradtx._errors import GradtxValueError
 from gradtx._factory import schedule
-from gradtx._numerics import safe_divide
 from gradtx._schedule import NonNegative, Positive, Scalar, Schedule
+from gradtx._segments import as_function, elapsed, half_cosine, in_turn, ways
 from gradtx._typing import Number
 
 Growth = Annotated[Any, Number(1.0)]
@@ -46,7 +46,7 @@ def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
     """
 
     def value(t):
-        x = _elapsed(t, steps)
+        x = elapsed(t, steps)
         return (1 - x) * init_value + x * end_value
 
     return value
@@ -69,7 +69,7 @@ def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
     """
 
     def value(t):
-        return init_value * _half_cosine(_elapsed(t, steps), alpha)
+        return init_value * half_cosine(elapsed(t, steps), alpha)
 
     return value
 
@@ -112,7 +112,7 @@ def cosine_restarts(
             cycle = jnp.where(over, cycle + 2.0**k, cycle)
             begin, length = jnp.where(over, further, begin), jnp.where(over, length * powers[k], length)
         x = (t - steps * begin) / (steps * length)
-        return init_value * jnp.power(value_factor, cycle) * _half_cosine(x, alpha)
+        return init_value * jnp.power(value_factor, cycle) * half_cosine(x, alpha)
 
     return value
 
@@ -167,6 +167,8 @@ def every(steps: Positive, value: Scalar, otherwise: Scalar):
         value: the number at those steps.
         otherwise: the number at the others.
     """
+    if isinstance(steps, float) and not steps.is_integer():
+        raise GradtxValueError(f"steps must be a whole number, got {steps!r}")
     return lambda t: jnp.where(lax.rem(t, jnp.full_like(t, steps)) == 0, value, otherwise)
 
 
@@ -218,7 +220,7 @@ def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps:
     """
 
     def value(t):
-        left = 1 - _elapsed(t, steps)
+        left = 1 - elapsed(t, steps)
         over = left == 0
         part = jnp.where(over, 0.0, jnp.power(jnp.where(over, 1.0, left), power))
         return part * init_value + (1 - part) * end_value
@@ -227,14 +229,15 @@ def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps:
 
 
 @schedule
-def warmup(steps: NonNegative, then: Schedule):
+def warmup(steps: NonNegative, then: Schedule | float):
     r"""A straight line from 0 to where another schedule begins, and then that schedule from its step 0.
 
     Args:
         steps: how many steps the line takes.
-        then: what comes after it.
+        then: what comes after it, a schedule or a number.
     """
-    return _in_turn([lambda t: _elapsed(t, steps) * then(0), then], [steps])
+    after = as_function("then", then)
+    return in_turn([lambda t: elapsed(t, steps) * after(0), after], [steps])
 
 
 @schedule
@@ -246,7 +249,7 @@ def piecewise_interpolate(values: Sequence[Scalar], steps: Sequence[NonNegative]
         steps: how many steps each way takes, one fewer than there are numbers.
         shape: "linear", or "cosine" for ways that begin and end slowly.
     """
-    return _ways(list(values), list(steps), shape)
+    return ways(list(values), list(steps), shape)
 
 
 @schedule
@@ -274,7 +277,7 @@ def one_cycle(
     2019, without its third phase.
     """
     first = peak_value / div_factor
-    return _ways([first, peak_value, first / final_div_factor], [warmup_steps, decay_steps], shape)
+    return ways([first, peak_value, first / final_div_factor], [warmup_steps, decay_steps], shape)
 
 
 @schedule
@@ -302,7 +305,7 @@ def warmup_stable_decay(
     2024.
     """
     numbers = [init_value, peak_value, peak_value, end_value]
-    return _ways(numbers, [warmup_steps, stable_steps, decay_steps], shape)
+    return ways(numbers, [warmup_steps, stable_steps, decay_steps], shape)
 
 
 @schedule
@@ -318,20 +321,20 @@ def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
         values: the numbers.
         steps: how many steps each lasts, one fewer than there are numbers.
     """
-    return _in_turn([lambda t, value=value: jnp.full_like(t, value) for value in values], list(steps))
+    return in_turn([lambda t, value=value: jnp.full_like(t, value) for value in values], list(steps))
 
 
 @schedule
-def join(schedules: Sequence[Schedule], steps: Sequence[NonNegative]):
+def join(schedules: Sequence[Schedule | float], steps: Sequence[NonNegative]):
     """One schedule after another, each counting its own steps from 0: `schedules[i]` for `steps[i]` steps.
 
     A warmup: `join([linear(0.0, 1e-3, 100), cosine_decay(1e-3, 900)], [100])`.
 
     Args:
-        schedules: the schedules; the last one goes on for ever.
+        schedules: the schedules, or numbers; the last one goes on for ever.
         steps: how many steps each of the others lasts.
     """
-    return _in_turn(list(schedules), list(steps))
+    return in_turn([as_function(f"schedules[{index}]", one) for index, one in enumerate(schedules)], list(steps))
 
 
 @schedule
@@ -339,57 +342,11 @@ def arithmetic(operation: str, left: Scalar, right: Scalar):
     """What an operator between schedules, or a schedule and a number, makes: `2 * s` is `arithmetic("multiply", 2, s)`.
 
     Args:
-        operation: "add", "subtract", "multiply" or "divide".
+        operation: "add", "subtract", "multiply", "divide" or "power".
         left: a schedule or a number.
         right: a schedule or a number.
     """
-    operations = {"add": jnp.add, "subtract": jnp.subtract, "multiply": jnp.multiply, "divide": jnp.divide}
+    operations = ("add", "subtract", "multiply", "divide", "power")
     if operation not in operations:
         raise GradtxValueError(f"arithmetic: the operation must be one of {', '.join(operations)}, got {operation!r}")
-    return lambda t: jnp.broadcast_to(operations[operation](left, right), jnp.shape(t))
-
-
-def _elapsed(t, steps):
-    """The part of `steps` that is over at `t`, from 0 to 1."""
-    return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
-
-
-def _half_cosine(x, end):
-    """From 1 at `x = 0` to `end` at `x = 1`, and exactly so."""
-    part = 0.5 * (1 + jnp.cos(jnp.pi * x))
-    return part + (1 - part) * end
-
-
-def _ways(values, steps, shape):
-    if shape not in ("linear", "cosine"):
-        raise GradtxValueError(f"the shape must be 'linear' or 'cosine', got {shape!r}")
-
-    def way(start, end, duration):
-        def value(t):
-            x = _elapsed(t, duration)
-            x = x if shape == "linear" else 0.5 * (1 - jnp.cos(jnp.pi * x))
-            return (1 - x) * start + x * end
-
-        return value
-
-    ways = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
-    if len(values) != len(steps) + 1:
-        raise GradtxValueError(f"{len(values)} numbers need {len(values) - 1} durations between them, got {len(steps)}")
-    return _in_turn([*ways, lambda t: jnp.full_like(t, values[-1])], steps)
-
-
-def _in_turn(functions, steps):
-    if len(functions) != len(steps) + 1:
-        raise GradtxValueError(
-            f"{len(functions)} segments need {len(functions) - 1} durations, the last segment has no end; "
-            f"got {len(steps)}"
-        )
-
-    def value(t):
-        begin, result = 0.0, functions[0](t)
-        for function, duration in zip(functions[1:], steps, strict=True):
-            begin = begin + duration
-            result = jnp.where(t >= begin, function(t - begin), result)
-        return result
-
-    return value
+    return lambda t: jnp.broadcast_to(getattr(jnp, operation)(left, right), jnp.shape(t))

@@ -13,6 +13,7 @@ from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._numerics import align, is_float0, is_inexact, is_real, is_traced, widen
 from gradtx._numerics import norm as euclidean
 from gradtx._typing import Array, Updates
+from gradtx._value import nameable
 
 
 def path_text(path: tuple) -> str:
@@ -36,10 +37,20 @@ def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     return treedef.unflatten(map(function, paths(tree), jax.tree.leaves(tree), *others))
 
 
+def without_variables(tree: Any) -> Any:
+    """The tree with the array of each Flax NNX variable in its place: those of a model and of its optimizer differ."""
+
+    def bare(x: Any) -> Any:
+        return next(iter(jax.tree.leaves(x)), None) if _is_variable(x) else x
+
+    return jax.tree.map(bare, tree, is_leaf=_is_variable)
+
+
 def _is_variable(x: Any) -> bool:
     return any(kind.__name__ == "Variable" and kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
 
 
+@nameable("tree.global_norm")
 def global_norm(tree: Updates) -> Array:
     r"""The Euclidean norm of all elements of all leaves.
 
@@ -52,6 +63,7 @@ def global_norm(tree: Updates) -> Array:
     return euclidean(floating_leaves(tree))
 
 
+@nameable("tree.norm")
 def norm(tree: Any, ord: float = 2) -> Array:
     r"""The norm of all elements of all leaves together: the sum of magnitudes, the Euclidean norm, or the largest.
 
@@ -207,6 +219,7 @@ def _rank(dtype: Any) -> int:
     return next((rank for rank, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), len(kinds))
 
 
+@nameable("tree.size")
 def size(tree: Any) -> int:
     """The number of elements in all leaves; leaves may be abstract."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))

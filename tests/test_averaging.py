@@ -354,7 +354,7 @@ def test_numbers_and_functions_that_are_refused():
         gx.lookahead(gx.sgd(0.1), 0, 0.5).init(PARAMS)
     with pytest.raises(ValueError, match=r"in average_params: every must be a positive whole number, got 1\.5"):
         gx.average_params(gx.sgd(0.1), every=1.5).init(PARAMS)
-    with pytest.raises(ValueError, match="average_params: decay must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"average_params: decay must be in \[0, 1\], got -1"):
         gx.average_params(gx.sgd(0.1), -1)
     with pytest.raises(ValueError, match="in gradient_ahead: points must be a positive whole number, got True"):
         gx.gradient_ahead(gx.sgd(0.1), 0.5, points=True).init(PARAMS)

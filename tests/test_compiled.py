@@ -162,11 +162,12 @@ def test_making_transforms_and_importing_start_no_backend():
 
     code = """
 import gradtx as gx
+import gradtx.interop.optax, gradtx.interop.torch
 tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(gx.schedules.linear(0.1, 0.0, 10), mask=gx.by_path({"**": True})))
 print(tx, gx.describe(tx), hash(tx), gx.to_config(tx))
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized()
 import sys
-assert not {"optax", "flax", "chex", "matplotlib", "gradtx.testing"} & set(sys.modules)
+assert not {"optax", "torch", "flax", "chex", "matplotlib", "gradtx.testing"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -17,6 +17,7 @@ def _run(name, *arguments, cwd):
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "warning" not in done.stderr.lower(), done.stderr[-2000:]
     return done.stdout
 
 
@@ -44,3 +45,98 @@ def test_custom_optimizer_keeps_the_laws(tmp_path):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short(path):
     assert len(path.read_text().splitlines()) <= 150
+
+
+def _numbers(out, pattern):
+    """The numbers in each line that looks so."""
+    return [[float(word) for word in match.groups()] for match in re.finditer(pattern, out, re.MULTILINE)]
+
+
+def _accuracy(out):
+    return float(re.search(r"test accuracy ([\d.]+)%", out)[1])
+
+
+def test_a_short_run_with_flax_linen(tmp_path):
+    out = _run("flax_linen_digits.py", "--steps", "3", cwd=tmp_path)
+    assert "adamw(learning_rate=schedules.warmup(" in out
+    assert "18,346 parameters, 146,792 bytes of state" in out
+    by_digit = _numbers(out, r"^ +(\d)  +(\d+)  +(\d+)%  ")
+    assert [digit for digit, _, _ in by_digit] == list(range(10))
+    mean = sum(images * right for _, images, right in by_digit) / 360
+    assert abs(mean - _accuracy(out)) < 1, "the table and the last line agree"
+
+
+def test_a_short_run_with_flax_nnx(tmp_path):
+    out = _run("flax_nnx_digits.py", "--steps", "3", cwd=tmp_path)
+    assert "├─ kernels: adamw(" in out
+    assert "└─ the rest: sgd(" in out
+    steps, _, gradients, updates, rates = zip(*_numbers(out, r"^ +(\d+)" + 4 * r"  +(\d\S*)" + "$"), strict=True)
+    assert steps == (1, 2, 3)
+    assert len(set(gradients)) == len(set(updates)) == 3
+    assert all(0 < update < gradient for update, gradient in zip(updates, gradients, strict=True))
+    assert rates == (0.003, 0.0022, 0.00075)
+
+
+def test_a_short_run_with_haiku(tmp_path):
+    out = _run("haiku_digits.py", "--steps", "3", cwd=tmp_path)
+    rows = _numbers(out, r"^step +(\d+)" + 3 * r" +([\d.]+)" + "$")
+    assert [row[0] for row in rows] == [1, 2, 3]
+    assert rows[0][1] == rows[0][2] != rows[0][3], "a falling rate begins as the constant one"
+    assert all(after < before for before, after in zip(rows[0][1:], rows[2][1:], strict=True))
+    assert "schedule-free: test accuracy" in out
+
+
+def test_a_short_run_with_equinox(tmp_path):
+    out = _run("equinox_char_lm.py", "--steps", "2", "--every", "2", cwd=tmp_path)
+    assert _bits(out, "trained for +[0-9]+ s") < _bits(out, "untrained transformer")
+    assert len(out.split("it writes")[1].strip("-")) > 390
+
+
+def _bits(out, name):
+    return _numbers(out, rf"^{name} +([\d.]+)$")[0][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["flax_linen", "flax_nnx", "haiku"])
+def test_digits_are_learned_with(library, tmp_path):
+    assert _accuracy(_run(f"{library}_digits.py", cwd=tmp_path)) > 97
+
+
+@pytest.mark.slow
+def test_equinox_learns_more_of_python_than_which_letters_follow_each_other(tmp_path):
+    out = _run("equinox_char_lm.py", cwd=tmp_path)
+    assert _bits(out, "trained for +[0-9]+ s") < 2.4 < _bits(out, "frequencies of pairs")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("--steps", "200", "--every", "20"), ()], ids=["short", "whole"])
+def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
+    out = _run("resume_after_crash.py", *arguments, cwd=tmp_path)
+    (first, crash), (second, other_crash), (last, end) = _numbers(out, r"^ +(\d+)  (?:killed )?at step (\d+)$")
+    assert out.count("killed") == 2
+    assert 0 == first <= second <= crash < end
+    assert second <= last <= other_crash < end, "the last run began at a checkpoint of those before"
+    assert len(re.findall(r"^[a-z ]+? +(\S+) +\1 +the same$", out, re.MULTILINE)) == 4
+
+
+def test_sweep_optimizers_tells_the_optimizers_apart(tmp_path):
+    out = _run("sweep_optimizers.py", "--steps", "30", "--rates", "6", "--seeds", "2", cwd=tmp_path)
+    assert "48 trainings of 30 steps" in out
+    rows = re.findall(r"^(adam|rmsprop|sgd, momentum 0.9|lion) +([\d.]+) +([\d.]+) ", out, re.MULTILINE)
+    best = {name: (float(rate), float(loss)) for name, rate, loss in rows}
+    assert len(best) == 4
+    assert max(loss for _, loss in best.values()) < 1.0, "all learn"
+    assert best["sgd, momentum 0.9"][0] > best["lion"][0], "a sign moves every weight by the whole rate"
+    assert re.search(r"the best of all: \w+\(learning_rate=", out)
+    assert (tmp_path / "sweep_optimizers.png").stat().st_size > 10_000
+
+
+def test_hypergradient_learns_numbers_that_train_faster(tmp_path):
+    out = _run("hypergradient.py", "--steps", "20", "--seeds", "2", cwd=tmp_path)
+    rows = re.findall(r"^(to begin with|best rate of 11|learned) +([\d.]+) +.* ([\d.]+) ± ", out, re.MULTILINE)
+    found = {name: (float(rate), float(loss)) for name, rate, loss in rows}
+    assert found["to begin with"][0] == 0.001
+    assert found["learned"][0] > 0.005
+    assert found["learned"][1] < found["to begin with"][1] / 3
+    assert found["best rate of 11"][1] < found["to begin with"][1] / 3
+    assert (tmp_path / "hypergradient.png").stat().st_size > 10_000

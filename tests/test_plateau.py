@@ -138,7 +138,7 @@ def test_bad_input():
     tx = reduce_on_plateau()
     with pytest.raises(TypeError, match="in reduce_on_plateau: the extra argument 'value' is missing"):
         tx.update(G, tx.init(G))
-    with pytest.raises(ValueError, match=r"value must be a single number, got the shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"value must be a single real number, got float32 of the shape \(2,\)"):
         tx.update(G, tx.init(G), value=jnp.ones(2))
     with pytest.raises(ValueError, match="in reduce_on_plateau: mode must be 'min' or 'max', got 'sideways'"):
         reduce_on_plateau(mode="sideways").init(G)

@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Imports go down, never across or up. A file or folder belongs to the first row that names it.
 LAYERS = [
-    ("_errors", "_typing", "_numerics", "_version"),
+    ("_checks", "_errors", "_typing", "_numerics", "_version"),
     (
         "_value",
         "_schedule",
@@ -28,11 +28,12 @@ LAYERS = [
         "_config",
         "_walk",
         "_averaged",
+        "_segments",
     ),
     ("schedules", "problems"),
     ("_primitives", "_preconditioners", "_combinators"),
     ("_optimizers",),
-    ("training", "inspect", "testing"),
+    ("training", "inspect", "_state_dict", "interop", "_sweep", "_sweep_result", "_diagram", "plot", "testing"),
     ("__init__",),
 ]
 BLIND_TO_EACH_OTHER = {"_primitives", "_preconditioners", "_combinators"}

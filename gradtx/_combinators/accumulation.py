@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._combinators.condition import gate, single, whole_number
+from gradtx._checks import whole_number
+from gradtx._combinators.condition import gate, single
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import wrong_state
 from gradtx._numerics import align, increment, strong, weak, widen
@@ -41,7 +42,9 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
     and m begins each window at 0, whatever was in it: a NaN spoils no window but its own. Gradients are divided before
     they are added, so the sum does not overflow, and a window of one gives exactly what `inner` gives. In between
     `inner` is not computed. A schedule inside it counts the updates that it makes; it gets the parameters and the
-    extras of the step that ends the window.
+    extras of the step that ends the window, and the others are lost: for transforms that want the loss or gradients
+    elsewhere (`momo`, `polyak_sgd`, `sharpness_aware`, `sophia`) these are of the last part of the batch only. Let
+    `make_train_step(..., accumulate=n)` take the means for them.
 
     Args:
         inner: the transform.

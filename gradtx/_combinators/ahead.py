@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._combinators.condition import whole_number
+from gradtx._checks import whole_number
 from gradtx._combinators.sharpness import gradient_at
 from gradtx._constructors import required
 from gradtx._core import GradientTransformation, as_transformation, transformation

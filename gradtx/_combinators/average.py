@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._averaged import averages_of
-from gradtx._combinators.condition import whole_number
+from gradtx._checks import whole_number
 from gradtx._constructors import required
 from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
 from gradtx._errors import wrong_state
 from gradtx._numerics import align, strong, weak, weighted_mean
-from gradtx._schedule import NonNegative
+from gradtx._schedule import Fraction
 from gradtx._typing import Array, Params, Updates
 
 
@@ -36,7 +36,7 @@ class Averaged(NamedTuple):
 
 
 @transformation
-def average_params(inner: Any, decay: NonNegative = 1.0, every: int = 1):
+def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
     r"""Keeps an average of the parameters as each update leaves them, for `eval_params`; the updates are the inner's.
 
     .. math:: w_t = decay \cdot w_{t-1} + 1, \quad a_t = a_{t-1} + (p_t - a_{t-1}) / w_t, \quad p_t = p_{t-1} + u_t,

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gradtx._checks import whole_number
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._errors import GradtxTypeError, GradtxValueError, wrong_state
 from gradtx._identity import identity
 from gradtx._numerics import increment, is_float0, is_traced, strong
 from gradtx._typing import Array, Params, State, Updates
+from gradtx._value import nameable
 
 _IDENTITY = identity()
 
@@ -186,6 +188,7 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
     return GradientTransformation(init, update)
 
 
+@nameable("has_nonfinite")
 def has_nonfinite(updates: Updates) -> Array:
     """Whether there is a NaN or an infinity in any leaf: a 0-d boolean array, False for an empty tree.
 
@@ -206,13 +209,6 @@ def gate(opened: Array, state: State, work: Callable[[State], tuple[Updates, Sta
         return _zeros_like(form), state
 
     return _branch(opened, [nothing, _settled(work, form)], state)
-
-
-def whole_number(name: str, x: Any) -> int:
-    """`x`, if it is a positive whole number."""
-    if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < 1:
-        raise GradtxValueError(f"{name} must be a positive whole number, got {short(x)}")
-    return int(x)
 
 
 def single(name: str, answer: Any) -> Any:

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._combinators.condition import whole_number
+from gradtx._checks import whole_number
 from gradtx._constructors import required
 from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
 from gradtx._errors import wrong_state
 from gradtx._numerics import align, strong, weighted_mean
-from gradtx._schedule import Scalar
+from gradtx._schedule import Fraction
 from gradtx._typing import Params, Updates
 
 
@@ -30,7 +30,7 @@ class Lookahead(NamedTuple):
 
 
 @transformation
-def lookahead(inner: Any, sync_period: int, slow_step_size: Scalar, reset_state: bool = False):
+def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_state: bool = False):
     r"""Lookahead: k steps of an optimizer, then one step back towards where they began.
 
     .. math:: \phi \leftarrow \phi + slow\_step\_size \, (p + u - \phi), \quad u \leftarrow \phi - p
@@ -43,7 +43,7 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: Scalar, reset_state:
     Args:
         inner: a transform whose updates are steps, such as a named optimizer.
         sync_period: the number of steps from one synchronization to the next.
-        slow_step_size: how far the slow parameters go towards the fast ones, in (0, 1].
+        slow_step_size: how far the slow parameters go towards the fast ones, in [0, 1].
         reset_state: whether the inner transform starts afresh after each synchronization.
 
     State: `Lookahead(count, slow, inner)`: one array per parameter, in its dtype or float32 if that is wider, and one

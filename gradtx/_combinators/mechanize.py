@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
+from gradtx._checks import whole_number
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxValueError, wrong_state
 from gradtx._numerics import align, inner_product, norm, safe_divide, safe_sqrt, strong, weak
@@ -60,12 +61,12 @@ def mechanize(
         num_betas: how many decays there are.
 
     State: `Mechanized`: one array per parameter, four numbers for each decay, and the state of `inner`. Needs the
-    parameters.
+    parameters; half-precision ones want `master_weights` around it, or the first steps are rounded away.
 
     Reference: Cutkosky, Defazio and Mehta, "Mechanic: A Learning Rate Tuner", 2023, algorithm 1; the sum of updates is
     found from the parameters instead of being stored.
     """
-    inner = as_transformation(inner)
+    inner, num_betas = as_transformation(inner), whole_number("num_betas", num_betas)
     decays = [1 - 10.0**-i for i in range(1, num_betas + 1)]
 
     def init(params: Params) -> Mechanized:

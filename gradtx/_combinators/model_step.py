@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
+from gradtx._checks import one_number
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxValueError, wrong_state
 from gradtx._numerics import align, inner_product, log_of_decay, safe_divide, strong, weak, weighted_mean
@@ -101,7 +102,7 @@ def model_step(
         mean = weighted_mean(decay) if corrected else weighted_mean(weak(jnp.where(first, 0.0, decay)))
         log = state.log + log_of_decay(decay, dtype)
         rho = -jnp.expm1(log) if corrected else jnp.ones((), dtype)
-        loss = mean(state.value, jnp.asarray(value, dtype))
+        loss = mean(state.value, strong(one_number("value", value), dtype))
         product = mean(state.product, strong(inner_product(gs, ps), dtype))
         ds = [mean(d, g) for d, g in zip(ds, gs, strict=True)]
         steps, own = ds, state.denominator

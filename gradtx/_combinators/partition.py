@@ -16,7 +16,7 @@ _IDENTITY = identity()
 
 
 @transformation
-def partition(transforms: Mapping[Hashable, Any], labels: Any):
+def partition(transforms: Mapping[Any, Any], labels: Any):
     """A transform for each group of leaves.
 
     Each transform sees the whole tree with None in place of the leaves of other groups, so that paths stay what they
@@ -30,6 +30,7 @@ def partition(transforms: Mapping[Hashable, Any], labels: Any):
     State: a dict with the state of each transform, by label. Nothing of its own.
 
     Raises:
+        GradtxTypeError: the labels are not of one type with an order, such as strings.
         GradtxValueError: a leaf's label has no transform; the message lists the leaf's path and the known labels.
     """
     if not isinstance(transforms, Mapping):

@@ -85,10 +85,10 @@ def logs(state: State) -> dict[str, Array]:
 
     Returns:
         Number by name. Where several parts of the state have a number of one name, the path to the part comes first:
-        `1/learning_rate`.
+        `1/learning_rate`. From the state of Flax NNX the numbers, not the variables that hold them for now.
     """
     kinds = (Recorded, Injected, Scheduled)
-    return named_numbers(state, *kinds, among=kinds)
+    return named_numbers(tree.without_variables(state), *kinds, among=kinds)
 
 
 def _takes_two(measure: Callable[..., Any]) -> bool:

@@ -83,7 +83,7 @@ def adan(
 
     Reference: Xie, Zhou, Li, Lin and Yan, "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep
     Models", 2022, algorithm 1, whose weight decay divides the new parameters by :math:`1 + weight\_decay \cdot
-    learning\_rate` instead.
+    learning\_rate` instead. Optax weighs changes by :math:`1 - b_2` for :math:`b_2`.
     """
     return chain(
         scale_by_adan(b1, b2, b3, eps, eps_root),

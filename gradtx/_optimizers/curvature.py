@@ -11,7 +11,7 @@ from gradtx._primitives.clip import clip
 from gradtx._primitives.curvature import hutchinson
 from gradtx._primitives.elementwise import at_least, power, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Positive
+from gradtx._schedule import Decay, Fraction, NonNegative, Positive
 from gradtx.schedules import every as every_steps
 
 
@@ -71,7 +71,7 @@ def adahessian(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    hessian_power: NonNegative = 1.0,
+    hessian_power: Fraction = 1.0,
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):

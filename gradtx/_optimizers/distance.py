@@ -38,7 +38,8 @@ def dog(
         weight_decay: the multiple of the parameter that is added to the gradient.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and two numbers. Needs the parameters.
+    State: one array per parameter, and two numbers. Needs the parameters; half-precision ones want `master_weights`
+    around it, or the first steps are rounded away, and with them all others.
 
     Reference: Ivgi, Hinder and Carmon, "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", 2023,
     section 1.
@@ -74,7 +75,8 @@ def dowg(
         weight_decay: the multiple of the parameter that is added to the gradient.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and two numbers. Needs the parameters.
+    State: one array per parameter, and two numbers. Needs the parameters; half-precision ones want `master_weights`
+    around it, or the first steps are rounded away, and with them all others.
 
     Reference: Khaled, Mishchenko and Jin, "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent
     Method", 2023, algorithm 1, which has no constant.

@@ -65,7 +65,8 @@ def prodigy(
         weight_decay: how much of the parameter is taken away per unit of the rate.
         safeguard_warmup: set it where the learning rate warms up.
 
-    State: four arrays per parameter, and four numbers. Needs the parameters.
+    State: four arrays per parameter, and four numbers. Needs the parameters; half-precision ones want
+    `master_weights` around it, or the first steps are rounded away, and with them all others.
 
     Reference: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", 2023, algorithm 4,
     with bias corrections in the rate, and the new estimate in the constant.

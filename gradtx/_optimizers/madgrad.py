@@ -14,7 +14,7 @@ from gradtx.schedules import power as power_of_step
 
 @transformation
 def madgrad(
-    learning_rate: NonNegative, momentum: Decay = 0.9, eps: NonNegative = 1e-6, weight_decay: NonNegative = 0.0
+    learning_rate: NonNegative, momentum: Decay = 0.9, weight_decay: NonNegative = 0.0, eps: NonNegative = 1e-6
 ):
     r"""MADGRAD: dual averaging over the cube root of AdaGrad's sum, with momentum by averaging of the points.
 
@@ -25,8 +25,8 @@ def madgrad(
     Args:
         learning_rate: the step size.
         momentum: how much of the point is kept at each step, in [0, 1).
-        eps: added outside the cube root.
         weight_decay: the multiple of the parameter that is added to the gradient; the paper warns of it.
+        eps: added outside the cube root.
 
     State: three arrays per parameter. Needs the parameters.
 

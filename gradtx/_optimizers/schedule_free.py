@@ -31,7 +31,8 @@ def schedule_free(inner: Any, learning_rate: NonNegative, b1: Decay = 0.9, weigh
         b1: the part of the average in the parameters, in [0, 1).
         weight_lr_power: the exponent of the largest learning rate so far in the weights.
 
-    State: that of `inner`, one array per parameter, and three numbers. Needs the parameters.
+    State: that of `inner`, one array per parameter, and three numbers. Needs the parameters; half-precision ones want
+    `master_weights` around it, or the small moves of the average are rounded away.
 
     Reference: Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled", 2024, equations 3 to 5.
     """
@@ -61,7 +62,7 @@ def schedule_free_sgd(
         weight_lr_power: the exponent of the largest learning rate so far in the weights.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and a few numbers. Needs the parameters.
+    State: one array per parameter, and a few numbers. Needs the parameters: see `schedule_free` for half-precision.
 
     Reference: see `schedule_free`. Optax begins the warmup at a learning rate of 0.
     """
@@ -96,7 +97,7 @@ def schedule_free_adamw(
         weight_lr_power: the exponent of the largest learning rate so far in the weights.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: two arrays per parameter, and a few numbers. Needs the parameters.
+    State: two arrays per parameter, and a few numbers. Needs the parameters: see `schedule_free` for half-precision.
 
     Reference: see `schedule_free`; algorithm 1 there has the bias correction in the learning rate. Optax begins the
     warmup at a learning rate of 0.
@@ -109,4 +110,4 @@ def schedule_free_adamw(
 
 def _warmed_up(learning_rate: Any, steps: int | None) -> Any:
     """The learning rate, rising over the first steps: a fraction of 1 / steps at the first one."""
-    return learning_rate if steps is None else learning_rate * linear(1 / steps, 1.0, steps - 1)
+    return learning_rate if not steps else learning_rate * linear(1 / steps, 1.0, steps - 1)

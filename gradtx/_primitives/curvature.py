@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx import tree
+from gradtx._checks import random_key, whole_number
 from gradtx._constructors import treewise
 from gradtx._core import transformation
-from gradtx._errors import GradtxValueError
 from gradtx._numerics import increment
 from gradtx._typing import Array, Params
 
@@ -29,16 +29,16 @@ def hutchinson(every: int = 1):
     and `key`, a key of `jax.random` that is new at every step.
 
     Raises:
-        GradtxValueError: `every` is less than 1.
+        GradtxValueError: `every` is no positive whole number.
+        GradtxTypeError: `key` is no random key.
 
     Reference: Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", 2007.
     """
-    if every < 1:
-        raise GradtxValueError(f"every must be at least 1, got {every!r}")
+    every = whole_number("every", every)
 
     def estimate(params: Params, obj_fn: Callable[[Params], Array], key: Array) -> Params:
         leaves, treedef = jax.tree.flatten(params)
-        keys = jax.random.split(key, max(len(leaves), 1))
+        keys = jax.random.split(random_key("key", key), max(len(leaves), 1))
         signs = treedef.unflatten(
             [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
         )

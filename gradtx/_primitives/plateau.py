@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx._checks import one_number
 from gradtx._constructors import treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import increment, weak
+from gradtx._numerics import increment, strong, weak
 from gradtx._schedule import Decay, NonNegative, Positive
 
 _SIGNS = {"min": 1.0, "max": -1.0}
@@ -110,9 +111,7 @@ def reduce_on_plateau(
     def update(updates, state, params, *, value):
         if not isinstance(state, Plateau):
             raise wrong_state("a `Plateau`", state)
-        if jnp.shape(value) != ():
-            raise GradtxValueError(f"value must be a single number, got the shape {jnp.shape(value)}")
-        value, count = jnp.asarray(value, state.mean.dtype), state.count + 1
+        value, count = strong(one_number("value", value), state.mean.dtype), state.count + 1
         mean = jnp.where(state.count == 0, value, state.mean + (value - state.mean) / count.astype(float))
         state = state._replace(count=count, mean=mean)
         complete = count.astype(float) >= accumulation_size

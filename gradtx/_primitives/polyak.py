@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
+from gradtx._checks import one_number
 from gradtx._constructors import treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError
@@ -46,7 +47,7 @@ def scale_by_polyak(
     def update(updates, state, params, *, value):
         norm = weak(tree.global_norm(updates))
         inverse = safe_divide(1.0, norm)
-        gap = _GAPS[variant](weak(jnp.asarray(value, float)) - f_min)
+        gap = _GAPS[variant](weak(one_number("value", value)) - f_min)
         # How long the update shall be; eps over the norm, because that is divided by once here and once below.
         length = jnp.minimum(safe_divide(gap, norm + eps * inverse), max_learning_rate * norm)
         return jax.tree.map(lambda g: length * (inverse * g), updates), state

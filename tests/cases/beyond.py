@@ -45,6 +45,7 @@ def over_some_layers(stack, rest):
 
 CASES = [
     # Slow and averaged parameters.
+    case("master_weights", gx.master_weights(gx.adam(0.1)), odd=True, stored=2),
     case("lookahead", gx.lookahead(gx.adam(0.1), 2, 0.5), stored=3),
     case("lookahead, reset", gx.lookahead(gx.sgd(0.1, 0.9), 2, 0.5, reset_state=True), stored=2),
     case("average_params", gx.average_params(gx.sgd(0.1)), odd=True, stored=1),

@@ -1,0 +1,77 @@
+"""Parameters kept in float32 beside half-precision ones."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from gradtx import tree
+from gradtx._constructors import required
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import wrong_state
+from gradtx._numerics import align, precision, strong
+from gradtx._typing import Array, Params, State, Updates
+
+
+class Master(NamedTuple):
+    """The state of `master_weights`.
+
+    Attributes:
+        params: the parameters in float32 where they are narrower, and None where they are not.
+        inner: the state of the transform.
+    """
+
+    params: Any
+    inner: Any
+
+
+@transformation
+def master_weights(inner: Any):
+    r"""Keeps half-precision parameters in float32 too, so that small updates add up instead of being rounded away.
+
+    .. math:: w_{t+1} = w_t + inner(g_t), \quad u_t = w_{t+1} - p_t
+
+    The transform inside sees the float32 parameters w, and the half-precision ones that are trained are those, rounded.
+    So steps of less than half a unit in the last place of bfloat16 (1/256 of a parameter) count, and what measures how
+    far parameters have gone (`dog`, `prodigy`, `mechanize`) or rebuilds an average from them (`schedule_free`) works.
+    Give it the whole optimizer. Whatever else is done to the parameters is undone by the next update.
+
+    Args:
+        inner: a transform whose updates are steps, such as a named optimizer.
+
+    State: `Master(params, inner)`: one float32 array for each parameter of less than 32 bits, nothing for the others,
+    and the state of `inner`. Needs the parameters.
+
+    Reference: Micikevicius et al., "Mixed Precision Training", 2018, section 3.1.
+    """
+    inner = as_transformation(inner)
+
+    def init(params: Params) -> Master:
+        masters = jax.tree.map(lambda p, wide: wide if precision(p.dtype) < 32 else None, params, tree.copied(params))
+        return Master(masters, inner.init(_whole(params, masters)))
+
+    def update(updates: Updates, state: Master, params: Params = None, **extra: Any) -> tuple[Updates, Master]:
+        if not isinstance(state, Master):
+            raise wrong_state("a `Master`", state)
+        whole = _whole(required(params), state.params)
+        steps, new = inner.update(updates, state.inner, whole, **extra)
+        treedef, leaves = jax.tree.structure(steps), tree.floating_leaves(steps)
+        moved = [_moved(w, u) for w, u in zip(_like(steps, state.params), leaves, strict=True)]
+        rows = zip(moved, tree.leaves_like(steps, params, "updates", "parameters"), leaves, strict=True)
+        out = [u if w is None else w - align(w, p)[1] for w, p, u in rows]
+        return treedef.unflatten(out), Master(treedef.unflatten(moved), new)
+
+    return GradientTransformation(init, update)
+
+
+def _moved(w: Array | None, u: Array) -> Array | None:
+    return None if w is None else strong(w + u, w.dtype)
+
+
+def _whole(params: Params, masters: Any) -> Params:
+    """The parameters, with the masters in the place of those that have one."""
+    pairs = zip(jax.tree.leaves(params), _like(params, masters), strict=True)
+    return jax.tree.structure(params).unflatten([p if w is None else w for p, w in pairs])
+
+
+def _like(tree_of_all: Any, masters: State) -> list[Array | None]:
+    return tree.leaves_like(tree_of_all, masters, "updates", "state", absent=True)

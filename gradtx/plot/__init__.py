@@ -1,0 +1,17 @@
+"""Pictures of what transforms do; they need Matplotlib, which comes with the extra `plot`.
+
+    plot.trajectories({"adam": adam(0.1), "sgd": sgd(0.1)}, problems.surfaces.ravine).savefig("ravine.png")
+
+Each function returns a Matplotlib figure, which notebooks show by themselves. No global state of Matplotlib is touched.
+"""
+
+try:
+    import matplotlib as _  # noqa: F401
+except ImportError as error:
+    raise ImportError("gradtx.plot draws with Matplotlib: pip install 'gradtx[plot]'") from error
+
+from gradtx.plot._animate import animate as animate
+from gradtx.plot._response import response as response
+from gradtx.plot._schedule import schedule as schedule
+from gradtx.plot._sweep import sweep as sweep
+from gradtx.plot._trajectories import trajectories as trajectories

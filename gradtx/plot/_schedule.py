@@ -1,0 +1,59 @@
+"""Schedules over the steps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gradtx import schedules
+from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._schedule import Schedule
+from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
+
+
+def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
+    """Numbers over the steps, one line for each.
+
+    Args:
+        scheduled: a schedule, or schedule by name; a number and a function of the step count are schedules too.
+        steps: how many steps, counted from 0.
+        ax: Matplotlib axes to draw on; without them, there is a new figure.
+
+    Returns:
+        The figure. For other scales: `figure.axes[0].set_yscale("log")`.
+
+    Raises:
+        GradtxTypeError: something is no schedule.
+        GradtxValueError: there is no step.
+    """
+    with at_stage("plot.schedule"):
+        if steps < 1:
+            raise GradtxValueError(f"at least one step is wanted, got steps={steps!r}")
+        named = by_name("schedule", scheduled, repr)
+        lines = {name: jax.vmap(_as_schedule(name, one))(jnp.arange(steps)) for name, one in named.items()}
+    figure, axes = axes_of(ax, WIDTH, 0.42 * WIDTH)
+    for name, style in styles(lines).items():
+        axes.plot(lines[name], color=style["color"], ls=style["linestyle"], lw=2, label=wrapped(name))
+    axes.set_xlabel("step", fontsize=TEXT)
+    axes.set_ylabel("value", fontsize=TEXT)
+    axes.set_xlim(0, max(steps - 1, 1))
+    if len(lines) > 1:
+        legend_beside(axes)
+    else:
+        axes.set_title(wrapped(next(iter(lines)), 70), fontsize=TEXT)
+    return figure
+
+
+def _as_schedule(name: str, given: Any) -> Schedule:
+    if isinstance(given, Schedule):
+        return given
+    if callable(given):
+        return Schedule(given)
+    try:
+        return schedules.constant(given)
+    except TypeError as error:
+        raise GradtxTypeError(
+            f"{name}: a schedule, a number or a function of the step is wanted, got {short(given)}"
+        ) from error

@@ -1,0 +1,111 @@
+"""What sweeps found: which numbers work, and how much hangs on the seed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._sweep_result import SweepResult
+from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
+
+
+def sweep(results: Any, ax: Axes | None = None) -> Figure:
+    """The loss against the first swept number: one line for each result, through the means over the seeds.
+
+    The band reaches from the lowest to the highest loss of a seed. The best point has a ring, and the legend says where
+    it is. Numbers at which a run diverged have a cross above the axes, in a row for each result. Where more than one
+    number was swept, the line shows at each value of the first the best choice of the others. Axes are logarithmic
+    where what they show is positive and spread over more than a decade; that of the loss then ends two decades above
+    the upper quartile.
+
+    Args:
+        results: what `gradtx.sweep` returned, or such results by name.
+        ax: Matplotlib axes to draw on; without them, there is a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        GradtxTypeError: something is no result of a sweep.
+        GradtxValueError: no number was swept.
+    """
+    with at_stage("plot.sweep"):
+        named = by_name("result", results, lambda result: getattr(getattr(result, "tx", None), "name", ""))
+        lines = {name: _line(name, result) for name, result in named.items()}
+    figure, axes = axes_of(ax, WIDTH, 0.5 * WIDTH)
+    looks = styles(lines)
+    for name, (x, losses) in lines.items():
+        _draw(axes, name, x, losses, looks[name])
+    _mark_diverged(axes, lines, looks)
+    if _wide(x for x, _ in lines.values()):
+        axes.set_xscale("log")
+    if _wide(losses for _, losses in lines.values()):
+        axes.set_yscale("log")
+        _cut_above(axes, np.concatenate([losses.ravel() for _, losses in lines.values()]))
+    axes.set_xlabel(" or ".join(dict.fromkeys(next(iter(result.grid)) for result in named.values())), fontsize=TEXT)
+    axes.set_ylabel("final loss", fontsize=TEXT)
+    legend_beside(axes)
+    return figure
+
+
+def _line(name: str, result: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The first swept number in rising order, and the losses over the seeds there, with the best choice of the rest."""
+    if not isinstance(result, SweepResult):
+        raise GradtxTypeError(f"{name}: what gradtx.sweep returns is wanted, got {short(result)}")
+    if not result.grid:
+        raise GradtxValueError(f"{name}: no number was swept, so there is nothing to draw the losses against")
+    x = next(iter(result.grid.values()))
+    losses = np.where(result.diverged, np.nan, np.asarray(result.losses, float)).reshape(len(x), -1, len(result.seeds))
+    means = result.mean.reshape(len(x), -1)
+    # A choice with fewer diverged runs is better than one with more, whatever the losses of the others.
+    order = np.lexsort((means, np.isnan(losses).sum(axis=-1)), axis=-1)
+    best = np.take_along_axis(losses, order[:, :1, None], axis=1)[:, 0]
+    rising = np.argsort(x)
+    return x[rising], best[rising]
+
+
+def _draw(axes: Axes, name: str, x: np.ndarray, losses: np.ndarray, look: dict[str, Any]) -> None:
+    """A line with its band, a ring at its best point, and the label that says where that is."""
+    counts = np.sum(~np.isnan(losses), axis=1)
+    means = np.where(counts, np.nansum(losses, axis=1) / np.maximum(counts, 1), np.nan)
+    low, high = (
+        np.where(counts, f(losses, axis=1, initial=i), np.nan) for f, i in ((np.nanmin, np.inf), (np.nanmax, -np.inf))
+    )
+    axes.fill_between(x, low, high, color=look["color"], alpha=0.18, lw=0)
+    label, sound = wrapped(name), counts == losses.shape[1]
+    if sound.any():
+        best = np.argmin(np.where(sound, means, np.inf))
+        label += f"\n{means[best]:.3g} at {x[best]:.3g}"
+        axes.plot(x[best], means[best], marker="o", ms=10, mfc="none", mec=look["color"], mew=2)
+    axes.plot(x, means, color=look["color"], ls=look["linestyle"], marker=look["marker"], ms=3.5, lw=1.8, label=label)
+
+
+def _mark_diverged(axes: Axes, lines: dict[str, Any], looks: dict[str, Any]) -> None:
+    """Above the axes, a row for each result with a cross for each number at which a run diverged."""
+    where = {name: x[np.isnan(losses).any(axis=1)] for name, (x, losses) in lines.items()}
+    rows = [name for name, x in where.items() if len(x)]
+    for row, name in enumerate(rows):
+        heights = np.full(len(where[name]), 1.04 + 0.045 * row)
+        across = axes.get_xaxis_transform()
+        axes.plot(where[name], heights, "x", color=looks[name]["color"], ms=5, mew=1.6, transform=across, clip_on=False)
+    if rows:
+        height = 1.04 + 0.045 * (len(rows) - 1) / 2
+        axes.text(
+            -0.02, height, "diverged", color=GREY, fontsize=SMALL, ha="right", va="center", transform=axes.transAxes
+        )
+
+
+def _cut_above(axes: Axes, losses: np.ndarray) -> None:
+    """Leaves out the useless losses, so that there is room for the differences between the good ones."""
+    top = 100 * np.nanquantile(losses, 0.75)
+    if np.nanmax(losses) > top:
+        axes.set_ylim(top=top)
+
+
+def _wide(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether the numbers are positive and spread over more than a decade."""
+    numbers = np.concatenate([x[np.isfinite(x)].ravel() for x in arrays])
+    return numbers.size > 0 and numbers.min() > 0 and numbers.max() >= 10 * numbers.min()

@@ -1,0 +1,108 @@
+"""The ways of several transforms over one surface."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gradtx._errors import at_stage
+from gradtx.plot._run import transforms_by_name
+from gradtx.plot._style import GREY, TEXT, WIDTH, axes_of, legend_beside, styles, wrapped
+from gradtx.plot._ways import until_lost, ways
+from gradtx.problems.surfaces import Point, Surface
+
+SIZE = (WIDTH, 0.65 * WIDTH)
+_PALE = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#c9d3dc"])
+_GRID = 241
+_LEVELS = 14
+_MARKERS = 25
+
+
+def trajectories(
+    transforms: Any, surface: Surface, start: Point | None = None, steps: int | None = None, ax: Axes | None = None
+) -> Figure:
+    """The ways that transforms take over a surface, from the same start, on its contour lines.
+
+    A star marks each minimum. The legend says how far from the nearest one each way ends; a way that leaves the domain
+    for good is cut at the edge and ends in a cross. All run in one compiled scan, with the loss as an extra for those
+    that ask for it.
+
+    Args:
+        transforms: transform by name, or a single one.
+        surface: one of `gradtx.problems.surfaces`, or a `Surface` of your own.
+        start: where to begin; the surface knows a good place.
+        steps: how many updates; the surface knows a good number.
+        ax: Matplotlib axes to draw on; without them, there is a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        GradtxTypeError: something is no transform, or no surface.
+        GradtxValueError: the surface has no minimum, the start is outside its domain, or there is no step.
+    """
+    with at_stage("plot.trajectories"):
+        named = transforms_by_name(transforms)
+        found = ways(named, surface, start, steps)
+        figure, axes = axes_of(ax, *SIZE)
+        draw_surface(axes, surface, surface.start if start is None else start)
+        handles = []
+        for name, style in styles(named).items():
+            way, lost = until_lost(surface, found[name])
+            end = f"leaves in step {lost}" if lost else f"{float(surface.distance(found[name][-1])):.2g}"
+            handles.append(draw_way(axes, way, lost is not None, style, f"{wrapped(name)}: {end}")[0])
+    count = len(next(iter(found.values()))) - 1
+    legend_beside(axes, f"distance to the minimum\nafter {count} steps", handles=[*handles, *signs()])
+    return figure
+
+
+def draw_surface(ax: Axes, surface: Surface, start: Any) -> list[Line2D]:
+    """Contour lines; a dot at the start and stars at the minima, which are returned."""
+    (x0, x1), (y0, y1) = surface.domain
+    x, y = np.meshgrid(np.linspace(x0, x1, _GRID, dtype=np.float32), np.linspace(y0, y1, _GRID, dtype=np.float32))
+    z = np.asarray(surface(jnp.asarray(x), jnp.asarray(y)))
+    levels = _levels(z)
+    ax.contourf(x, y, z, levels, colors=_PALE(np.linspace(0, 1, len(levels) - 1)), zorder=0)
+    ax.contour(x, y, z, levels, colors=GREY, linewidths=0.5, zorder=1)
+    ax.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal")
+    ax.set_title(surface.name, fontsize=TEXT)
+    marks = ax.plot(*start, zorder=5, **_START)
+    for minimum in surface.minima:
+        marks += ax.plot(*minimum, zorder=6, **_MINIMUM)
+    return marks
+
+
+def draw_way(ax: Axes, way: np.ndarray, lost: bool, style: dict[str, Any], label: str) -> tuple[Line2D, Line2D]:
+    """The line of a way, and its last point."""
+    every = max(1, len(way) // _MARKERS)
+    (line,) = ax.plot(*way.T, **style, label=label, lw=1.8, ms=4, markevery=every, mec="white", mew=0.4, zorder=3)
+    (end,) = ax.plot(*way[-1], color=style["color"], ls="", mec="white", mew=0.8, clip_on=False, zorder=4)
+    end.set(**end_of(style["marker"], lost))
+    return line, end
+
+
+def end_of(marker: Any, lost: bool) -> dict[str, Any]:
+    """How the last point of a way looks."""
+    return {"marker": "X", "markersize": 11} if lost else {"marker": marker, "markersize": 8}
+
+
+def signs() -> list[Line2D]:
+    """What the dot and the star mean, for a legend."""
+    return [Line2D([], [], label="start", **_START), Line2D([], [], label="minimum", **_MINIMUM)]
+
+
+def _levels(z: np.ndarray) -> np.ndarray:
+    """Heights of contour lines: the higher the farther apart, where most of the surface is low."""
+    z = z[np.isfinite(z)]
+    low, high = float(z.min()), float(z.max())
+    if np.median(z) - low > 0.2 * (high - low):
+        return np.linspace(low, high, _LEVELS)
+    return low + np.concatenate([[0.0], np.geomspace(1e-4, 1.0, _LEVELS)]) * (high - low)
+
+
+_START: dict[str, Any] = {"marker": "o", "ls": "", "color": "white", "mec": "black", "mew": 1.5, "ms": 8}
+_MINIMUM: dict[str, Any] = {"marker": "*", "ls": "", "color": "#F0E442", "mec": "black", "mew": 0.8, "ms": 15}

@@ -1,0 +1,72 @@
+"""The ways that transforms take over a surface, and where they leave the picture."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx._core import GradientTransformation
+from gradtx._errors import GradtxTypeError, GradtxValueError, short
+from gradtx._typing import Array
+from gradtx.plot._run import drive
+from gradtx.problems.surfaces import Point, Surface
+
+
+def ways(
+    transforms: Mapping[str, GradientTransformation], surface: Surface, start: Point | None, steps: int | None
+) -> dict[str, np.ndarray]:
+    """The points that each transform comes to, the start before them: arrays of shape `(steps + 1, 2)`.
+
+    Raises:
+        GradtxTypeError: what is given is no surface.
+        GradtxValueError: the start is no point of the domain, or there is no step.
+    """
+    if not isinstance(surface, Surface):
+        raise GradtxTypeError(
+            f"a surface is wanted, one of problems.surfaces.ALL or a problems.surfaces.Surface of your own, "
+            f"got {short(surface)}"
+        )
+    start = surface.start if start is None else start
+    steps = surface.steps if steps is None else steps
+    if np.shape(start) != (2,) or not within(surface, np.asarray(start, float)):
+        raise GradtxValueError(f"start must be a point (x, y) of the domain {surface.domain}, got {start!r}")
+    if steps < 1:
+        raise GradtxValueError(f"at least one step is wanted, got steps={steps!r}")
+    first = jnp.asarray(start, jnp.float32)
+    points = _points(tuple(transforms), list(transforms.values()), surface, first, steps)
+    return {name: np.concatenate([[first], p]) for name, p in zip(transforms, points, strict=True)}
+
+
+@partial(jax.jit, static_argnames=("names", "surface", "steps"))
+def _points(names: tuple[str, ...], transforms: list, surface: Surface, start: Array, steps: int) -> list[Array]:
+    runs = drive(names, transforms, lambda p, _: surface(p), start, jnp.arange(steps))
+    return [params for _, params in runs]
+
+
+def within(surface: Surface, points: np.ndarray) -> Any:
+    """Which of the points are in the domain; those that are not finite are not."""
+    low, high = np.transpose(surface.domain)
+    return np.all((points >= low) & (points <= high), axis=-1)
+
+
+def until_lost(surface: Surface, way: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """The way up to the edge of the domain if it leaves it for good, and the step in which it does."""
+    inside = within(surface, way)
+    if inside[-1]:
+        return way, None
+    last = int(np.flatnonzero(inside)[-1])
+    return np.concatenate([way[: last + 1], _edge(surface, way[last], way[last + 1])]), last + 1
+
+
+def _edge(surface: Surface, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Where the line between two points leaves the domain, as one row; no row where nobody knows the second."""
+    if not np.all(np.isfinite(outside)):
+        return np.empty((0, 2))
+    low, high = np.transpose(surface.domain)
+    direction = outside.astype(float) - inside
+    room = np.where(direction > 0, high - inside, low - inside)
+    parts = np.divide(room, direction, out=np.ones(2), where=direction != 0)
+    return (inside + parts.min() * direction)[None]

@@ -1,0 +1,8 @@
+"""Things to try a transform on: losses of parameters of any shape, surfaces over the plane, and gradient signals."""
+
+from gradtx.problems import signals as signals
+from gradtx.problems import surfaces as surfaces
+from gradtx.problems.losses import Problem as Problem
+from gradtx.problems.losses import quadratic as quadratic
+from gradtx.problems.losses import ravine as ravine
+from gradtx.problems.losses import rosenbrock as rosenbrock

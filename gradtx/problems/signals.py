@@ -1,0 +1,160 @@
+r"""Gradient signals: one gradient for each step, to see what a transform makes of a stream.
+
+Each is a function of the number of steps and a seed. Below, t counts the steps from 0, n_t are independent standard
+normal numbers, and h_k and l_k are heights and lengths drawn anew for each pulse or tooth. Magnitudes are about 1.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._errors import GradtxValueError
+from gradtx._typing import Array
+
+_PERIOD = 100
+
+
+def spikes(steps: int = 300, seed: int = 0) -> Array:
+    r"""Nothing, and now and then one large gradient of either sign.
+
+    .. math:: g_t = h_k \text{ where } t = 25 k + 12, \text{ else } 0; \quad h_k = \pm u_k, \quad u_k \sim U(0.3, 1)
+
+    Args:
+        steps: the number of gradients.
+        seed: which random heights.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    t = _counted(steps)
+    return jnp.where(t % 25 == 12, _heights(seed, steps)[t // 25], 0.0)
+
+
+def rectangles(steps: int = 300, seed: int = 0) -> Array:
+    r"""Pulses: a constant gradient for a while, then nothing for as long.
+
+    .. math:: g_t = h_k \text{ where } 30 \le t - 60 k < 60, \text{ else } 0; \quad h_k = \pm u_k, \quad
+        u_k \sim U(0.3, 1)
+
+    Args:
+        steps: the number of gradients.
+        seed: which random heights.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    t = _counted(steps)
+    return jnp.where(t % 60 >= 30, _heights(seed, steps)[t // 60], 0.0)
+
+
+def noisy_sine(steps: int = 300, seed: int = 0) -> Array:
+    r"""A slow wave, with a little noise on it.
+
+    .. math:: g_t = \sin(2 \pi t / 100) + 0.15 n_t
+
+    Args:
+        steps: the number of gradients.
+        seed: which random noise.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    return jnp.sin(2 * jnp.pi / _PERIOD * _counted(steps).astype(jnp.float32)) + 0.15 * _noise(seed, steps)
+
+
+def very_noisy_sine(steps: int = 300, seed: int = 0) -> Array:
+    r"""The same slow wave, hardly visible under the noise.
+
+    .. math:: g_t = \sin(2 \pi t / 100) + n_t
+
+    Args:
+        steps: the number of gradients.
+        seed: which random noise.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    return jnp.sin(2 * jnp.pi / _PERIOD * _counted(steps).astype(jnp.float32)) + _noise(seed, steps)
+
+
+def uneven_sawtooth(steps: int = 300, seed: int = 0) -> Array:
+    r"""Straight rises of uneven lengths and heights, each with a sudden fall to 0.
+
+    .. math:: g_t = u_k \frac{t - s_k}{l_k} \text{ where } s_k \le t < s_{k+1} = s_k + l_k; \quad
+        u_k \sim U(0.3, 1), \quad l_k \in \{15, \dots, 60\}
+
+    Args:
+        steps: the number of gradients.
+        seed: which random lengths and heights.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    t = _counted(steps)
+    lengths = jax.random.randint(jax.random.key(seed), (steps // 15 + 1,), 15, 61)
+    ends = jnp.cumsum(lengths)
+    tooth = jnp.searchsorted(ends, t, side="right")
+    risen = (t - ends[tooth] + lengths[tooth]).astype(jnp.float32) / lengths[tooth].astype(jnp.float32)
+    return jnp.abs(_heights(seed, steps))[tooth] * risen
+
+
+def saturation(steps: int = 300, seed: int = 0) -> Array:
+    r"""A gradient that rises to a constant and stays there, with a little noise on it.
+
+    .. math:: g_t = 1 - e^{-t / 40} + 0.03 n_t
+
+    Args:
+        steps: the number of gradients.
+        seed: which random noise.
+
+    Returns:
+        A float32 array of shape `(steps,)`.
+
+    Raises:
+        GradtxValueError: `steps` is not positive.
+    """
+    return 1 - jnp.exp(-_counted(steps).astype(jnp.float32) / 40) + 0.03 * _noise(seed, steps)
+
+
+ALL: MappingProxyType[str, Callable[..., Array]] = MappingProxyType(
+    {
+        function.__name__.replace("_", " "): function
+        for function in (spikes, rectangles, noisy_sine, very_noisy_sine, uneven_sawtooth, saturation)
+    }
+)
+"""The six signals by name, to loop over: `{name: signal() for name, signal in signals.ALL.items()}`."""
+
+
+def _counted(steps: int) -> Array:
+    if steps < 1:
+        raise GradtxValueError(f"a signal has at least 1 step, got steps={steps!r}")
+    return jnp.arange(steps)
+
+
+def _noise(seed: int, steps: int) -> Array:
+    return jax.random.normal(jax.random.key(seed), (steps,), jnp.float32)
+
+
+def _heights(seed: int, count: int) -> Array:
+    """More than enough heights for so many steps: from 0.3 to 1, of either sign."""
+    size, sign = jax.random.split(jax.random.key(seed))
+    return jax.random.uniform(size, (count,), jnp.float32, 0.3, 1.0) * jax.random.rademacher(
+        sign, (count,), jnp.float32
+    )

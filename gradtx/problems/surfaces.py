@@ -1,0 +1,213 @@
+"""Surfaces over the plane: losses of two parameters that can be drawn, each with what makes it hard.
+
+surface = surfaces.ravine
+surface(x, y)  # the height, of arrays too
+surface(p)  # the same for an array of both, so that jax.grad(surface)(p) is the gradient
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradtx._errors import GradtxValueError
+from gradtx._typing import Array
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)  # functions are compared by identity anyway, and so it can always be hashed
+class Surface:
+    """A height for each point of the plane, and what a picture of it needs.
+
+    Attributes:
+        name: what pictures and messages call it.
+        formula: the height, as text.
+        function: `(x, y) -> height` in `jax.numpy`, for arrays of equal shapes.
+        domain: the part worth drawing, `((x from, x to), (y from, y to))`.
+        minimum: the lowest point, or None where there is none or nobody knows it.
+        start: where to begin a descent.
+        steps: how many steps of a descent to look at.
+        others: further points as low as the minimum.
+    """
+
+    name: str
+    formula: str
+    function: Callable[[Array, Array], Array] = field(repr=False)
+    domain: tuple[Point, Point]
+    minimum: Point | None
+    start: Point = (-2.8, -2.5)
+    steps: int = 125
+    others: tuple[Point, ...] = ()
+
+    def __call__(self, x: Any, y: Any = None) -> Array:
+        """The height at `(x, y)`, or at points whose coordinates are the last axis of `x`."""
+        x = jnp.asarray(x)
+        return self.function(x[..., 0], x[..., 1]) if y is None else self.function(x, jnp.asarray(y))
+
+    @property
+    def minima(self) -> tuple[Point, ...]:
+        """All the lowest points.
+
+        Raises:
+            GradtxValueError: the surface has none.
+        """
+        if self.minimum is None:
+            raise GradtxValueError(
+                f"the surface {self.name!r} has no minimum, and here one is needed; if there is one, say where: "
+                f"dataclasses.replace(surface, minimum=(x, y))"
+            )
+        return (self.minimum, *self.others)
+
+    def distance(self, p: Any) -> Array:
+        r"""How far points are from the nearest minimum.
+
+        .. math:: d(p) = \min_k \lVert p - m_k \rVert
+
+        Args:
+            p: an array whose last axis are the coordinates.
+
+        Raises:
+            GradtxValueError: the surface has no minimum.
+        """
+        p = jnp.asarray(p)
+        minima = jnp.asarray(self.minima, p.dtype)
+        return jnp.linalg.norm(jnp.stack([p - jnp.broadcast_to(m, p.shape) for m in minima]), axis=-1).min(axis=0)
+
+
+_SQUARE = ((-3.2, 3.2), (-3.2, 3.2))
+
+
+def _hill(x: Array, y: Array, at: Point, wide: Point) -> Array:
+    r"""A hill of height 1: :math:`e^{-(w_x (x - x_0)^2 + w_y (y - y_0)^2)}`."""
+    return jnp.exp(-(wide[0] * (x - at[0]) ** 2 + wide[1] * (y - at[1]) ** 2))
+
+
+ravine = Surface("ravine", "x²/20 + 2 y²", lambda x, y: x**2 / 20 + 2 * y**2, _SQUARE, (0.0, 0.0))
+"""Forty times as steep across as along."""
+
+simple_quadratic = Surface("simple quadratic", "(x² + y²)/3", lambda x, y: (x**2 + y**2) / 3, _SQUARE, (0.0, 0.0))
+"""A round bowl, where nothing is hard."""
+
+wobbly = Surface(
+    "wobbly",
+    "(x² + y²)/3 + |x| sqrt(|x| + 0.1) + 3 sin(x + y) + 3 + 8 exp(-2((x + 1)² + (y + 2)²))",
+    lambda x, y: (
+        (x**2 + y**2) / 3
+        + jnp.abs(x) * jnp.sqrt(jnp.abs(x) + 0.1)
+        + 3 * jnp.sin(x + y)
+        + 3
+        + 8 * _hill(x, y, (-1, -2), (2, 2))
+    ),
+    _SQUARE,
+    (-0.172421, -0.906302),
+)
+"""A wave and a steep hill on a bowl with a sharp bend: a hill to go around, and a false valley."""
+
+basins_and_walls = Surface(
+    "basins and walls",
+    "(x² + y²)/2 + sin(4x)²",
+    lambda x, y: (x**2 + y**2) / 2 + jnp.sin(4 * x) ** 2,
+    _SQUARE,
+    (0.0, 0.0),
+)
+"""A bowl with walls across the way, and a false minimum between any two."""
+
+ripple = Surface(
+    "ripple",
+    "(x² + y²)/3 + (sin(20x)² + sin(20y)²)/15",
+    lambda x, y: (x**2 + y**2) / 3 + (jnp.sin(20 * x) ** 2 + jnp.sin(20 * y) ** 2) / 15,
+    _SQUARE,
+    (0.0, 0.0),
+)
+"""A bowl with fine ripples, whose gradients are mostly noise."""
+
+giant_plateau = Surface(
+    "giant plateau",
+    "4(1 - exp(-(x² + y²)))",
+    lambda x, y: -4 * jnp.expm1(-(x**2 + y**2)),
+    _SQUARE,
+    (0.0, 0.0),
+)
+"""A hole in a plateau: far away the gradient is a millionth of what it is near."""
+
+hills_and_canyon = Surface(
+    "hills and canyon",
+    "(x² + y²)/3 + 3 exp(-((x + 1)² + (y + 2)²)) + exp(-1.5(2(x + 2)² + (y - 0.5)²))"
+    " + 3 exp(-1.5((x - 1)² + 2(y + 1.5)²)) + 1.5 exp(-((x + 1.5)² + 3(y + 0.5)²)) + 4(1 - exp(-(x + y)²))",
+    lambda x, y: (
+        (x**2 + y**2) / 3
+        + 3 * _hill(x, y, (-1, -2), (1, 1))
+        + _hill(x, y, (-2, 0.5), (3, 1.5))
+        + 3 * _hill(x, y, (1, -1.5), (1.5, 3))
+        + 1.5 * _hill(x, y, (-1.5, -0.5), (1, 3))
+        - 4 * jnp.expm1(-((x + y) ** 2))
+    ),
+    _SQUARE,
+    (-0.040419, 0.071974),
+)
+"""Four hills before a narrow canyon that leads to the minimum."""
+
+two_minimums = Surface(
+    "two minimums",
+    "4 - 0.5 exp(-((x + 2.5)² + (y + 2.5)²)) - 3 exp(-(x² + y²))",
+    lambda x, y: 4 - 0.5 * _hill(x, y, (-2.5, -2.5), (1, 1)) - 3 * _hill(x, y, (0, 0), (1, 1)),
+    _SQUARE,
+    (-0.000002, -0.000002),
+)
+"""A shallow hole beside the start, and a deep one far away."""
+
+rosenbrock = Surface(
+    "Rosenbrock",
+    "(1 - x)² + 100(y - x²)²",
+    lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2,
+    ((-2.0, 2.0), (-1.0, 3.0)),
+    (1.0, 1.0),
+    start=(-1.2, 1.0),
+    steps=500,
+)
+"""A flat, bent valley with steep walls: to find it is easy, to follow it is not."""
+
+beale = Surface(
+    "Beale",
+    "(1.5 - x + xy)² + (2.25 - x + xy²)² + (2.625 - x + xy³)²",
+    lambda x, y: (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2,
+    ((-1.0, 4.0), (-2.0, 2.0)),
+    (3.0, 0.5),
+    start=(1.0, 1.5),
+    steps=250,
+)
+"""A plain with steep corners and a saddle on the way."""
+
+himmelblau = Surface(
+    "Himmelblau",
+    "(x² + y - 11)² + (x + y² - 7)²",
+    lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2,
+    ((-5.0, 5.0), (-5.0, 5.0)),
+    (3.0, 2.0),
+    start=(0.0, -1.0),
+    others=((-2.805118, 3.131313), (-3.779310, -3.283186), (3.584428, -1.848127)),
+)
+"""Four minima, all as low."""
+
+ALL: MappingProxyType[str, Surface] = MappingProxyType(
+    {
+        surface.name: surface
+        for surface in (
+            ravine,
+            simple_quadratic,
+            wobbly,
+            basins_and_walls,
+            ripple,
+            giant_plateau,
+            hills_and_canyon,
+            two_minimums,
+            rosenbrock,
+            beale,
+            himmelblau,
+        )
+    }
+)
+"""Every surface by name, to loop over."""
