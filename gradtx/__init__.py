@@ -1,6 +1,7 @@
 """gradtx: composable gradient transformations for JAX."""
 
 # Layer 1: the protocol, and what transforms are made with.
+from gradtx import codecs as codecs
 from gradtx import problems as problems
 from gradtx import schedules as schedules
 from gradtx import tree as tree
@@ -29,6 +30,7 @@ from gradtx._schedule import Positive as Positive
 from gradtx._schedule import PositiveDecay as PositiveDecay
 from gradtx._schedule import Scalar as Scalar
 from gradtx._schedule import Schedule as Schedule
+from gradtx._single_pass import single_pass_cpu as single_pass_cpu
 
 # Layer 3a: primitives.
 from gradtx._primitives.accumulate import add_momentum as add_momentum
@@ -122,6 +124,7 @@ from gradtx._combinators.partition import partition as partition
 from gradtx._combinators.record import logs as logs
 from gradtx._combinators.record import record as record
 from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware
+from gradtx._executions.store import store as store
 from gradtx._combinators.tangential import tangential as tangential
 
 # Layer 4: preconditioners.

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._numerics import is_traced
-from gradtx._value import FUNCTIONS, REGISTRY, Value, function_name
+from gradtx._value import NAMED, REGISTRY, Value, given_name
 
-_MARKS = ("factory", "dict", "tuple", "array", "function")
+_MARKS = ("factory", "dict", "tuple", "array", "name")
 
 
 def to_config(value: Value) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def _encode(x: Any, where: str) -> Any:
         return items if isinstance(x, list) else {"tuple": items}
     if isinstance(x, (jax.Array, np.ndarray, np.generic)) and not is_traced(x):
         return {"array": np.asarray(x, np.float64).tolist(), "dtype": str(x.dtype)}
-    if function_name(x):
-        return {"function": function_name(x)}
+    if given_name(x):
+        return {"name": given_name(x)}
     if x is None or isinstance(x, (bool, int, float, str)):
         return x
     raise GradtxTypeError(
@@ -82,12 +82,10 @@ def _decode(x: Any) -> Any:
         return jnp.asarray(x["array"], x["dtype"])
     if "dict" in x:
         return {_decode(key): _decode(item) for key, item in x["dict"]}
-    if "function" in x:
-        if x["function"] not in FUNCTIONS:
-            raise GradtxValueError(
-                f"from_config: no function is named {x['function']!r}; known are {listing(FUNCTIONS)}"
-            )
-        return FUNCTIONS[x["function"]]
+    if "name" in x:
+        if x["name"] not in NAMED:
+            raise GradtxValueError(f"from_config: nothing is named {x['name']!r}; known are {listing(NAMED)}")
+        return NAMED[x["name"]]
     if "factory" not in x:
         raise GradtxValueError(f"from_config: a dict with one of {listing(_MARKS)} is wanted, got {short(x)}")
     name = x["factory"]

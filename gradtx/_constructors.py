@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx import _single_pass as single_pass
 from gradtx import tree
 from gradtx._core import GradientTransformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, flow, unrecognizable
+from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, apart, flow, multiplied, unrecognizable
 from gradtx._numerics import align, strong, weak, widened
 from gradtx._typing import Array, Params, State, Updates
 
@@ -68,9 +69,11 @@ def memory(
         return function(*align(g, m), None) if p is None or not needs_params else function(*align(g, m, p))
 
     def one(g: Flow, stored: Array, p: Array | None) -> tuple[Flow, Array]:
-        new = strong(together(step, g.value, stored, p), stored.dtype)
-        _same_shape("memory: step", new, stored)
-        read = stored if emit_before else new
+        old = g.storage.decode(stored)
+        computed = strong(together(step, g.value, old, p), old.dtype)
+        _same_shape("memory: step", computed, stored)
+        new = g.storage.encode(computed)
+        read = old if emit_before else g.storage.decode(new)
 
         def out(g: Array, m: Array) -> Array:
             return together(emit, g, m, p)
@@ -196,6 +199,27 @@ def treewise(
     return GradientTransformation(checked_init, checked_update)
 
 
+def rescaling(
+    factor: Callable[..., tuple[Array, State]], init: Callable[[Params], State] = lambda params: ()
+) -> GradientTransformation:
+    """A transform that multiplies the whole tree by one number.
+
+    Args:
+        factor: `(updates, state, params) -> (factor, state)`; the factor is weakly typed.
+        init: parameters to state; none by default.
+    """
+
+    def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        by, new = factor(updates, state, params)
+        return jax.tree.map(lambda g: by * g, updates), new
+
+    def widened_factor(updates: Updates, state: State, params: Params = None) -> tuple[Array, State]:
+        return factor(tree.widened(updates), state, params)
+
+    made = treewise(update, init)
+    return GradientTransformation(made.init, made.update, factor=widened_factor)
+
+
 def lift(kernel: Kernel) -> GradientTransformation:
     """The default execution of a kernel: the same work on each leaf, left to XLA to fuse."""
     slots, layout = jax.tree.flatten(kernel.layout)
@@ -214,7 +238,12 @@ def lift(kernel: Kernel) -> GradientTransformation:
         return assemble(treedef, list(map(begin, leaves)), clock)
 
     def update(
-        updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
+        updates: Updates,
+        state: State,
+        params: Params = None,
+        *,
+        bound: Mapping[str, Updates] = MappingProxyType({}),
+        pending: Array | None = None,
     ) -> tuple[Updates, State]:
         leaves, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
         names = [{}] * len(leaves) if not bound else _by_leaf(updates, bound)
@@ -230,6 +259,10 @@ def lift(kernel: Kernel) -> GradientTransformation:
             ps = tree.floating_leaves(ps, "parameters")
 
         step, clock = kernel.tick(only_clocks(contents))
+        if pending is not None:
+            step = multiplied(step, pending)
+        if single_pass.is_on():
+            step = apart(step, kernel.layout)
         outputs, memories = [], []
         for g, named, p, *memory in zip(leaves, names, ps, *columns, strict=True):
             u, new = step(flow(widened(g), named), layout.unflatten(memory), p)

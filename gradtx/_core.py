@@ -36,12 +36,20 @@ class GradientTransformation(Value):
         update: `(updates, state, params=None, **extra) -> (updates, state)`. Extras are keyword-only arguments that it
             names; the others are not passed to it, unless it takes `**extra`.
         kernel: what the pair does to one array, if it can be said; the constructors know.
+        factor: `(updates, state, params) -> (factor, state)` where all that the pair does is to multiply the whole tree
+            by one number.
     """
 
     __slots__ = ()
 
-    def __init__(self, init: Callable[..., State], update: Callable[..., Any], kernel: Kernel | None = None):
-        self._set(_PAIR, {"init": init, "update": update, "kernel": kernel})
+    def __init__(
+        self,
+        init: Callable[..., State],
+        update: Callable[..., Any],
+        kernel: Kernel | None = None,
+        factor: Callable[..., tuple[Array, State]] | None = None,
+    ):
+        self._set(_PAIR, {"init": init, "update": update, "kernel": kernel, "factor": factor})
 
     def init(self, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
@@ -69,6 +77,13 @@ class GradientTransformation(Value):
         if kernel is None or kernel.needs_params is None:
             return kernel
         return replace(kernel, needs_params=f"{self.name} > {kernel.needs_params}".removesuffix(" > "))
+
+    @property
+    def factor(self) -> Callable[..., tuple[Array, State]] | None:
+        """What the whole tree is multiplied by, where that is all; see the class."""
+        if self._spec is _PAIR:
+            return self._arguments["factor"]
+        return None if scheduled_names(self) else self._built().factor
 
     @property
     def expression(self) -> "GradientTransformation | None":
@@ -253,8 +268,8 @@ def _wider(*dtypes: Any) -> Any:
         return jnp.promote_types(*dtypes)
 
 
-def _pair(init: Any, update: Any, kernel: Any = None) -> Any:
-    return GradientTransformation(init, update, kernel)
+def _pair(init: Any, update: Any, kernel: Any = None, factor: Any = None) -> Any:
+    return GradientTransformation(init, update, kernel, factor)
 
 
 _PAIR = Spec("GradientTransformation", _pair, inspect.signature(_pair), {}, GradientTransformation)

@@ -11,6 +11,7 @@ corrections in the places that are `None` there: both have the shape of the tran
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -40,6 +41,18 @@ Begin: TypeAlias = Callable[[Array], Memory]
 """Parameter to initial memory, for one array."""
 
 
+class Storage(NamedTuple):
+    """How memories are kept.
+
+    Attributes:
+        encode: a memory as it is computed to as it is kept.
+        decode: the reverse.
+    """
+
+    encode: Callable[[Array], Array] = lambda x: x
+    decode: Callable[[Array], Array] = lambda x: x
+
+
 class Flow(NamedTuple):
     """One array on its way through a kernel.
 
@@ -51,15 +64,17 @@ class Flow(NamedTuple):
         again: computes it once more, from the incoming array and the new memory, in a way that the compiler does not
             recognize as the same.
         bound: what `let` has given names on the way here.
+        storage: how the memories on the way are kept; see `store`.
     """
 
     value: Array
     again: Callable[[], Array]
     bound: Mapping[str, "Flow"] = MappingProxyType({})
+    storage: Storage = Storage()
 
     def to(self, value: Array, again: Callable[[], Array]) -> "Flow":
         """The flow of another array, further down the same way."""
-        return Flow(value, again, self.bound)
+        return Flow(value, again, self.bound, self.storage)
 
     def map(self, function: Callable[[Array], Array]) -> "Flow":
         """The flow of `function` of the array."""
@@ -77,7 +92,7 @@ def flow(g: Array, bound: Mapping[str, Array] = MappingProxyType({})) -> Flow:
 
 def unrecognizable(x: Array) -> Array:
     """`x`, such that the compiler does not merge what is computed from it with what is computed from `x`."""
-    return jax.lax.optimization_barrier(x)
+    return x if _IS_APART.get() else jax.lax.optimization_barrier(x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +196,49 @@ def naming(name: str, value: Kernel, body: Kernel) -> Kernel:
         return step, (value_clock, body_clock)
 
     return Kernel((value.layout, body.layout), start, tick, _who_needs_params([value, body]))
+
+
+def multiplied(step: Step, factor: Array) -> Step:
+    """`step` of the update times a number."""
+    return lambda g, memory, p: step(g.map(lambda x: factor * x), memory, p)
+
+
+_IS_APART: ContextVar[bool] = ContextVar("whether what comes out has copies of its own of what comes in", default=False)
+
+
+def apart(step: Step, layout: Any) -> Step:
+    """`step`, in which each memory and the update are reckoned from copies of the input that are their own.
+
+    For `single_pass_cpu`. XLA joins no loops over arrays of different precisions, so where a memory is not as wide as
+    the update it is left as it is.
+    """
+    slots, treedef = jax.tree.flatten(layout)
+
+    def work(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+        if any(m.dtype.itemsize != g.value.dtype.itemsize for m in jax.tree.leaves(memory)):
+            return step(g, memory, p)
+        inputs: Any = (g.value, {name: named.value for name, named in g.bound.items()}, memory, p)
+        memories = []
+        for index, slot in enumerate(slots):
+            if slot is Slot.MEMORY:
+                new = treedef.flatten_up_to(run(*inputs)[1])[index]
+                # What is passed on as it is would be copied in a pass of its own.
+                passed_on = any(new is x for x in jax.tree.leaves(inputs))
+                memories.append(new * jax.lax.optimization_barrier(jnp.ones((), new.dtype)) if passed_on else new)
+                inputs = jax.lax.optimization_barrier(inputs)
+            else:
+                memories.append(None)
+        return run(*inputs)[0], treedef.unflatten(memories)
+
+    def run(g: Array, bound: dict[str, Array], memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+        token = _IS_APART.set(True)
+        try:
+            u, new = step(flow(g, bound), memory, p)
+        finally:
+            _IS_APART.reset(token)
+        return u, new
+
+    return work
 
 
 def _packing(names: Sequence[str] | None) -> tuple[Callable[[Sequence], Any], Callable[[Any], Sequence]]:

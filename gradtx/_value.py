@@ -18,30 +18,30 @@ from gradtx._errors import GradtxTypeError
 from gradtx._numerics import is_real, is_traced
 from gradtx._typing import Number
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F")
 
 REGISTRY: dict[str, "Spec"] = {}
 """The factories that a config may name: those of gradtx, and users' own as they are decorated."""
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
+NAMED: dict[str, Any] = {
     f"jnp.{name}": getattr(jnp, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 }
-"""The functions that a text or a config may name, where a function is an argument: these of JAX, and some of gradtx."""
+"""What a text or a config may name, where a function or a codec is an argument: these of JAX, and some of gradtx."""
 
 
 def nameable(name: str) -> Callable[[F], F]:
-    """Decorates a function that texts and configs call by this name."""
+    """Decorates a function that texts and configs call by this name; for other objects, a plain call."""
 
-    def named(function: F) -> F:
-        FUNCTIONS[name] = function
-        return function
+    def named(x: F) -> F:
+        NAMED[name] = x
+        return x
 
     return named
 
 
-def function_name(x: Any) -> str | None:
-    """The name that texts and configs have for the function `x`, if they have one."""
-    return next((name for name, function in FUNCTIONS.items() if function is x), None)
+def given_name(x: Any) -> str | None:
+    """The name that texts and configs have for `x`, if they have one."""
+    return next((name for name, known in NAMED.items() if known is x), None)
 
 
 @dataclass(eq=False)
@@ -257,8 +257,8 @@ def source(x: Any) -> str:
         shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
         numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
         return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
-    if callable(x) and not isinstance(x, Value) and function_name(x):
-        return str(function_name(x))
+    if name := given_name(x):
+        return name
     if callable(x) and hasattr(x, "__name__"):
         return f"<function {getattr(x, '__qualname__', x.__name__)}>"
     return repr(x)

@@ -46,6 +46,16 @@ def opened(tx: GradientTransformation) -> GradientTransformation | None:
     return None if built._spec is _PAIR else built
 
 
+def written_out(tx: GradientTransformation) -> GradientTransformation | None:
+    """What `tx` stands for, where that shows more than its parts do; None for what is no expression.
+
+    The combinators of gradtx keep the convention of `share`, so their parts say it all. Other factories may do anything
+    with the transforms among their arguments, but if they return an expression, its parts are those of the state.
+    """
+    keeps_the_convention = tx._spec.body.__module__.startswith("gradtx._combinators.")
+    return None if keeps_the_convention and parts(tx) else tx.expression
+
+
 def parts(tx: GradientTransformation) -> list[Part]:
     """The transforms among the arguments of `tx`, in the order of its leaves; for a bare pair, none."""
     found = []

@@ -8,7 +8,7 @@ import jax
 from gradtx import tree
 from gradtx._core import GradientTransformation, as_transformation
 from gradtx._typing import Params, State
-from gradtx._walk import holds_transforms, parts, share, unscheduled
+from gradtx._walk import holds_transforms, parts, share, unscheduled, written_out
 
 _HEADER = ["part", "stored as", "per parameter", "bytes"]
 
@@ -108,7 +108,7 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
 
 def _rows(tx: GradientTransformation, state: State, elements: int, label: str, depth: int = 0) -> list[Row]:
     calls, own = [_call(tx)], unscheduled(state)
-    while not parts(tx) and (whole := tx.expression) is not None:
+    while (whole := written_out(tx)) is not None:
         tx, own = whole, unscheduled(own)
         calls.append(_call(tx))
     stored = jax.tree.leaves(state)

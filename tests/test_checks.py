@@ -31,12 +31,15 @@ REFUSED = {
     "many losses": (_update(gx.momo(), value=jnp.ones(3)), r"value must be a single real number, got .* \(3,\)"),
     "a loss in a list": (_update(gx.polyak_sgd(), value=[1.0]), r"value must be a number, got \[1.0\]"),
     "no loss": (_update(gx.reduce_on_plateau(), value=None), "value must be a number, got None"),
-    "a complex loss": (_update(gx.momo_adam(), value=jnp.complex64(1j)), "value must be a single real number, got complex64"),
+    "a complex loss": (
+        _update(gx.momo_adam(), value=jnp.complex64(1j)),
+        "value must be a single real number, got complex64",
+    ),
     "a seed": (_update(gx.sophia(0.1), obj_fn=jnp.sum, key=0), "key must be a key of jax.random.key, .*, got 0"),
     "many keys": (_update(gx.hutchinson(), obj_fn=jnp.sum, key=jax.random.split(jax.random.key(0))), "key must be"),
     "no such function": (
-        lambda: gx.from_config({"factory": "record", "arguments": {"name": "x", "measure": {"function": "os.system"}}}),
-        "no function is named 'os.system'",
+        lambda: gx.from_config({"factory": "record", "arguments": {"name": "x", "measure": {"name": "os.system"}}}),
+        "nothing is named 'os.system'",
     ),
 }
 

@@ -29,14 +29,15 @@ LAYERS = [
         "_walk",
         "_averaged",
         "_segments",
+        "_single_pass",
     ),
-    ("schedules", "problems"),
-    ("_primitives", "_preconditioners", "_combinators"),
+    ("codecs", "schedules", "problems"),
+    ("_primitives", "_preconditioners", "_combinators", "_executions"),
     ("_optimizers",),
     ("training", "inspect", "_state_dict", "interop", "_sweep", "_sweep_result", "_diagram", "plot", "testing"),
     ("__init__",),
 ]
-BLIND_TO_EACH_OTHER = {"_primitives", "_preconditioners", "_combinators"}
+BLIND_TO_EACH_OTHER = {"_primitives", "_preconditioners", "_combinators", "_executions"}
 
 
 def _layer(part):

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from gradtx import _single_pass as single_pass
 from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
@@ -47,9 +48,15 @@ def chain(*parts: Any):
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         _check(state, keys)
-        states = []
-        for key, tx in zip(keys, transforms, strict=True):
-            updates, new = tx.update(updates, state[key], params, **extra)
+        states, pending = [], {}
+        for key, tx, following in zip(keys, transforms, [*transforms[1:], None], strict=True):
+            if single_pass.is_on() and tx.factor is not None and following is not None and following.kernel is not None:
+                # Left to what follows, in whose loop it costs nothing: before it, it would be a pass of its own.
+                by, new = tx.factor(updates, state[key], params)
+                pending = {"pending": by}
+            else:
+                updates, new = tx.update(updates, state[key], params, **extra, **pending)
+                pending = {}
             states.append(new)
         return updates, pack(states)
 

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from gradtx._combinators import parallel
 from gradtx._core import GradientTransformation, as_transformation
-from gradtx._walk import Part, holds_transforms, parts
+from gradtx._walk import Part, holds_transforms, parts, written_out
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ _JOINS = {
 def flow_of(tx: Any) -> Flow:
     """The flow through a transform; named optimizers are opened down to the primitives."""
     tx, names = as_transformation(tx), []
-    while not parts(tx) and (whole := tx.expression) is not None:
+    while (whole := written_out(tx)) is not None:
         names.append(tx.name)
         tx = whole
     inside = _composed(tx)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import elementwise, memory, treewise
+from gradtx._constructors import elementwise, memory, rescaling, treewise
 from gradtx._core import transformation
 from gradtx._numerics import distance, norm, root_of_sum, safe_divide, strong, weak
 from gradtx._schedule import NonNegative
@@ -98,9 +98,8 @@ def scale_by_global_rss(eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
     Reference: Streeter and McMahan, "Less Regret via Online Conditioning", 2010; also known as AdaGrad-Norm.
     """
 
-    def update(updates, total, params):
+    def factor(updates, total, params):
         new = strong(jnp.hypot(total, strong(norm(jax.tree.leaves(updates)), total.dtype)), total.dtype)
-        factor = weak(safe_divide(1.0, root_of_sum(new, eps_root) + eps))
-        return jax.tree.map(lambda g: factor * g, updates), new
+        return weak(safe_divide(1.0, root_of_sum(new, eps_root) + eps)), new
 
-    return treewise(update, lambda params: jnp.zeros((), float))
+    return rescaling(factor, lambda params: jnp.zeros((), float))

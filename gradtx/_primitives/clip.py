@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx import tree
-from gradtx._constructors import elementwise, treewise
+from gradtx._constructors import elementwise, rescaling, treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError
 from gradtx._numerics import abs_square, align, norm, ordered, safe_divide, safe_sqrt, times, weak
@@ -145,12 +145,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     Reference: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
     algorithm 1.
     """
-
-    def update(updates, state, params):
-        factor = _scaled_down(jax.tree.leaves(updates), max_norm)
-        return jax.tree.map(lambda g: factor * g, updates), state
-
-    return treewise(update)
+    return rescaling(lambda updates, state, params: (_scaled_down(jax.tree.leaves(updates), max_norm), state))
 
 
 def _unit_axes(shape):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import treewise
+from gradtx._constructors import rescaling, treewise
 from gradtx._core import GradientTransformation, transformation
 from gradtx._errors import wrong_state
 from gradtx._numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
@@ -153,11 +153,10 @@ def normalize_by_global_norm(eps: NonNegative = 0.0):
     `normalize_by_update_norm` has eps=1e-6.
     """
 
-    def update(updates, state, params):
-        factor = weak(safe_divide(1.0, tree.global_norm(updates) + eps))
-        return jax.tree.map(lambda g: factor * g, updates), state
+    def factor(updates, state, params):
+        return weak(safe_divide(1.0, tree.global_norm(updates) + eps)), state
 
-    return treewise(update)
+    return rescaling(factor)
 
 
 @transformation

@@ -3,7 +3,7 @@
 import operator
 
 import gradtx as gx
-from gradtx import schedules
+from gradtx import codecs, schedules
 
 from ._make import case
 
@@ -33,4 +33,12 @@ CASES = [
     case("masked", gx.masked(gx.adam(0.1), gx.by_path({"layer/*": True, "z/*": True, "**": False})), odd=True),
     case("inject", gx.inject(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True),
     case("inject, scheduled", gx.inject(gx.adam(schedules.linear(0.1, 0.0, 3))), odd=True),
+    # Rounded to 8 bits, a difference in the last of 24 can be one of the last of 8; these sums are exact before that.
+    case("store", gx.store(gx.add_momentum(0.5), codecs.bfloat16), odd=True, stored=0.5),
+    case(
+        "store, of trees",
+        gx.store(gx.chain(gx.clip_by_global_norm(1e30), gx.running_sum()), codecs.bfloat16),
+        odd=True,
+        stored=0.5,
+    ),
 ]

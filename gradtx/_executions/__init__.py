@@ -1,0 +1,1 @@
+"""Executions: the same kernels run on other arrays, to the same numbers or nearly."""
