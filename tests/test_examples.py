@@ -1,4 +1,4 @@
-"""The examples run as a user runs them."""
+"""The examples run as a user runs them; all but the main one in the slow run."""
 
 import os
 import re
@@ -29,11 +29,13 @@ def test_quickstart_reaches_its_accuracy_and_saves_its_picture(tmp_path):
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_short_quickstart(tmp_path):
     assert "test accuracy" in _run("quickstart.py", "--steps", "3", "--picture", "short.png", cwd=tmp_path)
     assert (tmp_path / "short.png").exists()
 
 
+@pytest.mark.slow
 def test_custom_optimizer_keeps_the_laws(tmp_path):
     out = _run("custom_optimizer.py", cwd=tmp_path)
     kept = re.search(r"watchful_adam\(.*\) keeps (\d+) laws", out)
@@ -56,6 +58,7 @@ def _accuracy(out):
     return float(re.search(r"test accuracy ([\d.]+)%", out)[1])
 
 
+@pytest.mark.slow
 def test_a_short_run_with_flax_linen(tmp_path):
     out = _run("flax_linen_digits.py", "--steps", "3", cwd=tmp_path)
     assert "adamw(learning_rate=schedules.warmup(" in out
@@ -66,6 +69,7 @@ def test_a_short_run_with_flax_linen(tmp_path):
     assert abs(mean - _accuracy(out)) < 1, "the table and the last line agree"
 
 
+@pytest.mark.slow
 def test_a_short_run_with_flax_nnx(tmp_path):
     out = _run("flax_nnx_digits.py", "--steps", "3", cwd=tmp_path)
     assert "├─ kernels: adamw(" in out
@@ -77,6 +81,7 @@ def test_a_short_run_with_flax_nnx(tmp_path):
     assert rates == (0.003, 0.0022, 0.00075)
 
 
+@pytest.mark.slow
 def test_a_short_run_with_haiku(tmp_path):
     out = _run("haiku_digits.py", "--steps", "3", cwd=tmp_path)
     rows = _numbers(out, r"^step +(\d+)" + 3 * r" +([\d.]+)" + "$")
@@ -86,6 +91,7 @@ def test_a_short_run_with_haiku(tmp_path):
     assert "schedule-free: test accuracy" in out
 
 
+@pytest.mark.slow
 def test_a_short_run_with_equinox(tmp_path):
     out = _run("equinox_char_lm.py", "--steps", "2", "--every", "2", cwd=tmp_path)
     assert _bits(out, "trained for +[0-9]+ s") < _bits(out, "untrained transformer")
@@ -119,6 +125,7 @@ def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     assert len(re.findall(r"^[a-z ]+? +(\S+) +\1 +the same$", out, re.MULTILINE)) == 4
 
 
+@pytest.mark.slow
 def test_sweep_optimizers_tells_the_optimizers_apart(tmp_path):
     out = _run("sweep_optimizers.py", "--steps", "30", "--rates", "6", "--seeds", "2", cwd=tmp_path)
     assert "48 trainings of 30 steps" in out
@@ -131,6 +138,7 @@ def test_sweep_optimizers_tells_the_optimizers_apart(tmp_path):
     assert (tmp_path / "sweep_optimizers.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_hypergradient_learns_numbers_that_train_faster(tmp_path):
     out = _run("hypergradient.py", "--steps", "20", "--seeds", "2", cwd=tmp_path)
     rows = re.findall(r"^(to begin with|best rate of 11|learned) +([\d.]+) +.* ([\d.]+) ± ", out, re.MULTILINE)

@@ -3,27 +3,28 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, is_direction
 
 import gradtx as gx
 from gradtx.testing import LAWS, check
 from gradtx.testing.trials import same_form
 
-# A fifth of the time of all laws goes here; they wait for the slow run.
-COSTLY = {"derivatives_are_finite", "sharded_equals_whole"}
+# A quarter of the time of all laws goes here; they wait for the slow run.
+COSTLY = {"derivatives_are_finite", "sharded_equals_whole", "x64_changes_nothing"}
 
 
 def _trials():
     """Each law on each case; the laws of a case together, so that a worker compiles it once.
 
-    Other arguments for a transform rarely find what its first case did not: they wait for the slow run too.
+    Other arguments for a transform rarely find what its first case did not, and directions what the optimizers made of
+    them do not: they wait for the slow run too.
     """
     seen = set()
     for case in CASES:
-        again = case.transform.name in seen
+        waits = case.transform.name in seen or is_direction(case.transform)
         seen.add(case.transform.name)
         for law in LAWS:
-            marks = [pytest.mark.slow] if again or law in COSTLY else []
+            marks = [pytest.mark.slow] if waits or law in COSTLY else []
             yield pytest.param(law, case, id=f"{case.name}-{law}", marks=marks)
 
 

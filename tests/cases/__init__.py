@@ -38,11 +38,17 @@ FAMILIES = [
 CASES = [case for family in FAMILIES for case in family.CASES]
 
 
+def is_direction(transform):
+    """Whether it is what a named optimizer is made of: `scale_by_adam`."""
+    return transform._spec.factory.__module__.startswith("gradtx._optimizers") and transform.name.startswith(
+        "scale_by_"
+    )
+
+
 def is_optimizer(transform):
-    """Whether it is a named optimizer: not a direction (`scale_by_`), and not made around another transform."""
-    factory, arguments = transform._spec.factory, transform.arguments.values()
-    named = factory.__module__.startswith("gradtx._optimizers") and not transform.name.startswith("scale_by_")
-    return named and not any(isinstance(argument, GradientTransformation) for argument in arguments)
+    """Whether it is a named optimizer: not a direction, and not made around another transform."""
+    named = transform._spec.factory.__module__.startswith("gradtx._optimizers") and not is_direction(transform)
+    return named and not any(isinstance(argument, GradientTransformation) for argument in transform.arguments.values())
 
 
 OPTIMIZERS = [case for case in CASES if is_optimizer(case.transform)]
