@@ -36,7 +36,7 @@ def single_pass_cpu() -> None:
         os.environ[_FLAGS] = " ".join([*rest, _EXTRA + ",".join([*others, _OPTION])])
     if jax.default_backend() != "cpu":
         raise GradtxValueError(
-            f"single_pass_cpu: JAX computes on {jax.default_backend()!r} by default, where one pass is made anyway"
+            f"single_pass_cpu: this is for CPUs, and JAX computes on {jax.default_backend()!r} by default; leave it out"
         )
     if not _is_honoured():
         raise GradtxValueError(

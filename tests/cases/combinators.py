@@ -41,4 +41,5 @@ CASES = [
         odd=True,
         stored=0.5,
     ),
+    case("jit", gx.jit(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True, stored=2),
 ]

@@ -1,0 +1,59 @@
+"""Updates compiled, for loops that are not."""
+
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import jax
+
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, short, wrong_state
+from gradtx._typing import Params, State, Updates
+
+
+@transformation
+def jit(inner: Any):
+    """Compiles `update`, for training loops that do not.
+
+    Called outside `jax.jit`, a transform runs operation by operation, some hundreds for a model; this is one program.
+    Its numbers are traced, so one program serves all learning rates of one kind of transform, whenever it was made.
+    Inside `jax.jit` it changes nothing.
+
+    Args:
+        inner: a transform.
+
+    State: a tuple of one, the state of `inner`. Nothing of its own.
+
+    Raises:
+        GradtxTypeError: an extra is neither an array nor something that can be a static argument of `jax.jit`.
+            Functions are static: give the same object at each step, or each step compiles anew.
+    """
+    inner = as_transformation(inner)
+
+    def init(params: Params) -> State:
+        return (inner.init(params),)  # as it is: compiled, it would not put memories where their parameters are
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        if not isinstance(state, (tuple, list)) or len(state) != 1:
+            raise wrong_state("a tuple of one", state)
+        arrays = {name: x for name, x in extra.items() if _is_data(x)}
+        rest = tuple((name, x) for name, x in extra.items() if name not in arrays)
+        for name, x in rest:
+            if not isinstance(x, Hashable):
+                raise GradtxTypeError(f"the extra {name!r} can be no argument of a compiled function: got {short(x)}")
+        new, inner_state = _update(inner, updates, state[0], params, arrays, rest)
+        return new, (inner_state,)
+
+    return GradientTransformation(init, update)
+
+
+def _is_data(x: Any) -> bool:
+    """Whether all leaves are numbers or arrays."""
+    return all(isinstance(leaf, (bool, int, float, complex)) or hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x))
+
+
+@partial(jax.jit, static_argnums=5)
+def _update(
+    inner: GradientTransformation, updates: Updates, state: State, params: Params, arrays: dict[str, Any], rest: tuple
+) -> tuple[Updates, State]:
+    return inner.update(updates, state, params, **arrays, **dict(rest))
