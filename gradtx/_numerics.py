@@ -119,17 +119,15 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
     In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
     them is rounded. What is infinite stays so.
     """
-    rest = 1 - weight
-
-    def from_y(x: Array, y: Array) -> Array:
-        return unless_infinite(y, y + weight * (x - y))
+    heavy, known = weight >= 0.5, isinstance(weight, float)
+    part = (1 - weight if heavy else weight) if known else jnp.where(heavy, 1 - weight, weight)
 
     def mean(x: Array, y: Array) -> Array:
-        if isinstance(weight, float):  # which one weighs more is known: the same numbers, and half the operations
-            new = x + rest * (y - x) if weight >= 0.5 else from_y(x, y)
+        if known:
+            near, far = (x, y) if heavy else (y, x)
         else:
-            new = jnp.where(weight >= 0.5, x + rest * (y - x), from_y(x, y))
-        return unless_infinite(x, new)
+            near, far = jnp.where(heavy, x, y), jnp.where(heavy, y, x)
+        return unless_infinite(near, near + part * (far - near))
 
     return mean
 

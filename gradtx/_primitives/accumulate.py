@@ -75,8 +75,9 @@ def _correction(decay, ahead):
         new = total + term
         exponent = new + log if ahead else new
         nothing = exponent == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
-        factor = jnp.where(nothing, 0.0, -1.0 / jnp.expm1(jnp.where(nothing, -1.0, exponent)))
-        return factor, jnp.stack([new, (new - total) - term])
+        # The division comes last: of a selection between numbers each would go into the loops over the arrays.
+        weights = jnp.where(nothing, jnp.inf, -jnp.expm1(jnp.where(nothing, -1.0, exponent)))
+        return 1.0 / weights, jnp.stack([new, (new - total) - term])
 
     return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
 

@@ -1,0 +1,102 @@
+"""Measurements of one donated step: what does not depend on the machine, and times, taken in turns."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import gradtx as gx
+
+
+class Step(NamedTuple):
+    """A compiled step.
+
+    Attributes:
+        run: `(params, state, grads) -> (params, state)`, donated.
+        init: makes the state.
+        seconds: of tracing, lowering and compiling, in this order.
+        moved: bytes accessed, by the compiler's account.
+        temporary: bytes allocated in between.
+        state: bytes of the state.
+        fusions: how many kernels there are.
+    """
+
+    run: Callable[..., Any]
+    init: Callable[..., Any]
+    seconds: tuple[float, float, float]
+    moved: float
+    temporary: int
+    state: int
+    fusions: int
+
+
+def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
+    """The step of a transform for abstract parameters."""
+    extra = {"grad_fn": _slope} if grad_fn else {}
+
+    def step(params: Any, state: Any, grads: Any) -> Any:
+        updates, state = tx.update(grads, state, params, **extra)
+        return gx.apply_updates(params, updates), state
+
+    state = jax.eval_shape(tx.init, params)
+    begin = time.perf_counter()
+    traced = jax.jit(step, donate_argnums=(0, 1)).trace(params, state, params)
+    after_trace = time.perf_counter()
+    lowered = traced.lower()
+    after_lower = time.perf_counter()
+    compiled = lowered.compile()
+    seconds = (after_trace - begin, after_lower - after_trace, time.perf_counter() - after_lower)
+    memory, text = compiled.memory_analysis(), compiled.as_text() or ""
+    moved = (compiled.cost_analysis() or {}).get("bytes accessed", 0.0)
+    fusions = text[text.find("ENTRY") :].count(" fusion(")
+    return Step(compiled, tx.init, seconds, moved, memory.temp_size_in_bytes, gx.tree.nbytes(state), fusions)
+
+
+def _slope(params: Any, *_: Any) -> Any:
+    return jax.tree.map(lambda p: 0.5 * p, params)
+
+
+def bandwidth(rounds: int = 15, size: int = 20_000_000) -> float:
+    """Bytes per second of the donated triad `a + 2 b`, which reads two arrays and writes one."""
+    triad = jax.jit(lambda a, b: a + 2.0 * b, donate_argnums=0)
+    a, b = triad(jnp.zeros(size), jnp.ones(size)), jnp.ones(size)
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        a = triad(a, b).block_until_ready()
+        times.append(time.perf_counter() - begin)
+    return 12 * size / statistics.median(times)
+
+
+def in_turns(steps: Mapping[str, Step], params: Any, rounds: int, repeats: int = 1) -> dict[str, list[float]]:
+    """Seconds of each step, round by round: one after the other, so that all have the same weather."""
+    zeros = jax.tree.map(lambda p: jnp.full(p.shape, 0.01, p.dtype), params)
+    running = {}
+    for name, step in steps.items():
+        own = jax.tree.map(jnp.copy, zeros)
+        running[name] = step.run(own, _fresh(step.init(zeros)), zeros)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for round_ in range(-2, rounds):  # two to warm up
+        for name, step in steps.items():
+            begin = time.perf_counter()
+            for _ in range(repeats):
+                running[name] = step.run(*running[name], zeros)
+            jax.block_until_ready(running[name])
+            if round_ >= 0:
+                times[name].append((time.perf_counter() - begin) / repeats)
+    return times
+
+
+def _fresh(state: Any) -> Any:
+    """Copies, for Optax's states may share buffers that are donated."""
+    return jax.tree.map(jnp.copy, state)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """The ratio of the medians, and the quartiles of the ratios of the rounds."""
+    pairs = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    low, _, high = statistics.quantiles(pairs, n=4)
+    return statistics.median(ours) / statistics.median(theirs), low, high

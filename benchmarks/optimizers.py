@@ -1,0 +1,64 @@
+"""What is measured against what: the same optimizer of gradtx and of Optax."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+import gradtx as gx
+
+RATE = 1e-3
+
+
+class Pair(NamedTuple):
+    """An optimizer, made twice.
+
+    Attributes:
+        ours: with gradtx.
+        theirs: with Optax; None where it has none.
+        grad_fn: whether it asks for gradients elsewhere.
+    """
+
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any] | None
+    grad_fn: bool = False
+
+
+def _halves(params: Any) -> Any:
+    return jax.tree.map(lambda p: "matrix" if p.ndim > 1 else "vector", params)
+
+
+PAIRS = {
+    "sgd": Pair(lambda: gx.sgd(RATE), lambda: optax.sgd(RATE)),
+    "momentum": Pair(lambda: gx.sgd(RATE, 0.9), lambda: optax.sgd(RATE, 0.9)),
+    "adam": Pair(lambda: gx.adam(RATE), lambda: optax.adam(RATE)),
+    "adamw": Pair(lambda: gx.adamw(RATE), lambda: optax.adamw(RATE)),
+    "clip + adamw": Pair(
+        lambda: gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(RATE)),
+        lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)),
+    ),
+    "adamw, bfloat16": Pair(
+        lambda: gx.store(gx.adamw(RATE), gx.codecs.bfloat16), lambda: optax.adamw(RATE, mu_dtype=jnp.bfloat16)
+    ),
+    "lion": Pair(lambda: gx.lion(RATE), lambda: optax.lion(RATE)),
+    "lamb": Pair(lambda: gx.lamb(RATE), lambda: optax.lamb(RATE)),
+    "adafactor": Pair(lambda: gx.adafactor(RATE), lambda: optax.adafactor(RATE)),
+    "rmsprop, centred": Pair(lambda: gx.rmsprop(RATE, centered=True), lambda: optax.rmsprop(RATE, centered=True)),
+    "schedule_free_adamw": Pair(lambda: gx.schedule_free_adamw(RATE), lambda: contrib.schedule_free_adamw(RATE)),
+    "accumulate 8": Pair(
+        lambda: gx.accumulate_gradients(gx.adamw(RATE), 8),
+        lambda: optax.MultiSteps(optax.adamw(RATE), 8).gradient_transformation(),
+    ),
+    "partition": Pair(
+        lambda: gx.partition({"matrix": gx.adamw(RATE), "vector": gx.sgd(RATE, 0.9)}, _halves),
+        lambda: optax.partition({"matrix": optax.adamw(RATE), "vector": optax.sgd(RATE, 0.9)}, _halves),
+    ),
+    "sharpness_aware": Pair(
+        lambda: gx.sharpness_aware(gx.sgd(RATE), 0.05),
+        lambda: contrib.sam(optax.sgd(RATE), optax.chain(contrib.normalize(), optax.sgd(0.05)), opaque_mode=True),
+        grad_fn=True,
+    ),
+}
