@@ -9,6 +9,7 @@ which images a step sees follows from its number alone: so nothing tells the res
 
 import argparse
 import hashlib
+import logging
 import random
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from tqdm import tqdm
 
 import gradtx as gx
 from gradtx import schedules
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of what a crash leaves half written; here it is meant
 
 
 def optimizer(steps):

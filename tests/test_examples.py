@@ -91,13 +91,6 @@ def test_a_short_run_with_haiku(tmp_path):
     assert "schedule-free: test accuracy" in out
 
 
-@pytest.mark.slow
-def test_a_short_run_with_equinox(tmp_path):
-    out = _run("equinox_char_lm.py", "--steps", "2", "--every", "2", cwd=tmp_path)
-    assert _bits(out, "trained for +[0-9]+ s") < _bits(out, "untrained transformer")
-    assert len(out.split("it writes")[1].strip("-")) > 390
-
-
 def _bits(out, name):
     return _numbers(out, rf"^{name} +([\d.]+)$")[0][0]
 
@@ -110,14 +103,14 @@ def test_digits_are_learned_with(library, tmp_path):
 
 @pytest.mark.slow
 def test_equinox_learns_more_of_python_than_which_letters_follow_each_other(tmp_path):
-    out = _run("equinox_char_lm.py", cwd=tmp_path)
-    assert _bits(out, "trained for +[0-9]+ s") < 2.4 < _bits(out, "frequencies of pairs")
+    out = _run("equinox_char_lm.py", "--steps", "250", cwd=tmp_path)  # 1,000 bring it to 2.1
+    assert _bits(out, "trained for +[0-9]+ s") < 3.2 < _bits(out, "frequencies of pairs")
+    assert len(out.split("it writes")[1].strip("-")) > 390
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [("--steps", "200", "--every", "20"), ()], ids=["short", "whole"])
-def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
-    out = _run("resume_after_crash.py", *arguments, cwd=tmp_path)
+def test_a_killed_run_ends_with_the_same_bits(tmp_path):
+    out = _run("resume_after_crash.py", cwd=tmp_path)
     (first, crash), (second, other_crash), (last, end) = _numbers(out, r"^ +(\d+)  (?:killed )?at step (\d+)$")
     assert out.count("killed") == 2
     assert 0 == first <= second <= crash < end

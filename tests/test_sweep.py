@@ -393,8 +393,7 @@ def test_in_double_precision():
 
 @pytest.mark.slow
 def test_a_sweep_is_faster_than_jitted_runs_in_a_loop():
-    path = Path(__file__).parent.parent / "benchmarks" / "sweep.py"
-    benchmark = runpy.run_path(str(path))
+    benchmark = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "sweep.py"))
     ways = ["gradtx.sweep", "Optax, jitted for each rate"]
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         ours, theirs = benchmark["measure"](20, np.logspace(-4, -1, 12), 2, rounds=2, ways=ways).values()
