@@ -119,14 +119,14 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
     In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
     them is rounded. What is infinite stays so.
     """
-    heavy, known = weight >= 0.5, isinstance(weight, float)
-    part = (1 - weight if heavy else weight) if known else jnp.where(heavy, 1 - weight, weight)
 
     def mean(x: Array, y: Array) -> Array:
-        if known:
-            near, far = (x, y) if heavy else (y, x)
+        heavy = weight >= 0.5
+        if isinstance(weight, float):
+            near, far, part = (x, y, 1 - weight) if heavy else (y, x, weight)
         else:
             near, far = jnp.where(heavy, x, y), jnp.where(heavy, y, x)
+            part = jnp.where(heavy, 1 - weight, weight)
         return unless_infinite(near, near + part * (far - near))
 
     return mean

@@ -18,7 +18,9 @@ def test_notebook(path, tmp_path):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs for cell in cells), "stored without output"
     stored = [cell.outputs for cell in cells]
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=300, coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     for before, cell in zip(stored, cells, strict=True):
         texts = [[output.get("text") for output in outputs] for outputs in (before, cell.outputs)]
         assert texts[0] == texts[1], "what is printed is not what is stored"
