@@ -77,3 +77,13 @@ def test_a_legacy_key_is_a_key():
     for key in (jax.random.key(0), jax.random.PRNGKey(0)):
         updates, _ = _update(gx.hutchinson(), obj_fn=lambda p: jnp.sum(p**2), key=key)()
         assert jnp.allclose(updates, 2.0)
+
+
+def test_every_number_may_follow_a_schedule_where_a_transform_is_described():
+    for tx in (
+        gx.scale_by_ema(s.linear(0.8, 0.9, 9)),
+        gx.adam(0.1, b2=s.linear(0.9, 0.99, 9)),
+        gx.yogi(s.constant(0.1)),
+    ):
+        assert "schedules." in str(gx.describe(tx))
+        assert gx.summary(tx, G).nbytes > 0

@@ -38,6 +38,9 @@ class Diagram:
     def _repr_html_(self) -> str:
         return self.svg
 
+    def _repr_svg_(self) -> str:
+        return self.svg  # for viewers that take drawings out of HTML
+
 
 def diagram(tx: GradientTransformation) -> Diagram:
     """The flow of updates through a transform, from the gradients above to the updates below.
