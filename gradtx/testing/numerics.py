@@ -24,8 +24,9 @@ def derivatives_are_finite(case: Case) -> None:
     derivative = jax.grad(total, argnums=(0, 1, 2), allow_int=True)
     for scale in (1.0, 0.0):
         params, *updates = [one["layer"]["w"] for one in [params_of(), *updates_of(case, 2, scale=scale)]]
-        by_numbers, *others = derivative(case.transform, params, updates)
-        finite(f"derivatives at gradients times {scale}", jax.tree.leaves(by_numbers), *others)
+        found = derivative(case.transform, params, updates)
+        for by, one in zip(("its numbers", "the parameters", "the gradients"), found, strict=True):
+            finite(f"derivatives by {by}, at gradients times {scale},", one)
 
 
 def extremes_stay_finite(case: Case) -> None:
