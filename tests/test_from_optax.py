@@ -278,7 +278,7 @@ def test_a_momentum_with_the_learning_rate_in_it_is_refused_where_that_changes()
 
 def test_the_largest_moment_of_pytorch_is_not_that_of_optax():
     _refuses(
-        "Optax keeps the largest corrected moment",
+        "Optax has it with corrected=True only",
         adam_after(tx=optax.amsgrad(1e-2)),
         gx.amsgrad(1e-2, corrected=False),
     )

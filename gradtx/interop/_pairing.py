@@ -8,6 +8,7 @@ must be of the type that `STAGES` says. What comes out are recipes, for both dir
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -31,11 +32,15 @@ class Stage(NamedTuple):
         kind: the name of the type of its state there.
         places: for each field of that state, where gradtx has it: the name within the transform, as in `state_dict`.
         counts: whether the state's `count` says something; for some it is only there.
+        only: the arguments, by name, for which Optax has it.
+        centred: whether the second field is a mean square, where gradtx has a mean squared deviation.
     """
 
     kind: str
     places: dict[str, str]
     counts: bool = False
+    only: Mapping[str, Any] = MappingProxyType({})
+    centred: bool = False
 
 
 _FIRST, _SECOND = "numerator/scale_by_ema", "denominator/scale_by_ema"
@@ -49,17 +54,25 @@ STAGES = {
     "scale_by_radam": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": _SECOND}, True),
     "scale_by_yogi": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": "denominator/scale_by_additive_ema"}, True),
     "scale_by_amsgrad": Stage(
-        "ScaleByAmsgradState", {"mu": _FIRST, "nu": _SECOND, "nu_max": "denominator/running_max"}, True
+        "ScaleByAmsgradState",
+        {"mu": _FIRST, "nu": _SECOND, "nu_max": "denominator/running_max"},
+        True,
+        only={"corrected": True},
     ),
     "scale_by_belief": Stage("ScaleByBeliefState", {"mu": "value/scale_by_ema", "nu": f"body/ratio/{_SECOND}"}, True),
     "scale_by_lion": Stage("ScaleByLionState", {"mu": "interpolate/first/scale_by_ema"}),
     "scale_by_rms": Stage("ScaleByRmsState", {"nu": _SECOND}),
-    "scale_by_stddev": Stage("ScaleByRStdDevState", {"mu": "denominator/parallel/scale_by_ema", "nu": _SECOND}),
+    "scale_by_stddev": Stage(
+        "ScaleByRStdDevState", {"mu": "denominator/parallel/scale_by_ema", "nu": _SECOND}, centred=True
+    ),
     "scale_by_rss": Stage("ScaleByRssState", {"sum_of_squares": "denominator/running_sum"}),
     "adadelta": Stage("ScaleByAdaDeltaState", {"e_g": "ratio/denominator/scale_by_ema", "e_x": "scale_by_own_rms"}),
     "scale_by_ema": Stage("EmaState", {"ema": ""}),
     "add_momentum": Stage("TraceState", {"trace": ""}),
 }
+
+RATE_BEFORE_MOMENTUM = {"rmsprop"}
+"""Where Optax has the learning rate before the momentum, and gradtx after it."""
 
 
 class Recipe(NamedTuple):
@@ -159,7 +172,7 @@ class Pairing:
     def _visit(self, tx: GradientTransformation, state: State, row: Row) -> None:
         own, around = unscheduled(state), self._rate
         with at_stage(tx.name):
-            if tx.name == "rmsprop" and tx.momentum is not None:
+            if tx.name in RATE_BEFORE_MOMENTUM and tx.momentum is not None:
                 self._rate = _constant_rate(tx, row)
             if isinstance(state, Scheduled):
                 self._schedule(tx, state, row)
@@ -197,9 +210,10 @@ class Pairing:
         return row.stages.popleft()
 
     def _stage(self, tx: GradientTransformation, state: State, row: Row) -> None:
-        if tx.name == "scale_by_amsgrad" and not tx.corrected:
-            raise GradtxValueError("Optax keeps the largest corrected moment; move to corrected=True")
         stage = STAGES[tx.name]
+        for name, value in stage.only.items():
+            if tx.arguments[name] != value:
+                raise GradtxValueError(f"Optax has it with {name}={value!r} only; move to that")
         found = self._take(stage.kind, row)
         named = dict(zip(names(tx, state), jax.tree.leaves(state), strict=True))
         for name, place in stage.places.items():
@@ -207,7 +221,7 @@ class Pairing:
             mine = {key[len(start) + 1 :]: x for key, x in named.items() if f"{key}/".startswith(f"{start}/")}
             for own, other in _by_path(mine, getattr(found, name), f"{stage.kind}.{name}"):
                 self._link(own, other, self._rate if name == "trace" else None)
-        if tx.name == "scale_by_stddev":
+        if stage.centred:
             self._centre(tx.decay, list(named.values()), jax.tree.leaves((found.mu, found.nu)))
         for clock, own in clocks(tx, state):
             (index,) = jax.tree.leaves(own)
