@@ -60,6 +60,26 @@ def test_float32_stays_within_1e_5_of_the_largest_update(case):
     assert np.max(error[:50]) < case.tolerance * np.max(size[:50])
 
 
+@pytest.mark.parametrize("name", ["schedule_free_sgd", "schedule_free_adamw"])
+def test_the_averages_of_schedule_free_agree_to_1e_12(name):
+    gradients, params = _stream(200)
+    tx = getattr(gx, name)(0.1, warmup_steps=10, weight_decay=0.1)
+    wanted = getattr(references, f"{name}_average")(
+        gradients, params, learning_rate=0.1, warmup_steps=10, weight_decay=0.1
+    )
+
+    def step(carry, g):
+        params, state = carry
+        updates, state = tx.update(g, state, params)
+        params = gx.apply_updates(params, updates)
+        return (params, state), gx.eval_params(state, params)
+
+    with jax.enable_x64(True):
+        params = jnp.asarray(params)
+        got = jax.jit(lambda gs: jax.lax.scan(step, (params, tx.init(params)), gs)[1])(jnp.asarray(gradients))
+    np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+
+
 def test_median_relative_error_of_adam_in_float32():
     gradients, params = _stream()
     wanted = references.adam(gradients, params, learning_rate=1e-3)

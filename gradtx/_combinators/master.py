@@ -41,6 +41,9 @@ def master_weights(inner: Any):
     State: `Master(params, inner)`: one float32 array for each parameter of less than 32 bits, nothing for the others,
     and the state of `inner`. Needs the parameters.
 
+    Raises:
+        GradtxValueError: the parameters were not given.
+
     Reference: Micikevicius et al., "Mixed Precision Training", 2018, section 3.1.
     """
     inner = as_transformation(inner)

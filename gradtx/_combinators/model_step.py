@@ -69,6 +69,10 @@ def model_step(
     State: `ModelStep`: one array per parameter and four numbers, and the state of `denominator`. Needs the parameters
     and the extra argument `value`, the loss at the parameters.
 
+    Raises:
+        GradtxValueError: the parameters were not given, or `value` is not a single real number.
+        GradtxTypeError: `value` was not given, or is no number.
+
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
     algorithms 1 and 3, whose weight decay divides the step too by c.
     """

@@ -121,6 +121,9 @@ def maximum(*branches: Any):
         *branches: transforms, at least one.
 
     State: a tuple with the state of each branch. Nothing of its own.
+
+    Raises:
+        GradtxTypeError: an update is complex, and complex numbers have no order.
     """
     return _joined(lambda *outputs: functools.reduce(jnp.maximum, map(ordered, outputs)), branches)
 

@@ -108,6 +108,9 @@ def running_sum_above_zero():
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
+    Raises:
+        GradtxTypeError: an update is complex, and complex numbers have no order.
+
     Reference: the CUSUM statistic of Page, "Continuous Inspection Schemes", 1954.
     """
     return memory(
@@ -127,6 +130,9 @@ def running_max(decay: Scalar = 1.0):
         decay: 1 never forgets (AMSGrad); below 1 it is the infinity norm of AdaMax.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
+
+    Raises:
+        GradtxTypeError: an update is complex, and complex numbers have no order.
     """
     return memory(
         init=jnp.zeros_like,

@@ -44,6 +44,9 @@ def clip_between(low: Scalar, high: Scalar):
         high: the largest number let through.
 
     State: none.
+
+    Raises:
+        GradtxTypeError: an update is complex, and complex numbers have no order.
     """
     return elementwise(lambda g: jnp.clip(ordered(g), low, high))
 

@@ -122,5 +122,8 @@ def at_least(lower: Scalar):
         lower: the bound.
 
     State: none.
+
+    Raises:
+        GradtxTypeError: an update is complex, and complex numbers have no order.
     """
     return elementwise(lambda g: jnp.maximum(ordered(g), lower))

@@ -34,8 +34,8 @@ def scale_by_polyak(
     State: none. Needs the extra argument `value`, the loss at the parameters.
 
     Raises:
-        GradtxValueError: the variant is none of these.
-        GradtxTypeError: `value` was not given.
+        GradtxValueError: the variant is none of these, or `value` is not a single real number.
+        GradtxTypeError: `value` was not given, or is no number.
 
     Reference: Loizou, Vaswani, Laradji and Lacoste-Julien, "Stochastic Polyak Step-size for SGD: An Adaptive Learning
     Rate for Fast Convergence", 2021, equation 4; "sps+" is Garrigos, Gower and Schaipp, "Function Value Learning:

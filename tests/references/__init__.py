@@ -11,8 +11,9 @@ from .descent_more import cautious, cautious_adam, madgrad, nesterov_lookahead, 
 from .gradient_descent import nesterov, sgd
 from .layerwise import fromage, lamb, lars, novograd
 from .memory_light import adafactor, sm3
+from .momentum_models import momo, momo_adam
 from .more_descent import aggmo, optimistic_gradient_descent, qhm
-from .rate_free import cocob, dadapt_adamw, dog, dowg, mechanize_sgd, momo, momo_adam, prodigy
+from .rate_free import cocob, dadapt_adamw, dog, dowg, mechanize_sgd, prodigy
 from .rmsprop import rmsprop
 from .schedule_free import (
     dpsgd,

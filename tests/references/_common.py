@@ -33,3 +33,13 @@ def divide(numerator: np.ndarray, denominator: np.ndarray | float) -> np.ndarray
     """Returns numerator / denominator, with 0/0 counted as 0."""
     both_zero = (numerator == 0) & (denominator == 0)
     return numerator / np.where(both_zero, 1.0, denominator)
+
+
+def squared_norm(x):
+    """The squared Euclidean norm of the whole array."""
+    return float(np.sum(abs_squared(x)))
+
+
+def inner(x, y):
+    """The real part of the inner product over the whole arrays."""
+    return float(np.vdot(x, y).real)
