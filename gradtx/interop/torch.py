@@ -33,6 +33,9 @@ FIELDS = {
 }
 """For the transforms of gradtx the fields that PyTorch has for a parameter, and where they are within the transform."""
 
+ONLY = {"scale_by_amsgrad": ("corrected", False, "PyTorch keeps the largest moment before its correction")}
+"""The argument with which PyTorch has a transform, and why."""
+
 
 def load_optimizer_state(
     state_dict: Mapping[str, Any],
@@ -145,8 +148,9 @@ class _Checkpoint:
         return jnp.asarray(counts.pop() if counts else self._given_step, jnp.int32)
 
     def _moments(self, tx: GradientTransformation, state: State) -> dict[int, Any]:
-        if tx.name == "scale_by_amsgrad" and tx.corrected:
-            raise GradtxValueError("PyTorch keeps the largest moment before its correction; take corrected=False")
+        argument, value, reason = ONLY.get(tx.name, (None, None, ""))
+        if argument is not None and tx.arguments[argument] != value:
+            raise GradtxValueError(f"{reason}; take {argument}={value!r}")
         found, named = {}, zip(names(tx, state), jax.tree.leaves(state), strict=True)
         starts = {"/".join(filter(None, (tx.name, place))): field for field, place in FIELDS[tx.name].items()}
         for name, index in named:
