@@ -36,6 +36,8 @@ PAIRS = {
     "momentum": Pair(lambda: gx.sgd(RATE, 0.9), lambda: optax.sgd(RATE, 0.9)),
     "adam": Pair(lambda: gx.adam(RATE), lambda: optax.adam(RATE)),
     "adamw": Pair(lambda: gx.adamw(RATE), lambda: optax.adamw(RATE)),
+    "bucketed adam": Pair(lambda: gx.bucketed(gx.adam(RATE)), lambda: optax.adam(RATE)),
+    "bucketed adamw": Pair(lambda: gx.bucketed(gx.adamw(RATE)), lambda: optax.adamw(RATE)),
     "clip + adamw": Pair(
         lambda: gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(RATE)),
         lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)),

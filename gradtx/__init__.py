@@ -124,6 +124,7 @@ from gradtx._combinators.partition import partition as partition
 from gradtx._combinators.record import logs as logs
 from gradtx._combinators.record import record as record
 from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware
+from gradtx._executions.bucketed import bucketed as bucketed
 from gradtx._executions.jit import jit as jit
 from gradtx._executions.store import store as store
 from gradtx._combinators.tangential import tangential as tangential

@@ -22,6 +22,7 @@ from gradtx._core import GradientTransformation
 from gradtx._errors import GradtxValueError, wrong_state
 from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, apart, flow, multiplied, unrecognizable
 from gradtx._numerics import align, strong, weak, widened
+from gradtx._sharing import for_each
 from gradtx._typing import Array, Params, State, Updates
 
 
@@ -220,6 +221,24 @@ def rescaling(
     return GradientTransformation(made.init, made.update, factor=widened_factor)
 
 
+def rescaling_each(
+    factors: Callable[[list[Array], list[Array]], list[Array]], needs_params: bool = False
+) -> GradientTransformation:
+    """A transform that multiplies each array by a number of its own.
+
+    Args:
+        factors: arrays of the updates, and of the parameters with `needs_params`, to a number for each.
+        needs_params: whether it reads the parameters; without it there are none in the list.
+    """
+
+    def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        leaves, treedef = jax.tree.flatten(updates)
+        numbers = factors(leaves, jax.tree.leaves(params) if needs_params else [])
+        return treedef.unflatten(for_each(lambda by, g: weak(by) * g, list(zip(numbers, leaves, strict=True)))), state
+
+    return treewise(update, needs_params=needs_params)
+
+
 def lift(kernel: Kernel) -> GradientTransformation:
     """The default execution of a kernel: the same work on each leaf, left to XLA to fuse."""
     slots, layout = jax.tree.flatten(kernel.layout)
@@ -263,13 +282,14 @@ def lift(kernel: Kernel) -> GradientTransformation:
             step = multiplied(step, pending)
         if single_pass.is_on():
             step = apart(step, kernel.layout)
-        outputs, memories = [], []
-        for g, named, p, *memory in zip(leaves, names, ps, *columns, strict=True):
+
+        def work(g: Array, named: Mapping[str, Array], p: Array | None, *memory: Array) -> tuple[Array, Memory]:
             u, new = step(flow(widened(g), named), layout.unflatten(memory), p)
             _same_shape("what makes an update of an array", u.value, g)
-            outputs.append(u.value)
-            memories.append(new)
-        return treedef.unflatten(outputs), assemble(treedef, memories, clock)
+            return u.value, new
+
+        pairs = for_each(work, list(zip(leaves, names, ps, *columns, strict=True)))
+        return treedef.unflatten([u for u, _ in pairs]), assemble(treedef, [new for _, new in pairs], clock)
 
     return GradientTransformation(init, update, kernel)
 

@@ -203,6 +203,30 @@ def multiplied(step: Step, factor: Array) -> Step:
     return lambda g, memory, p: step(g.map(lambda x: factor * x), memory, p)
 
 
+def over_first_axis(kernel: Kernel) -> Kernel:
+    """`kernel` on stacks of arrays, each by itself."""
+
+    def start() -> tuple[Begin, Clock]:
+        begin, clock = kernel.start()
+        return jax.vmap(begin), clock
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        step, new = kernel.tick(clock)
+
+        def one(g: Array, bound: dict[str, Array], memory: Memory, p: Array | None) -> tuple[Array, Memory]:
+            u, memory = step(flow(g, bound), memory, p)
+            return u.value, memory
+
+        def work(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            bound = {name: named.value for name, named in g.bound.items()}
+            u, memory = jax.vmap(one)(g.value, bound, memory, p)
+            return g.to(u, lambda: u), memory
+
+        return work, new
+
+    return Kernel(kernel.layout, start, tick, kernel.needs_params)
+
+
 _IS_APART: ContextVar[bool] = ContextVar("whether what comes out has copies of its own of what comes in", default=False)
 
 

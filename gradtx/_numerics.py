@@ -82,10 +82,16 @@ def abs_square(x: Array) -> Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
+@jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:
     """The root, with derivative 0 instead of infinity at 0."""
-    zero = x == 0
-    return select(zero, 0.0, lax.sqrt(select(zero, 1.0, x)))
+    return lax.sqrt(x)
+
+
+@safe_sqrt.defjvp
+def _safe_sqrt_derivative(primals: tuple, tangents: tuple) -> tuple:
+    root = safe_sqrt(*primals)
+    return root, safe_divide(0.5 * tangents[0], root)
 
 
 def safe_divide(numerator: Any, denominator: Array) -> Array:
@@ -95,6 +101,15 @@ def safe_divide(numerator: Any, denominator: Array) -> Array:
     if jnp.iscomplexobj(numerator) and not jnp.iscomplexobj(safe):
         safe = safe.astype(jnp.result_type(numerator))
     return select(zero, 0.0, numerator / safe)
+
+
+def divide_by_sum(numerator: Array, denominator: Array, eps: Any) -> Array:
+    """`numerator / (denominator + eps)` for a denominator that is not negative, and 0 where the sum is 0."""
+    if not isinstance(eps, float):
+        return safe_divide(numerator, denominator + eps)
+    if eps >= jnp.finfo(denominator.dtype).tiny:
+        return numerator / (denominator + eps).astype(numerator.dtype)
+    return safe_divide(numerator, denominator)
 
 
 def root_of_sum(root: Array, addend: ArrayLike) -> Array:
@@ -125,7 +140,7 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
         if isinstance(weight, float):
             near, far, part = (x, y, 1 - weight) if heavy else (y, x, weight)
         else:
-            near, far = jnp.where(heavy, x, y), jnp.where(heavy, y, x)
+            near, far = lax.select(heavy, x, y), lax.select(heavy, y, x)
             part = jnp.where(heavy, 1 - weight, weight)
         return unless_infinite(near, near + part * (far - near))
 
@@ -141,57 +156,6 @@ def log_of_decay(decay: Any, dtype: Any) -> Any:
 def increment(count: Array) -> Array:
     """`count + 1`, staying at the largest integer instead of wrapping around."""
     return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
-
-
-def norm(arrays: list[Array]) -> Array:
-    """The Euclidean norm of all arrays together, 0 of none, in at least float32; for norms from 1e-37 to 1e38.
-
-    Where the sum of squares overflows or has lost what is tiny, it is taken again over arrays multiplied by a power of
-    two, which is exact.
-    """
-    return _norm(align(*arrays), ()) if arrays else jnp.zeros((), jnp.float32)
-
-
-def distance(xs: list[Array], ys: list[Array]) -> Array:
-    """The norm of the differences, none of which is written to memory for it."""
-    arrays = align(*xs, *ys)
-    return _norm(arrays[: len(xs)], arrays[len(xs) :]) if arrays else jnp.zeros((), jnp.float32)
-
-
-def inner_product(xs: list[Array], ys: list[Array]) -> Array:
-    """The real part of the inner product of two lists of arrays, 0 of none, in at least float32."""
-    pairs = [align(x, y) for x, y in zip(xs, ys, strict=True)]
-    sums = align(*(jnp.sum((x.conj() * y).real) for x, y in pairs)) if pairs else ()
-    return jnp.stack(sums).sum() if sums else jnp.zeros((), jnp.float32)
-
-
-@jax.custom_jvp
-def _norm(arrays: tuple[Array, ...], others: tuple[Array, ...]) -> Array:
-    """The norm of the arrays, less the others if there are any."""
-    bounds = jnp.finfo(arrays[0].dtype)
-    # 2**63 in float32. Its own square must be finite: XLA may multiply the squares of array and number instead.
-    shift = 2.0 ** (bounds.maxexp // 2 - 1)
-    tiny = 2.0 ** (bounds.minexp * 3 // 4)  # below this, squares of elements may have gone under
-
-    def sum_of_squares(scale: Any) -> Array:
-        return jnp.stack([jnp.sum(abs_square(x * scale)) for x in _differences(arrays, others)]).sum()
-
-    plain = sum_of_squares(1.0)
-    scale = jnp.where(plain < tiny, shift, jnp.where(jnp.isinf(plain), 1 / shift, 1.0)).astype(plain.dtype)
-    return jnp.sqrt(lax.cond(scale == 1, lambda: plain, lambda: sum_of_squares(weak(scale)))) / scale
-
-
-@_norm.defjvp
-def _norm_derivative(primals: tuple, tangents: tuple) -> tuple:
-    """The derivative is the array over its norm, 0 where the norm is 0."""
-    whole = _norm(*primals)
-    inverse = weak(safe_divide(1.0, whole))
-    pairs = zip(_differences(*primals), _differences(*tangents), strict=True)
-    return whole, jnp.stack([jnp.sum((inverse * x.conj() * direction).real) for x, direction in pairs]).sum()
-
-
-def _differences(arrays: tuple[Array, ...], others: tuple[Array, ...]) -> list[Array]:
-    return [x - y for x, y in zip(arrays, others, strict=True)] if others else list(arrays)
 
 
 def is_traced(x: Any) -> bool:

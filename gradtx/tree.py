@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short
+from gradtx._norms import norm as euclidean
 from gradtx._numerics import align, is_float0, is_inexact, is_real, is_traced, widen
-from gradtx._numerics import norm as euclidean
 from gradtx._typing import Array, Updates
 from gradtx._value import nameable
 

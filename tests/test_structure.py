@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Imports go down, never across or up. A file or folder belongs to the first row that names it.
 LAYERS = [
-    ("_checks", "_errors", "_typing", "_numerics", "_version"),
+    ("_checks", "_errors", "_typing", "_numerics", "_sharing", "_norms", "_version"),
     (
         "_value",
         "_schedule",

@@ -9,7 +9,8 @@ from gradtx import tree
 from gradtx._checks import whole_number
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import align, inner_product, norm, safe_divide, safe_sqrt, strong, weak
+from gradtx._norms import inner_product, norm
+from gradtx._numerics import align, safe_divide, safe_sqrt, strong, weak
 from gradtx._schedule import NonNegative, Positive
 from gradtx._typing import Array, Params, State, Updates
 

@@ -9,7 +9,8 @@ from gradtx import tree
 from gradtx._checks import one_number
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import align, inner_product, log_of_decay, safe_divide, strong, weak, weighted_mean
+from gradtx._norms import inner_product
+from gradtx._numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._schedule import Decay, NonNegative, Scalar
 from gradtx._typing import Params, State, Updates
 

@@ -12,7 +12,7 @@ from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, wrong_state
 from gradtx._kernel import side_by_side
-from gradtx._numerics import align, ordered, root_of_sum, safe_divide, times, weighted_mean
+from gradtx._numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._schedule import NonNegative, Scalar
 from gradtx._typing import Array, Params, State, Updates
 
@@ -49,7 +49,7 @@ def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: No
 
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
-    return _joined(lambda n, d: safe_divide(n, root_of_sum(d, eps_root) + eps), (numerator, denominator))
+    return _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
 
 
 @transformation

@@ -1,17 +1,18 @@
 """Second moments kept in less than an array: by rows and columns, or by one vector for each axis."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx import tree
 from gradtx._constructors import treewise
 from gradtx._core import transformation
-from gradtx._numerics import align, safe_divide, strong, weighted_mean, widened
+from gradtx._numerics import align, strong, weighted_mean, widened
 from gradtx._schedule import Decay
+from gradtx._sharing import for_each
 from gradtx._typing import Array
 
 
@@ -70,11 +71,7 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
             return factors.full
         second, longest = axes
         row, column = jnp.expand_dims(factors.row, longest), jnp.expand_dims(factors.column, second)
-        mean_row = jnp.mean(row, axis=second, keepdims=True)
-        # Brought near 1 first, or the derivative of the quotient divides by the square of what may be 1e-30.
-        unit = lax.stop_gradient(safe_divide(1.0, mean_row))
-        share = safe_divide(row * unit, jnp.broadcast_to(mean_row * unit, row.shape))
-        return jnp.where(jnp.isinf(mean_row), mean_row, share) * column
+        return _over_mean(second, row) * column
 
     def init(params):
         def zeros(p: Array) -> Factors:
@@ -85,14 +82,35 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
         old = tree.leaves_like(updates, state, "updates", "state")
-        new = [
-            jax.tree.map(lambda m, x: strong(mean(*align(m, x)), m.dtype), stored, measure(g))
-            for g, stored in zip(leaves, old, strict=True)
-        ]
-        outputs = [assemble(factors, g.shape) for factors, g in zip(new, leaves, strict=True)]
-        return treedef.unflatten(outputs), treedef.unflatten(new)
+
+        def work(g: Array, stored: Factors) -> tuple[Array, Factors]:
+            new = jax.tree.map(lambda m, x: strong(mean(*align(m, x)), m.dtype), stored, measure(g))
+            return assemble(new, g.shape), new
+
+        pairs = for_each(work, list(zip(leaves, old, strict=True)))
+        return treedef.unflatten([u for u, _ in pairs]), treedef.unflatten([new for _, new in pairs])
 
     return treewise(update, init)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _over_mean(axis: int, x: Array) -> Array:
+    """`x` over its mean along an axis; the mean itself where that is 0 or infinite."""
+    return _with_mean(axis, x)[0]
+
+
+@_over_mean.defjvp
+def _over_mean_derivative(axis: int, primals: tuple, tangents: tuple) -> tuple:
+    # Not that of the quotient, which divides by the square of what may be 1e-30.
+    quotient, mean, usable = _with_mean(axis, *primals)
+    change = tangents[0] - quotient * jnp.mean(tangents[0], axis, keepdims=True)
+    return quotient, jnp.where(usable, change / jnp.where(usable, mean, 1.0), 0.0)
+
+
+def _with_mean(axis: int, x: Array) -> tuple[Array, Array, Array]:
+    mean = jnp.mean(x, axis, keepdims=True)
+    usable = (mean > 0) & (mean < jnp.inf)
+    return jnp.where(usable, x / mean, mean), mean, usable
 
 
 @transformation

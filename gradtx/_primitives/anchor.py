@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._constructors import elementwise, memory, rescaling, treewise
 from gradtx._core import transformation
-from gradtx._numerics import distance, norm, root_of_sum, safe_divide, strong, weak
+from gradtx._norms import distance, norm
+from gradtx._numerics import root_of_sum, safe_divide, strong, weak
 from gradtx._schedule import NonNegative
 
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx import tree
-from gradtx._constructors import elementwise, rescaling, treewise
+from gradtx._constructors import elementwise, rescaling, rescaling_each, treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError
-from gradtx._numerics import abs_square, align, norm, ordered, safe_divide, safe_sqrt, times, weak
+from gradtx._norms import norm, norms
+from gradtx._numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._schedule import NonNegative, Scalar
 
 
@@ -64,11 +65,7 @@ def clip_by_block_norm(max_norm: NonNegative):
 
     State: none.
     """
-
-    def update(updates, state, params):
-        return jax.tree.map(lambda g: _scaled_down([g], max_norm) * g, updates), state
-
-    return treewise(update)
+    return rescaling_each(lambda gs, ps: [_down_to(max_norm, length) for length in norms(gs)])
 
 
 @transformation
@@ -87,10 +84,10 @@ def clip_by_block_rms(threshold: NonNegative):
     Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, section 6.
     """
 
-    def update(updates, state, params):
-        return jax.tree.map(lambda g: _scaled_down([g], threshold * max(g.size, 1) ** 0.5) * g, updates), state
+    def factors(gs, ps):
+        return [_down_to(threshold * max(g.size, 1) ** 0.5, length) for g, length in zip(gs, norms(gs), strict=True)]
 
-    return treewise(update)
+    return rescaling_each(factors)
 
 
 @transformation
@@ -148,7 +145,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     Reference: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
     algorithm 1.
     """
-    return rescaling(lambda updates, state, params: (_scaled_down(jax.tree.leaves(updates), max_norm), state))
+    return rescaling(lambda updates, state, params: (_down_to(max_norm, norm(jax.tree.leaves(updates))), state))
 
 
 def _unit_axes(shape):
@@ -165,7 +162,6 @@ def _unit_norms(x, axes):
     return largest * safe_sqrt(jnp.sum(abs_square(parts), axes, keepdims=True))
 
 
-def _scaled_down(arrays, max_norm):
-    """The factor that brings the norm of all arrays together down to `max_norm`, or 1."""
-    whole = norm(arrays)
-    return weak(jnp.where(whole <= max_norm, 1.0, safe_divide(max_norm, whole)))
+def _down_to(max_norm, length):
+    """The factor that brings a norm down to `max_norm`, or 1."""
+    return weak(jnp.where(length <= max_norm, 1.0, safe_divide(max_norm, length)))

@@ -12,17 +12,8 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._constructors import treewise
 from gradtx._core import transformation
-from gradtx._numerics import (
-    abs_square,
-    align,
-    inner_product,
-    log_of_decay,
-    safe_divide,
-    safe_sqrt,
-    strong,
-    weak,
-    weighted_mean,
-)
+from gradtx._norms import inner_product
+from gradtx._numerics import abs_square, align, log_of_decay, safe_divide, safe_sqrt, strong, weak, weighted_mean
 from gradtx._schedule import Decay, NonNegative, Positive
 from gradtx._typing import Array, Params, Updates
 

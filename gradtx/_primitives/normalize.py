@@ -4,38 +4,16 @@ The norms are those of `gradtx.tree.global_norm`, in at least float32 and safe f
 one leaf of the tree; where layers are stacked in one array, `over_layers` makes it one layer.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import rescaling, treewise
-from gradtx._core import GradientTransformation, transformation
+from gradtx._constructors import rescaling, rescaling_each, treewise
+from gradtx._core import transformation
 from gradtx._errors import wrong_state
+from gradtx._norms import norms
 from gradtx._numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
 from gradtx._schedule import Decay, NonNegative
-from gradtx._typing import Array
-
-
-def scaled_arrays(factor: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
-    """Each array times one number of its own: `u = factor(g) g`, or `u = factor(g, p) g` with `needs_params`."""
-
-    def update(updates, state, params):
-        others = [params] if needs_params else []
-        return jax.tree.map(lambda g, *p: weak(factor(g, *p)) * g, updates, *others), state
-
-    return treewise(update, needs_params=needs_params)
-
-
-def norm(x: Array) -> Array:
-    """The norm of one array as a number: it takes the precision of what it meets."""
-    return weak(tree.global_norm(x))
-
-
-def rms(x: Array) -> Array:
-    """The root mean square of one array, 0 of none, as `norm`."""
-    return norm(x) * max(x.size, 1) ** -0.5
 
 
 @transformation
@@ -56,12 +34,12 @@ def scale_by_trust_ratio(min_norm: NonNegative = 0.0, trust_coefficient: NonNega
     Reference: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks", 2017, equation 6.
     """
 
-    def factor(g, p):
-        whole, change = jnp.maximum(norm(p), min_norm), jnp.maximum(norm(g), min_norm)
+    def factor(change, whole):
+        whole, change = jnp.maximum(weak(whole), min_norm), jnp.maximum(weak(change), min_norm)
         ratio = trust_coefficient * safe_divide(whole, change + eps)
         return jnp.where((whole == 0) | (change == 0), 1.0, ratio)
 
-    return scaled_arrays(factor, needs_params=True)
+    return rescaling_each(lambda gs, ps: list(map(factor, norms(gs), norms(ps))), needs_params=True)
 
 
 @transformation
@@ -77,7 +55,7 @@ def scale_by_param_norm(min_norm: NonNegative = 1e-3):
 
     Reference: as `scale_by_trust_ratio`, without the norm of the update; Optax's `scale_by_param_block_norm`.
     """
-    return scaled_arrays(lambda g, p: jnp.maximum(norm(p), min_norm), needs_params=True)
+    return rescaling_each(lambda gs, ps: [jnp.maximum(length, min_norm) for length in norms(ps)], needs_params=True)
 
 
 @transformation
@@ -96,7 +74,13 @@ def scale_by_param_rms(min_scale: NonNegative = 1e-3):
     Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, section 8;
     Optax's `scale_by_param_block_rms`.
     """
-    return scaled_arrays(lambda g, p: jnp.maximum(rms(p), min_scale), needs_params=True)
+
+    def factors(gs, ps):
+        return [
+            jnp.maximum(length * max(p.size, 1) ** -0.5, min_scale) for p, length in zip(ps, norms(ps), strict=True)
+        ]
+
+    return rescaling_each(factors, needs_params=True)
 
 
 @transformation
@@ -120,10 +104,11 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
     Networks", 2019, algorithm 1. That the root is kept, and not the square, is ours: squares overflow.
     """
 
-    def mean(g, last):
-        now = strong(tree.global_norm(g), last.dtype)
-        parts = [safe_sqrt(weak(decay)) * last, safe_sqrt(weak(1 - decay)) * now]
-        return jnp.where(last < 0, now, tree.global_norm(parts))
+    def means(gs, lasts):
+        nows = [strong(length, last.dtype) for length, last in zip(norms(gs), lasts, strict=True)]
+        old, new = safe_sqrt(weak(decay)), safe_sqrt(weak(1 - decay))
+        both = norms([jnp.stack([old * last, new * now]) for last, now in zip(lasts, nows, strict=True)])
+        return [jnp.where(last < 0, now, mean) for last, now, mean in zip(lasts, nows, both, strict=True)]
 
     def init(params):
         return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), tree.widened(params))
@@ -131,9 +116,12 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
     def update(updates, state, params):
         if jax.tree.structure(state) != jax.tree.structure(updates):
             raise wrong_state("one number for each array of the updates", state)
-        roots = jax.tree.map(mean, updates, state)
-        divide = jax.tree.map(lambda v: weak(safe_divide(1.0, root_of_sum(v, eps_root) + eps)), roots)
-        return jax.tree.map(jnp.multiply, divide, updates), roots
+        leaves, treedef = jax.tree.flatten(updates)
+        roots = means(leaves, jax.tree.leaves(state))
+        outputs = [
+            weak(safe_divide(1.0, root_of_sum(v, eps_root) + eps)) * g for v, g in zip(roots, leaves, strict=True)
+        ]
+        return treedef.unflatten(outputs), treedef.unflatten(roots)
 
     return treewise(update, init)
 

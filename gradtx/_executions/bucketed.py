@@ -1,0 +1,165 @@
+"""Small arrays worked on together."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx import tree
+from gradtx._checks import whole_number
+from gradtx._constructors import lift, matching, required
+from gradtx._core import GradientTransformation, as_transformation, transformation
+from gradtx._errors import GradtxTypeError, wrong_state
+from gradtx._kernel import Kernel, Slot, over_first_axis
+from gradtx._numerics import is_traced, widen, widened
+from gradtx._typing import Array, Params, State, Updates
+
+
+class Buckets(NamedTuple):
+    """One array for each parameter, those of small parameters in stacks.
+
+    Attributes:
+        stacks: the arrays of all small parameters of one shape, in the order of the leaves, by shape and precision:
+            `{"float32[256]": an array of the shape (500, 256)}`.
+        others: the arrays of the other parameters, in their structure; in the place of those in a stack stands
+            its name, `{"float32[256]": None}`, which has no leaves.
+    """
+
+    stacks: dict[str, Any]
+    others: Any
+
+
+@transformation
+def bucketed(inner: Any, max_size: int = 4096):
+    r"""Keeps the memory of small parameters in stacks, and works on each stack at once: for trees of many small leaves.
+
+    The numbers are those of `inner`, to the last bit but where the compiler contracts a product and a sum in one and
+    not in the other; it is the same work on each array. What it saves is the price of passing arrays to a program and
+    back, some microseconds each, and of compiling for each. Parameters and updates come and go as they are; only
+    the memory is in stacks.
+
+    Args:
+        inner: a transform that works on each array by itself: one made of the primitives that do, in chains and side by
+            side. What needs the whole tree goes outside: `chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))`.
+        max_size: the most elements that an array in a stack has. Larger ones stay as they are, as do those alone in
+            their shape and precision, and at `init` those that are spread over several devices.
+
+    State: a tuple of one, the state of `inner` with `Buckets` for each tree of arrays.
+
+    Raises:
+        GradtxTypeError: `inner` needs the whole tree at once.
+        GradtxValueError: `max_size` is not a positive whole number.
+    """
+    inner, max_size = as_transformation(inner), whole_number("max_size", max_size)
+    kernel = inner.kernel
+    if kernel is None:
+        raise GradtxTypeError(
+            f"{inner.name} does not work on each array by itself, so arrays cannot be worked on together; put what "
+            f"needs the whole tree outside, as chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3))) does"
+        )
+    return _in_buckets(kernel, max_size)
+
+
+def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
+    slots, layout = jax.tree.flatten(kernel.layout)
+    each, stacked = lift(kernel), lift(over_first_axis(kernel))
+
+    def joined(stacks: State, others: State) -> State:
+        pairs = zip(slots, layout.flatten_up_to(stacks), layout.flatten_up_to(others), strict=True)
+        return (layout.unflatten([Buckets(x, y) if slot is Slot.MEMORY else y for slot, x, y in pairs]),)
+
+    def parted(updates: Updates, state: State) -> tuple[list[str | None], State, State]:
+        """The stack that each leaf is in, and the states of stacks and others."""
+        try:
+            (inside,) = state
+            contents = layout.flatten_up_to(inside)
+        except (ValueError, TypeError, KeyError):
+            raise wrong_state(f"a tuple of one, with {str(layout).removeprefix('PyTreeDef')}", state) from None
+        buckets = [x for slot, x in zip(slots, contents, strict=True) if slot is Slot.MEMORY]
+        if not all(isinstance(x, Buckets) for x in buckets):
+            raise wrong_state("one with Buckets for each tree of arrays", state)
+        stacks, others = (
+            [x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)] for part in (0, 1)
+        )
+        if buckets:
+            places = tree.leaves_like(updates, buckets[0].others, "updates", "state")
+            names = [next(iter(x)) if isinstance(x, dict) else None for x in places]
+        else:
+            names = [None] * len(jax.tree.leaves(updates))
+        return names, layout.unflatten(stacks), layout.unflatten(others)
+
+    def init(params: Params) -> State:
+        buckets = _gathered(params, _names(tree.floating_leaves(params, "parameters"), max_size))
+        return joined(stacked.init(buckets.stacks), each.init(buckets.others))
+
+    def update(
+        updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
+    ) -> tuple[Updates, State]:
+        names, stacks, others = parted(updates, state)
+        gs, ps = _gathered(updates, names), Buckets(None, None)
+        if kernel.needs_params is not None:
+            tree.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
+            ps = _gathered(matching(updates, params), names)
+        bs = {name: _gathered(matching(updates, x), names) for name, x in bound.items()}
+        in_stacks, stacks = stacked.update(
+            gs.stacks, stacks, ps.stacks, bound={name: x.stacks for name, x in bs.items()}
+        )
+        alone, others = each.update(gs.others, others, ps.others, bound={name: x.others for name, x in bs.items()})
+        return _scattered(updates, names, in_stacks, jax.tree.leaves(alone)), joined(stacks, others)
+
+    return GradientTransformation(init, update)
+
+
+def _names(leaves: list[Array], max_size: int) -> list[str | None]:
+    """The stack that each leaf is in."""
+    names = [
+        f"{widen(p.dtype)}[{','.join(map(str, p.shape))}]" if 0 < p.size <= max_size and not _is_spread(p) else None
+        for p in leaves
+    ]
+    frequent = {name for name, count in Counter(names).items() if count > 1}
+    return [name if name in frequent else None for name in names]
+
+
+def _is_spread(p: Array) -> bool:
+    if is_traced(p):
+        return any(axis is not None for axis in jax.typeof(p).sharding.spec)
+    sharding = getattr(p, "sharding", None)
+    return sharding is not None and not sharding.is_fully_replicated
+
+
+def _gathered(values: Any, names: list[str | None]) -> Buckets:
+    leaves, treedef = tree.floating_leaves(values), jax.tree.structure(values)
+    groups: dict[str, list[Array]] = {name: [] for name in sorted(set(names) - {None})}
+    for name, x in zip(names, leaves, strict=True):
+        if name is not None:
+            groups[name].append(widened(x))
+    others = [x if name is None else {name: None} for name, x in zip(names, leaves, strict=True)]
+    return Buckets({name: jnp.stack(group) for name, group in groups.items()}, treedef.unflatten(others))
+
+
+def _scattered(like: Any, names: list[str | None], stacks: Mapping[str, Array], others: list[Array]) -> Any:
+    rows = {name: iter(_rows(stack)) for name, stack in stacks.items()}
+    rest = iter(others)
+    return jax.tree.structure(like).unflatten([next(rest) if name is None else next(rows[name]) for name in names])
+
+
+def _rows(stack: Array) -> list[Array]:
+    """The arrays in a stack.
+
+    XLA compiles a loop that reads a slice once for each place of the slice, and so for each row: 2,000 rows take 20
+    seconds. In two levels there are as many rows, but only twice the root as many places: loops over the same place in
+    different blocks are one. XLA would put the levels back into one, but for a division, which it does not repeat: by
+    a number that is 1, which it cannot know.
+    """
+    length = math.isqrt(len(stack) - 1) + 1
+    if not is_traced(stack) or length < 3 or jnp.iscomplexobj(stack):  # there a division is not exact
+        return [stack[i] for i in range(len(stack))]
+    bits = lax.bitcast_convert_type(stack.ravel()[0], jnp.int32 if stack.dtype.itemsize == 4 else jnp.int64)
+    one = jnp.where(lax.population_count(bits) <= 64, 1.0, 2.0).astype(stack.dtype)
+    blocks = [stack[i : i + length] / one for i in range(0, len(stack), length)]
+    return [block[i] for block in blocks for i in range(len(block))]

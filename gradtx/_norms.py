@@ -1,0 +1,107 @@
+"""Norms and inner products of lists of arrays, safe from overflow."""
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx._numerics import abs_square, align, safe_divide, weak, widened
+from gradtx._sharing import for_each
+from gradtx._typing import Array
+
+
+def norm(arrays: list[Array]) -> Array:
+    """The Euclidean norm of all arrays together, 0 of none, in at least float32; for numbers from 1e-30 to 1e38."""
+    return _norms((align(*arrays),), ())[0] if arrays else jnp.zeros((), jnp.float32)
+
+
+def norms(arrays: list[Array]) -> list[Array]:
+    """The norm of each array, as `norm`."""
+    return _norms(tuple((widened(x),) for x in arrays), ()) if arrays else []
+
+
+def distance(xs: list[Array], ys: list[Array]) -> Array:
+    """The norm of the differences, none of which is written to memory for it."""
+    arrays = align(*xs, *ys)
+    return _norms((arrays[: len(xs)],), (arrays[len(xs) :],))[0] if arrays else jnp.zeros((), jnp.float32)
+
+
+def inner_product(xs: list[Array], ys: list[Array]) -> Array:
+    """The real part of the inner product of two lists of arrays, 0 of none, in at least float32."""
+    pairs = [align(x, y) for x, y in zip(xs, ys, strict=True)]
+    sums = align(*(jnp.sum((x.conj() * y).real) for x, y in pairs)) if pairs else ()
+    return jnp.stack(sums).sum() if sums else jnp.zeros((), jnp.float32)
+
+
+Group: TypeAlias = tuple[Array, ...]
+"""Arrays of one precision, of which there is one norm."""
+
+
+@jax.custom_jvp
+def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    """The norm of each group, less the others if there are any.
+
+    Squares are summed of numbers times a power of two, which is exact. With a large one they do not go under, but those
+    of more than 1e7 overflow, and with a small one the reverse. On a CPU the second sum is taken only if the first
+    overflows, in a second round of the same loop: as a branch of its own it would be compiled besides. Elsewhere
+    a loop waits for the host, and XLA takes both sums in one pass.
+    """
+    return lax.platform_dependent(groups, others, cpu=_norms_by_need, default=_norms_at_once)
+
+
+def _norms_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    def body(carry: tuple[list[Array], Array]) -> tuple[list[Array], Array]:
+        roots, round_ = carry
+        scales = [jnp.where(round_ == 0, *_scales(root.dtype)).astype(root.dtype) for root in roots]
+        # Without the barrier XLA takes the differences before the loop, and keeps them.
+        arrays, _ = lax.optimization_barrier(((groups, others), round_))
+        now = _scaled_norms(*arrays, scales)
+        roots = [jnp.where(jnp.isinf(root), new, root) for root, new in zip(roots, now, strict=True)]
+        is_over = (round_ == 1) | ~jnp.isinf(jnp.stack(align(*roots))).any()
+        return roots, jnp.where(is_over, 2, 1)
+
+    unknown = [jnp.full((), jnp.inf, group[0].real.dtype) for group in groups]
+    return lax.while_loop(lambda carry: carry[1] < 2, body, (unknown, jnp.array(0)))[0]
+
+
+def _norms_at_once(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    scales = [[jnp.asarray(scale, group[0].real.dtype) for scale in _scales(group[0].dtype)] for group in groups]
+    fine, coarse = (_scaled_norms(groups, others, list(column)) for column in zip(*scales, strict=True))
+    return [jnp.where(jnp.isinf(x), y, x) for x, y in zip(fine, coarse, strict=True)]
+
+
+def _scales(dtype: Any) -> tuple[float, float]:
+    """2**40 and 2**-63 in float32. The squares of both are finite: XLA may multiply squares instead of numbers."""
+    bits = int(jnp.finfo(dtype).maxexp)
+    return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
+
+
+def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], scales: list[Array]) -> list[Array]:
+    """The root of the sum of squares of each group times a number, divided by that number."""
+
+    def total(group: Group, scale: Array) -> Array:
+        sums = for_each(lambda x, by: jnp.sum(abs_square(x * weak(by))), [(x, scale) for x in group])
+        return sums[0] if len(sums) == 1 else jnp.stack(sums).sum()
+
+    sums = list(map(total, _differences(groups, others), scales))
+    return [jnp.sqrt(x) / scale for x, scale in zip(sums, scales, strict=True)]
+
+
+@_norms.defjvp
+def _norms_derivative(primals: tuple, tangents: tuple) -> tuple:
+    """The derivative is the array over its norm, 0 where the norm is 0."""
+    values = _norms(*primals)
+    derivatives = []
+    for value, xs, directions in zip(values, _differences(*primals), _differences(*tangents), strict=True):
+        inverse = weak(safe_divide(1.0, value))
+        pairs = zip(xs, directions, strict=True)
+        derivatives.append(jnp.stack([jnp.sum((inverse * x.conj() * d).real) for x, d in pairs]).sum())
+    return values, derivatives
+
+
+def _differences(groups: tuple[Group, ...], others: tuple[Group, ...]) -> tuple[Group, ...]:
+    if not others:
+        return groups
+    pairs = zip(groups, others, strict=True)
+    return tuple(tuple(x - y for x, y in zip(xs, ys, strict=True)) for xs, ys in pairs)

@@ -1,0 +1,190 @@
+"""Small arrays worked on together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES
+
+import gradtx as gx
+from gradtx._executions.bucketed import _rows
+
+WITH_KERNEL = [case for case in CASES if case.transform.kernel is not None]
+FAST = {"adamw", "sgd, momentum", "rmsprop, centred", "adan", "lion", "scale_by_ema", "parallel"}
+
+
+def small(seed, dtype=jnp.float32, scale=1.0):
+    """Forty small arrays of three shapes, others that go in no stack, and places without arrays."""
+    random = np.random.default_rng(seed)
+
+    def array(*shape):
+        x = scale * random.standard_normal(shape)
+        return jnp.asarray(x + 1j * random.standard_normal(shape) if jnp.iscomplexobj(dtype(0)) else x, dtype)
+
+    return {
+        "layers": [{"w": array(3, 4), "b": array(4), "scale": array()} for _ in range(13)],
+        "only one": array(7),
+        "large": array(20, 20),
+        "empty": array(0),
+        "none": None,
+    }
+
+
+def close(got, wanted, rtol=1e-5):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol, rtol), got, wanted)
+
+
+def train(tx, dtype=jnp.float32, steps=4, **extra):
+    params = small(0, dtype)
+    state = tx.init(params)
+    step = jax.jit(lambda g, state, params: tx.update(g, state, params, **extra))
+    for seed in range(1, steps + 1):
+        updates, state = step(small(seed, dtype), state, params)
+        params = gx.apply_updates(params, updates)
+    return params, state
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.name, marks=[] if c.name in FAST else [pytest.mark.slow]) for c in WITH_KERNEL],
+)
+def test_the_numbers_are_those_of_the_inner_transform(case):
+    grads = [jax.tree.map(jnp.abs, small(seed)) if case.nonnegative else small(seed) for seed in (1, 2)]
+    params, outputs = small(0), []
+    for tx in (case.transform, gx.bucketed(case.transform, max_size=100)):
+
+        def both(params, first, second, tx=tx):
+            updates, state = tx.update(first, tx.init(params), params)
+            return updates, tx.update(second, state, params)[0]
+
+        outputs.append(jax.jit(both)(params, *grads))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=3e-6, atol=3e-6), *outputs)
+
+
+def test_only_small_arrays_that_have_company_are_in_stacks():
+    ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9), max_size=100).init(small(0))
+    shapes = {name: stack.shape for name, stack in momentum.stacks.items()}
+    assert shapes == {"float32[3,4]": (13, 3, 4), "float32[4]": (13, 4), "float32[]": (13,)}
+    assert {name: x.shape for name, x in momentum.others.items() if isinstance(x, jax.Array)} == {
+        "only one": (7,),
+        "large": (20, 20),
+        "empty": (0,),
+    }
+    plain, stacked = gx.sgd(0.1, 0.9).init(small(0)), gx.bucketed(gx.sgd(0.1, 0.9)).init(small(0))
+    assert gx.tree.nbytes(plain) == gx.tree.nbytes(stacked)
+    assert len(jax.tree.leaves(stacked)) == 6 < len(jax.tree.leaves(plain))
+
+
+def test_where_nothing_is_kept_nothing_is_stacked():
+    assert jax.tree.leaves(gx.bucketed(gx.sgd(0.1)).init(small(0))) == []
+    close(train(gx.bucketed(gx.sgd(0.1)))[0], train(gx.sgd(0.1))[0], rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.complex64])
+def test_other_dtypes(dtype):
+    tx = gx.adam(0.1)
+    got, state = train(gx.bucketed(tx), dtype)
+    close(got, train(tx, dtype)[0], rtol=1e-2 if dtype is jnp.bfloat16 else 1e-5)
+    assert {x.dtype for x in jax.tree.leaves(got)} == {jnp.dtype(dtype)}
+    assert jnp.bfloat16 not in {x.dtype for x in jax.tree.leaves(state)}
+
+
+def test_dtypes_are_not_mixed():
+    params = [jnp.ones(3, dtype) for dtype in (jnp.float32, jnp.bfloat16, jnp.complex64) for _ in range(2)]
+    updates, ((momentum, *_),) = gx.bucketed(gx.sgd(1.0, 0.9)).update(
+        params, gx.bucketed(gx.sgd(1.0, 0.9)).init(params), params
+    )
+    assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[3]": (4, 3), "complex64[3]": (2, 3)}
+    assert [x.dtype for x in updates] == [jnp.float32] * 4 + [jnp.complex64] * 2
+
+
+def test_work_that_mixes_the_elements_of_an_array_stays_within_it():
+    tx = gx.memory(jnp.zeros_like, lambda g, m, p: m + g / jnp.sum(jnp.abs(g)), lambda g, m, p: m)
+    close(train(gx.bucketed(tx))[0], train(tx)[0])
+
+
+def test_names_are_read_within_stacks():
+    tx = gx.let(
+        "fast",
+        gx.scale_by_ema(0.5),
+        gx.chain(gx.scale_by_ema(0.9), gx.parallel(jnp.add, gx.identity(), gx.use("fast"))),
+    )
+    close(train(gx.bucketed(tx))[0], train(tx)[0])
+    inside = gx.let(
+        "fast",
+        gx.scale_by_ema(0.5),
+        gx.bucketed(gx.chain(gx.scale_by_ema(0.9), gx.parallel(jnp.add, gx.identity(), gx.use("fast")))),
+    )
+    close(train(inside)[0], train(tx)[0])
+
+
+def test_it_composes():
+    tx = gx.adamw(gx.schedules.linear(0.1, 0.0, 10))
+    wanted = train(tx)[0]
+    close(train(gx.chain(gx.clip_by_global_norm(1e6), gx.bucketed(tx)))[0], wanted)
+    close(train(gx.accumulate_gradients(gx.bucketed(tx), 1))[0], wanted)
+    close(train(gx.inject(gx.bucketed(tx)))[0], wanted)
+    by_size = gx.partition({"a": gx.bucketed(tx), "b": tx}, lambda p: jax.tree.map(lambda x: "ab"[x.ndim > 1], p))
+    close(train(by_size)[0], wanted)
+    stored = gx.store(gx.adam(0.1), gx.codecs.bfloat16)
+    close(train(gx.bucketed(stored))[0], train(stored)[0])
+    assert "bfloat16" in str(jax.tree.map(lambda x: x.dtype, gx.bucketed(stored).init(small(0))))
+
+
+def test_the_state_is_saved_and_moved():
+    tx = gx.bucketed(gx.adam(0.1))
+    _, state = train(tx)
+    saved = gx.state_dict(tx, state)
+    close(gx.load_state_dict(tx, small(0), saved), state, rtol=0)
+    assert eval(repr(tx), {**vars(gx), "schedules": gx.schedules}) == tx
+    assert gx.from_config(gx.to_config(tx)) == tx
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 9, 10, 50])
+def test_the_rows_of_a_stack(rows):
+    # The block is divided by a number that is 1; neither infinities nor NaN nor what is tiny may notice.
+    special = jnp.asarray([jnp.inf, -jnp.inf, jnp.nan, 1e-38, -0.0])
+    stack = jnp.arange(rows * 5, dtype=jnp.float32).reshape(rows, 5).at[0].set(special).at[rows // 2].set(special)
+    for x, y in zip(jax.jit(_rows)(stack), stack, strict=True):
+        np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(jnp.signbit(x), jnp.signbit(y))
+
+
+def test_there_are_few_kernels():
+    # Twice the root of the number of rows, where slices one by one are as many kernels as rows.
+    params = [jnp.ones(16) for _ in range(100)]
+    tx = gx.bucketed(gx.adam(0.1))
+
+    def step(params, state, grads):
+        updates, state = tx.update(grads, state, params)
+        return gx.apply_updates(params, updates), state
+
+    text = jax.jit(step, donate_argnums=(0, 1)).lower(params, tx.init(params), params).compile().as_text()
+    starts = {line.split("slice={")[1].split("}")[0] for line in text.split("\n") if "slice={" in line}
+    assert 10 <= len(starts) <= 24
+
+
+def test_arrays_that_are_spread_stay_as_they_are():
+    mesh = jax.make_mesh((len(jax.devices()),), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    if len(jax.devices()) == 1:
+        pytest.skip("one device")
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    params = [jax.device_put(jnp.ones(8), place) for place in (spread, spread, whole, whole)]
+    ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9)).init(params)
+    assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[8]": (2, 8)}
+    assert [x.sharding for x in momentum.others[:2]] == [spread, spread]
+
+
+def test_bad_input():
+    with pytest.raises(gx.GradtxTypeError, match=r"clip_by_global_norm does not work on each array by itself.*outside"):
+        gx.bucketed(gx.clip_by_global_norm(1.0)).init(small(0))
+    with pytest.raises(gx.GradtxValueError, match="max_size must be a positive whole number, got 0"):
+        gx.bucketed(gx.adam(0.1), max_size=0).init(small(0))
+    tx = gx.bucketed(gx.adam(0.1))
+    with pytest.raises(gx.GradtxValueError, match="state of another transform"):
+        tx.update(small(0), gx.adam(0.1).init(small(0)), small(0))
+    with pytest.raises(gx.GradtxValueError):
+        tx.update(small(0)["layers"], tx.init(small(0)), small(0))
+    with pytest.raises(gx.GradtxValueError, match="needs the parameters"):
+        gx.bucketed(gx.adamw(0.1)).update(small(0), gx.bucketed(gx.adamw(0.1)).init(small(0)))
