@@ -73,7 +73,7 @@ def memory(
         old = g.storage.decode(stored)
         computed = strong(together(step, g.value, old, p), old.dtype)
         _same_shape("memory: step", computed, stored)
-        new = g.storage.encode(computed)
+        new = g.storage.replace(g.storage.encode(computed), stored)
         read = old if emit_before else g.storage.decode(new)
 
         def out(g: Array, m: Array) -> Array:

@@ -47,10 +47,12 @@ class Storage(NamedTuple):
     Attributes:
         encode: a memory as it is computed to as it is kept.
         decode: the reverse.
+        replace: what is kept of a new memory and the old one, both as they are kept.
     """
 
     encode: Callable[[Array], Array] = lambda x: x
     decode: Callable[[Array], Array] = lambda x: x
+    replace: Callable[[Array, Array], Array] = lambda new, old: new
 
 
 class Flow(NamedTuple):
@@ -201,6 +203,28 @@ def naming(name: str, value: Kernel, body: Kernel) -> Kernel:
 def multiplied(step: Step, factor: Array) -> Step:
     """`step` of the update times a number."""
     return lambda g, memory, p: step(g.map(lambda x: factor * x), memory, p)
+
+
+def gated(kernel: Kernel, opened: Array) -> Kernel:
+    """`kernel` where it is opened, else updates of 0 and the memory as it was.
+
+    The choice is made within the work on each array, and what follows a memory reads what was chosen. A choice
+    afterwards would need both, the old memory and the new one, and one of them in an array of its own.
+    """
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        step, new = kernel.tick(clock)
+
+        def replace(new: Array, old: Array) -> Array:
+            return jax.lax.select(opened, new, old)
+
+        def work(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            u, kept = step(g._replace(storage=g.storage._replace(replace=replace)), memory, p)
+            return u.map(lambda u: jax.lax.select(opened, u, jnp.zeros_like(u))), kept
+
+        return work, jax.tree.map(replace, new, clock)
+
+    return Kernel(kernel.layout, kernel.start, tick, kernel.needs_params)
 
 
 def over_first_axis(kernel: Kernel) -> Kernel:

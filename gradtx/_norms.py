@@ -55,8 +55,8 @@ def _norms_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list
         roots, round_ = carry
         scales = [jnp.where(round_ == 0, *_scales(root.dtype)).astype(root.dtype) for root in roots]
         # Without the barrier XLA takes the differences before the loop, and keeps them.
-        arrays, _ = lax.optimization_barrier(((groups, others), round_))
-        now = _scaled_norms(*arrays, scales)
+        (xs, ys), _ = lax.optimization_barrier(((groups, others), round_))
+        now = _scaled_norms(xs, ys, scales)
         roots = [jnp.where(jnp.isinf(root), new, root) for root, new in zip(roots, now, strict=True)]
         is_over = (round_ == 1) | ~jnp.isinf(jnp.stack(align(*roots))).any()
         return roots, jnp.where(is_over, 2, 1)

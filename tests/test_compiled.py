@@ -60,6 +60,15 @@ def test_a_donated_step_works_in_place_and_allocates_no_temporary_array(case):
     assert analysis.temp_size_in_bytes < 1.01 * arrays * 4 * SIZE + 1024
 
 
+@pytest.mark.parametrize("inner", [gx.adam(1e-3), gx.sgd(1e-3, 0.9), gx.rmsprop(1e-3, centered=True)])
+def test_accumulation_keeps_no_array_in_between(inner):
+    # What is chosen is chosen in the loops that compute it: 12 bytes for the mean, and one read less of the gradient.
+    compiled = _compiled(gx.accumulate_gradients(inner, 8), gx.apply_updates)
+    assert compiled.memory_analysis().temp_size_in_bytes < 1024
+    plain = _bytes_per_parameter(_compiled(inner, gx.apply_updates))
+    assert _bytes_per_parameter(compiled) <= plain + 12.01
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -86,11 +86,8 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         stacks, others = (
             [x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)] for part in (0, 1)
         )
-        if buckets:
-            places = tree.leaves_like(updates, buckets[0].others, "updates", "state")
-            names = [next(iter(x)) if isinstance(x, dict) else None for x in places]
-        else:
-            names = [None] * len(jax.tree.leaves(updates))
+        places = tree.leaves_like(updates, buckets[0].others if buckets else updates, "updates", "state")
+        names: list[str | None] = [next(iter(x)) if isinstance(x, dict) else None for x in places]
         return names, layout.unflatten(stacks), layout.unflatten(others)
 
     def init(params: Params) -> State:
@@ -101,7 +98,7 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
     ) -> tuple[Updates, State]:
         names, stacks, others = parted(updates, state)
-        gs, ps = _gathered(updates, names), Buckets(None, None)
+        gs, ps = _gathered(updates, names), Buckets({}, None)
         if kernel.needs_params is not None:
             tree.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
             ps = _gathered(matching(updates, params), names)
@@ -134,7 +131,7 @@ def _is_spread(p: Array) -> bool:
 
 def _gathered(values: Any, names: list[str | None]) -> Buckets:
     leaves, treedef = tree.floating_leaves(values), jax.tree.structure(values)
-    groups: dict[str, list[Array]] = {name: [] for name in sorted(set(names) - {None})}
+    groups: dict[str, list[Array]] = {name: [] for name in sorted({name for name in names if name})}
     for name, x in zip(names, leaves, strict=True):
         if name is not None:
             groups[name].append(widened(x))

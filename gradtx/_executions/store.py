@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx._constructors import lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, short
-from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, Storage
+from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step
 from gradtx._numerics import increment
 from gradtx._typing import Array
 from gradtx._walk import is_transform
@@ -77,9 +77,12 @@ def _encoded(kernel: Kernel, codec: Codec) -> Kernel:
 
     def tick(clock: Clock) -> tuple[Step, Clock]:
         inner, new = kernel.tick(clock.inner)
-        storage = Storage(lambda x: codec.encode(x, clock.count), codec.decode)
+
+        def encode(x: Array) -> Array:
+            return codec.encode(x, clock.count)
 
         def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            storage = g.storage._replace(encode=encode, decode=codec.decode)
             u, kept = inner(g._replace(storage=storage), memory.inner, p)
             return g.to(u.value, u.again), Stored(None, kept)
 
