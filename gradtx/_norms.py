@@ -1,5 +1,7 @@
 """Norms and inner products of lists of arrays, safe from overflow."""
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeAlias
 
 import jax
@@ -53,22 +55,22 @@ def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
 def _norms_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
     def body(carry: tuple[list[Array], Array]) -> tuple[list[Array], Array]:
         roots, round_ = carry
-        scales = [jnp.where(round_ == 0, *_scales(root.dtype)).astype(root.dtype) for root in roots]
         # Without the barrier XLA takes the differences before the loop, and keeps them.
         (xs, ys), _ = lax.optimization_barrier(((groups, others), round_))
-        now = _scaled_norms(xs, ys, scales)
-        roots = [jnp.where(jnp.isinf(root), new, root) for root, new in zip(roots, now, strict=True)]
-        is_over = (round_ == 1) | ~jnp.isinf(jnp.stack(align(*roots))).any()
-        return roots, jnp.where(is_over, 2, 1)
+        now = _scaled_norms(xs, ys, lambda scales, dtype: jnp.where(round_ == 0, *scales).astype(dtype))
+        roots = [lax.select(root == jnp.inf, new, root) for root, new in zip(roots, now, strict=True)]
+        has_overflown = (jnp.stack(align(*roots)) == jnp.inf).any()
+        return roots, jnp.where((round_ == 0) & has_overflown, 1, 2)
 
     unknown = [jnp.full((), jnp.inf, group[0].real.dtype) for group in groups]
     return lax.while_loop(lambda carry: carry[1] < 2, body, (unknown, jnp.array(0)))[0]
 
 
 def _norms_at_once(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
-    scales = [[jnp.asarray(scale, group[0].real.dtype) for scale in _scales(group[0].dtype)] for group in groups]
-    fine, coarse = (_scaled_norms(groups, others, list(column)) for column in zip(*scales, strict=True))
-    return [jnp.where(jnp.isinf(x), y, x) for x, y in zip(fine, coarse, strict=True)]
+    fine, coarse = (
+        _scaled_norms(groups, others, lambda scales, dtype, i=i: jnp.asarray(scales[i], dtype)) for i in (0, 1)
+    )
+    return [lax.select(x == jnp.inf, y, x) for x, y in zip(fine, coarse, strict=True)]
 
 
 def _scales(dtype: Any) -> tuple[float, float]:
@@ -77,15 +79,18 @@ def _scales(dtype: Any) -> tuple[float, float]:
     return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
 
 
-def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], scales: list[Array]) -> list[Array]:
+def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], choose: Callable[..., Array]) -> list[Array]:
     """The root of the sum of squares of each group times a number, divided by that number."""
-
-    def total(group: Group, scale: Array) -> Array:
-        sums = for_each(lambda x, by: jnp.sum(abs_square(x * weak(by))), [(x, scale) for x in group])
-        return sums[0] if len(sums) == 1 else jnp.stack(sums).sum()
-
-    sums = list(map(total, _differences(groups, others), scales))
-    return [jnp.sqrt(x) / scale for x, scale in zip(sums, scales, strict=True)]
+    groups = _differences(groups, others)
+    dtypes = {group[0].real.dtype for group in groups}
+    scales = {dtype: choose(_scales(dtype), dtype) for dtype in dtypes}
+    rows = [(x, scales[x.real.dtype]) for group in groups for x in group]
+    sums = iter(for_each(lambda x, scale: jnp.sum(abs_square(x * weak(scale))), rows))
+    totals = [list(islice(sums, len(group))) for group in groups]
+    return [
+        lax.sqrt(total[0] if len(total) == 1 else jnp.stack(total).sum()) / scales[group[0].real.dtype]
+        for total, group in zip(totals, groups, strict=True)
+    ]
 
 
 @_norms.defjvp
