@@ -20,8 +20,11 @@ class Step(NamedTuple):
         seconds: of tracing, lowering and compiling, in this order.
         moved: bytes accessed, by the compiler's account.
         temporary: bytes allocated in between.
+        arguments: bytes that come in.
+        outputs: bytes that go out, those in the place of what came in among them.
         state: bytes of the state.
         fusions: how many kernels there are.
+        scalar_kernels: how many of them compute one number.
     """
 
     run: Callable[..., Any]
@@ -29,12 +32,15 @@ class Step(NamedTuple):
     seconds: tuple[float, float, float]
     moved: float
     temporary: int
+    arguments: int
+    outputs: int
     state: int
     fusions: int
+    scalar_kernels: int
 
 
 def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
-    """The step of a transform for abstract parameters."""
+    """The step of a transform for abstract parameters, traced and compiled with nothing in JAX's caches."""
     extra = {"grad_fn": _slope} if grad_fn else {}
 
     def step(params: Any, state: Any, grads: Any) -> Any:
@@ -42,6 +48,7 @@ def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
         return gx.apply_updates(params, updates), state
 
     state = jax.eval_shape(tx.init, params)
+    jax.clear_caches()
     begin = time.perf_counter()
     traced = jax.jit(step, donate_argnums=(0, 1)).trace(params, state, params)
     after_trace = time.perf_counter()
@@ -50,9 +57,36 @@ def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
     compiled = lowered.compile()
     seconds = (after_trace - begin, after_lower - after_trace, time.perf_counter() - after_lower)
     memory, text = compiled.memory_analysis(), compiled.as_text() or ""
-    moved = (compiled.cost_analysis() or {}).get("bytes accessed", 0.0)
-    fusions = text[text.find("ENTRY") :].count(" fusion(")
-    return Step(compiled, tx.init, seconds, moved, memory.temp_size_in_bytes, gx.tree.nbytes(state), fusions)
+    kernels = [line for line in text[text.find("ENTRY") :].split("\n") if " fusion(" in line]
+    return Step(
+        run=compiled,
+        init=tx.init,
+        seconds=seconds,
+        moved=(compiled.cost_analysis() or {}).get("bytes accessed", 0.0),
+        temporary=memory.temp_size_in_bytes,
+        arguments=memory.argument_size_in_bytes,
+        outputs=memory.output_size_in_bytes,
+        state=gx.tree.nbytes(state),
+        fusions=len(kernels),
+        scalar_kernels=sum("[] fusion(" in line for line in kernels),
+    )
+
+
+def going(step: Step, params: Any) -> Callable[[], None]:
+    """A function that makes one step of a run, from parameters of 0.01, and waits for it."""
+    grads = filled(params)
+    at = (filled(params), _fresh(step.init(grads)))
+
+    def once() -> None:
+        nonlocal at
+        at = jax.block_until_ready(step.run(*at, grads))
+
+    return once
+
+
+def filled(params: Any) -> Any:
+    """Arrays of 0.01."""
+    return jax.tree.map(lambda p: jnp.full(p.shape, 0.01, p.dtype), params)
 
 
 def _slope(params: Any, *_: Any) -> Any:
@@ -71,22 +105,15 @@ def bandwidth(rounds: int = 15, size: int = 20_000_000) -> float:
     return 12 * size / statistics.median(times)
 
 
-def in_turns(steps: Mapping[str, Step], params: Any, rounds: int, repeats: int = 1) -> dict[str, list[float]]:
-    """Seconds of each step, round by round: one after the other, so that all have the same weather."""
-    zeros = jax.tree.map(lambda p: jnp.full(p.shape, 0.01, p.dtype), params)
-    running = {}
-    for name, step in steps.items():
-        own = jax.tree.map(jnp.copy, zeros)
-        running[name] = step.run(own, _fresh(step.init(zeros)), zeros)
-    times: dict[str, list[float]] = {name: [] for name in steps}
+def in_turns(runs: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each run, round by round: one after the other, so that all have the same weather."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(-2, rounds):  # two to warm up
-        for name, step in steps.items():
+        for name, once in runs.items():
             begin = time.perf_counter()
-            for _ in range(repeats):
-                running[name] = step.run(*running[name], zeros)
-            jax.block_until_ready(running[name])
+            once()
             if round_ >= 0:
-                times[name].append((time.perf_counter() - begin) / repeats)
+                times[name].append(time.perf_counter() - begin)
     return times
 
 

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +25,54 @@ def test_a_short_benchmark(flags, tmp_path):
     assert figures["single_pass"] == bool(flags)
     rows = {row["optimizer"]: row for row in figures["rows"]}
     assert rows["adamw"]["ours"]["temporary"] < 0.1
+    assert rows["adamw"]["ours"]["state"] == pytest.approx(8, abs=0.01)
+    assert rows["adamw"]["ours"]["scalar_kernels"] <= rows["adamw"]["ours"]["fusions"]
     assert rows["adamw"]["ours"]["bytes"] < (29 if flags else 41)
     assert rows["momentum"]["ours"]["bytes"] <= rows["momentum"]["theirs"]["bytes"] + 0.1
     assert all(name in done.stdout for name in rows)
+
+
+@pytest.mark.slow
+def test_updates_outside_jit():
+    command = [sys.executable, "-m", "benchmarks.eager", "--rounds", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "gradtx.jit(gradtx.adam)" in done.stdout
+
+
+def test_the_turns_of_pytorch(monkeypatch):
+    # A stand-in with the few names that the benchmark uses.
+    import numpy as np
+
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import torch_peer, trees
+
+    made = []
+
+    class Tensor(np.ndarray):
+        grad = None
+
+    def full(shape, number, dtype, requires_grad=False):
+        return np.full(shape, number, dtype).view(Tensor)
+
+    class Optimizer:
+        def __init__(self, leaves, **arguments):
+            made.append((leaves, arguments))
+
+        def step(self):
+            for leaf in made[-1][0]:
+                leaf -= made[-1][1]["lr"] * leaf.grad
+
+    torch = types.SimpleNamespace(
+        full=full,
+        full_like=lambda x, number: full(x.shape, number, x.dtype),
+        float32=np.float32,
+        optim=types.SimpleNamespace(SGD=Optimizer),
+    )
+    params = trees.abstract("resnet")
+    torch_peer.going(torch, "momentum", params)()
+    leaves, arguments = made[0]
+    assert arguments == {"lr": 1e-3, "momentum": 0.9, "fused": True}
+    assert [leaf.shape for leaf in leaves] == [p.shape for p in jax.tree.leaves(params)]
+    np.testing.assert_allclose(leaves[0], 0.01 - 1e-5, rtol=1e-6)
+    assert torch_peer.going(torch, "lion", params) is None
