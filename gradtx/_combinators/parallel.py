@@ -14,6 +14,7 @@ from gradtx._errors import GradtxTypeError, wrong_state
 from gradtx._kernel import side_by_side
 from gradtx._numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._schedule import NonNegative, Scalar
+from gradtx._sharing import for_each
 from gradtx._typing import Array, Params, State, Updates
 
 
@@ -150,8 +151,8 @@ def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransform
     if len(kernels) == len(transforms):
         return lift(side_by_side(combine, kernels))
 
-    def join(*outputs: Array | None) -> Array:
-        return combine(*align(*map(jnp.asarray, outputs)))
+    def join(*outputs: Array) -> Array:
+        return combine(*align(*outputs))
 
     def init(params: Params) -> State:
         return tuple(tx.init(params) for tx in transforms)
@@ -161,6 +162,8 @@ def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransform
             raise wrong_state(f"one of {len(transforms)} branches", state)
         pairs = [tx.update(updates, s, params, **extra) for tx, s in zip(transforms, state, strict=True)]
         outputs, states = zip(*pairs, strict=True)
-        return jax.tree.map(join, *outputs), states
+        treedef = jax.tree.structure(outputs[0])
+        columns = [map(jnp.asarray, treedef.flatten_up_to(output)) for output in outputs]
+        return treedef.unflatten(for_each(join, list(zip(*columns, strict=True)))), states
 
     return GradientTransformation(init, update)
