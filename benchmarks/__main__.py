@@ -21,6 +21,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -154,12 +155,16 @@ def _line(cells: list[str]) -> str:
 
 
 def _import_seconds(rounds: int) -> dict[str, float]:
-    """What an import takes in a fresh interpreter, less that of jax: medians of runs in turns."""
+    """What an import takes in a fresh interpreter, less that of jax: medians of runs in turns, with bytecode kept."""
     times: dict[str, list[float]] = {"jax": [], "gradtx": [], "optax": []}
-    for _ in range(min(rounds, 5)):
-        for name, found in times.items():
-            code = f"import time; t = time.perf_counter(); import jax, {name}; print(time.perf_counter() - t)"
-            found.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        for round_ in range(-1, min(rounds, 7)):  # one that writes the bytecode
+            for name, found in times.items():
+                code = f"import time; t = time.perf_counter(); import jax, {name}; print(time.perf_counter() - t)"
+                done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+                if round_ >= 0:
+                    found.append(float(done.stdout))
     median = {name: statistics.median(found) for name, found in times.items()}
     return {name: median[name] - median["jax"] for name in ("gradtx", "optax")}
 

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from gradtx._core import GradientTransformation, as_transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, short
@@ -92,6 +91,8 @@ def sweep(
 
         # Traced here, once; the arrays it closes over become arguments, and are not copied into the program.
         traced, shapes = jax.make_jaxpr(member, return_shape=True)(points[0], keys[0])
+
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here, for it takes as long to import as all of gradtx
 
     def run(data: list[Any], points: Array, keys: Array) -> list[Array]:
         one = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, data))
