@@ -1,0 +1,121 @@
+"""Norms of many arrays at a time, and work on arrays that are alike."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from gradtx import _norms as norms
+from gradtx._sharing import for_each
+
+SIZES = [1.0, 1e25, 3e37, 1e-30, 1e8, 1e-20, 0.0]
+
+
+def _arrays(dtype=np.float32):
+    random = np.random.default_rng(0)
+    return [np.asarray(size * random.uniform(0.5, 1.0, (3, 4)), dtype) for size in SIZES]
+
+
+def _exact(x):
+    return np.sqrt(np.sum(np.abs(np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)) ** 2))
+
+
+@pytest.mark.parametrize(
+    "way", [norms._norms, norms._norms_by_need, norms._norms_at_once], ids=lambda way: way.__name__
+)
+def test_each_norm_is_right_whatever_the_others_are(way):
+    # One that overflows must not take those with it that would go under in its units.
+    arrays = _arrays()
+    got = jax.jit(lambda xs: way(tuple((x,) for x in xs), ()))(arrays)
+    np.testing.assert_allclose(got, [_exact(x) for x in arrays], rtol=1e-6)
+
+
+@pytest.mark.parametrize("way", [norms._norms_by_need, norms._norms_at_once], ids=lambda way: way.__name__)
+def test_what_is_not_finite_is_seen_and_spoils_no_other(way):
+    arrays = [jnp.asarray([1.0, jnp.nan]), jnp.asarray([1.0, -jnp.inf]), jnp.asarray([3.0, 4.0]), jnp.asarray([1e30])]
+    got = way(tuple((x,) for x in arrays), ())
+    np.testing.assert_allclose(got, [np.nan, np.inf, 5.0, 1e30], rtol=1e-6)
+
+
+def test_precisions_stay_apart():
+    arrays = [jnp.ones(4, jnp.bfloat16), jnp.full(4, 3e4, jnp.float16), jnp.full(3, 1e20 + 1e20j, jnp.complex64)]
+    got = norms.norms(arrays)
+    assert [x.dtype for x in got] == [jnp.float32] * 3
+    np.testing.assert_allclose(got, [2.0, 6e4, 1e20 * 6**0.5], rtol=1e-3)
+    with jax.enable_x64(True):
+        got = norms.norms([jnp.full(4, 1e200), jnp.full(4, 1e30, jnp.float32), jnp.full(4, 1e-200)])
+        assert [x.dtype for x in got] == [jnp.float64, jnp.float32, jnp.float64]
+        np.testing.assert_allclose(got, [2e200, 2e30, 2e-200], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_derivatives_of_norms(mapped):
+    def total(xs):
+        return sum(jnp.log1p(x) for x in norms.norms(xs))
+
+    xs = [jnp.asarray([3.0, 4.0]), jnp.zeros(2), jnp.asarray([1.0])]
+    if mapped:
+        gradients = jax.vmap(jax.grad(total))([jnp.stack([x, x]) for x in xs])
+        gradients = [g[1] for g in gradients]
+    else:
+        gradients = jax.grad(total)(xs)
+    for got, wanted in zip(gradients, ([0.1, 0.8 / 6], [0.0, 0.0], [0.5]), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_the_loop_goes_round_once_unless_something_overflows():
+    # The work behind the norm is in a loop; a counter in its place would be work too, so the text is what is read.
+    text = jax.jit(lambda xs: norms.norms(xs)).lower([jnp.ones((8, 8))] * 5).compile().as_text()
+    assert text.count(" while(") == 1
+    assert " conditional(" not in text
+
+
+def test_alike_arrays_are_traced_once_and_others_each():
+    calls = []
+
+    def work(x, scale):
+        calls.append(x.shape)
+        return scale * x
+
+    xs = [jnp.full(n, float(i)) for i, n in enumerate([2, 3, 2, 2, 5, 3])]
+
+    def all_of(xs, factor):
+        return for_each(lambda x, y: work(x, factor * y), [(x, jnp.float32(i)) for i, x in enumerate(xs)])
+
+    compiled = jax.jit(all_of)(xs, 2.0)
+    assert sorted(calls) == [(2,), (3,), (5,)]
+    calls.clear()
+    eager = all_of(xs, 2.0)
+    assert len(calls) == 6  # nothing to compile there
+    for x, y, i in zip(compiled, eager, range(6), strict=True):
+        np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(x, np.full(xs[i].shape, 2.0 * i * i))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (gx.sgd(0.1, 0.9), optax.sgd(0.1, 0.9)),
+        (gx.adam(0.1), optax.adam(0.1)),
+        (gx.adamw(0.1), optax.adamw(0.1)),
+        (gx.lion(0.1), optax.lion(0.1)),
+        (
+            gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1)),
+            optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.1)),
+        ),
+        (gx.lamb(0.1), optax.lamb(0.1)),
+        (gx.bucketed(gx.adam(0.1)), optax.adam(0.1)),
+    ],
+    ids=lambda tx: getattr(tx, "name", ""),
+)
+def test_the_program_of_a_model_is_no_longer_than_that_of_optax(ours, theirs):
+    # What is to be compiled, in lines: compile time itself depends on the machine.
+    params = [jnp.ones(shape) for shape in ((8, 16), (16,), (16, 8), (8,)) for _ in range(30)]
+
+    def lines(tx):
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.jit(tx.update).lower(params, jax.eval_shape(tx.init, params), params).as_text().count("\n")
+
+    assert lines(ours) <= lines(theirs)
