@@ -81,11 +81,24 @@ def _scales(dtype: Any) -> tuple[float, float]:
 
 def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], choose: Callable[..., Array]) -> list[Array]:
     """The root of the sum of squares of each group times a number, divided by that number."""
-    groups = _differences(groups, others)
     dtypes = {group[0].real.dtype for group in groups}
     scales = {dtype: choose(_scales(dtype), dtype) for dtype in dtypes}
-    rows = [(x, scales[x.real.dtype]) for group in groups for x in group]
-    sums = iter(for_each(lambda x, scale: jnp.sum(abs_square(x * weak(scale))), rows))
+    subtracted = others or tuple((None,) * len(group) for group in groups)
+    rows = [
+        (x, y, scales[x.real.dtype])
+        for xs, ys in zip(groups, subtracted, strict=True)
+        for x, y in zip(xs, ys, strict=True)
+    ]
+
+    def sum_of_squares(x: Array, y: Array | None, scale: Array) -> Array:
+        # Of a number that arrays share XLA makes an array of each shape, and keeps it. So each array has its own, of a
+        # sign that only the array tells, and that squares do not have.
+        if x.size:
+            first = lax.reshape(lax.slice(x.real, (0,) * x.ndim, (1,) * x.ndim), ())
+            scale = lax.select(first == first, scale, lax.neg(scale))
+        return jnp.sum(abs_square((x if y is None else x - y) * weak(scale)))
+
+    sums = iter(for_each(sum_of_squares, rows))
     totals = [list(islice(sums, len(group))) for group in groups]
     return [
         lax.sqrt(total[0] if len(total) == 1 else jnp.stack(total).sum()) / scales[group[0].real.dtype]
