@@ -118,6 +118,7 @@ def test_names_are_read_within_stacks():
     close(train(inside)[0], train(tx)[0])
 
 
+@pytest.mark.slow
 def test_it_composes():
     tx = gx.adamw(gx.schedules.linear(0.1, 0.0, 10))
     wanted = train(tx)[0]
