@@ -46,8 +46,8 @@ def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
 
     Squares are summed of numbers times a power of two, which is exact. With a large one they do not go under, but those
     of more than 1e7 overflow, and with a small one the reverse. On a CPU the second sum is taken only if the first
-    overflows, in a second round of the same loop: as a branch of its own it would be compiled besides. Elsewhere
-    a loop waits for the host, and XLA takes both sums in one pass.
+    overflows, in a second round of the same loop: as a branch of its own it would be compiled besides. Elsewhere a loop
+    would wait for the host, and both are taken at once.
     """
     return lax.platform_dependent(groups, others, cpu=_norms_by_need, default=_norms_at_once)
 
@@ -57,7 +57,7 @@ def _norms_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list
         roots, round_ = carry
         # Without the barrier XLA takes the differences before the loop, and keeps them.
         (xs, ys), _ = lax.optimization_barrier(((groups, others), round_))
-        now = _scaled_norms(xs, ys, lambda scales, dtype: jnp.where(round_ == 0, *scales).astype(dtype))
+        now = _scaled_norms(xs, ys, lambda scales, dtype: jnp.where(round_ == 0, *scales).astype(dtype), _own_sign)
         roots = [lax.select(root == jnp.inf, new, root) for root, new in zip(roots, now, strict=True)]
         has_overflown = (jnp.stack(align(*roots)) == jnp.inf).any()
         return roots, jnp.where((round_ == 0) & has_overflown, 1, 2)
@@ -79,7 +79,23 @@ def _scales(dtype: Any) -> tuple[float, float]:
     return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
 
 
-def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], choose: Callable[..., Array]) -> list[Array]:
+def _own_sign(x: Array, scale: Array) -> Array:
+    """`scale` or its negative, which only `x` tells: squares do not have a sign.
+
+    Of a number that arrays share XLA makes an array of each shape on a CPU, and keeps it.
+    """
+    if x.size == 0:
+        return scale
+    first = lax.reshape(lax.slice(x.real, (0,) * x.ndim, (1,) * x.ndim), ())
+    return lax.select(first == first, scale, lax.neg(scale))
+
+
+def _scaled_norms(
+    groups: tuple[Group, ...],
+    others: tuple[Group, ...],
+    choose: Callable[..., Array],
+    own: Callable[[Array, Array], Array] = lambda x, scale: scale,
+) -> list[Array]:
     """The root of the sum of squares of each group times a number, divided by that number."""
     dtypes = {group[0].real.dtype for group in groups}
     scales = {dtype: choose(_scales(dtype), dtype) for dtype in dtypes}
@@ -91,12 +107,7 @@ def _scaled_norms(groups: tuple[Group, ...], others: tuple[Group, ...], choose: 
     ]
 
     def sum_of_squares(x: Array, y: Array | None, scale: Array) -> Array:
-        # Of a number that arrays share XLA makes an array of each shape, and keeps it. So each array has its own, of a
-        # sign that only the array tells, and that squares do not have.
-        if x.size:
-            first = lax.reshape(lax.slice(x.real, (0,) * x.ndim, (1,) * x.ndim), ())
-            scale = lax.select(first == first, scale, lax.neg(scale))
-        return jnp.sum(abs_square((x if y is None else x - y) * weak(scale)))
+        return jnp.sum(abs_square((x if y is None else x - y) * weak(own(x, scale))))
 
     sums = iter(for_each(sum_of_squares, rows))
     totals = [list(islice(sums, len(group))) for group in groups]
