@@ -233,7 +233,8 @@ def rescaling_each(
 
     def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         leaves, treedef = jax.tree.flatten(updates)
-        numbers = factors(leaves, jax.tree.leaves(params) if needs_params else [])
+        ps = tree.leaves_like(updates, params, "updates", "parameters") if needs_params else []
+        numbers = factors(leaves, ps)
         return treedef.unflatten(for_each(lambda by, g: weak(by) * g, list(zip(numbers, leaves, strict=True)))), state
 
     return treewise(update, needs_params=needs_params)

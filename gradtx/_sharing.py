@@ -21,15 +21,11 @@ def for_each(function: Callable[..., Any], rows: Sequence[tuple]) -> list[Any]:
     """
     signatures = [_signature(row) for row in rows]
     frequent = {signature for signature, count in Counter(signatures).items() if count > 1}
-    shared = jax.jit(function) if frequent and is_traced_anywhere(rows) else function
+    in_trace = any(map(is_traced, jax.tree.leaves(list(rows))))
+    shared = jax.jit(function) if frequent and in_trace else function
     return [
         (shared if signature in frequent else function)(*row) for signature, row in zip(signatures, rows, strict=True)
     ]
-
-
-def is_traced_anywhere(tree: Any) -> bool:
-    """Whether one of the leaves stands for an array in a trace."""
-    return any(is_traced(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def _signature(row: tuple) -> tuple:

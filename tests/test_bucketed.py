@@ -166,9 +166,7 @@ def test_there_are_few_kernels():
 
 
 def test_arrays_that_are_spread_stay_as_they_are():
-    mesh = jax.make_mesh((len(jax.devices()),), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
-    if len(jax.devices()) == 1:
-        pytest.skip("one device")
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     params = [jax.device_put(jnp.ones(8), place) for place in (spread, spread, whole, whole)]

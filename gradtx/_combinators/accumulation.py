@@ -89,7 +89,7 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
 
-        if inner.kernel is not None:  # the choice costs nothing in the loops over the arrays, and a branch would
+        if inner.kernel is not None:  # chosen in the loops over the arrays; a branch would keep arrays in between
             out, own = lift(gated(inner.kernel, full)).update(mean, state.inner, params, **extra)
         else:
             out, own = gate(full, state.inner, lambda own: inner.update(mean, own, params, **extra))
