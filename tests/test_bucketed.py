@@ -183,7 +183,8 @@ def test_bad_input():
     tx = gx.bucketed(gx.adam(0.1))
     with pytest.raises(gx.GradtxValueError, match="state of another transform"):
         tx.update(small(0), gx.adam(0.1).init(small(0)), small(0))
-    with pytest.raises(gx.GradtxValueError):
-        tx.update(small(0)["layers"], tx.init(small(0)), small(0))
+    params = {name: jnp.ones(3) for name in "abc"}
+    with pytest.raises(gx.GradtxValueError, match=r"only the state have b, c"):
+        tx.update({"a": jnp.ones(3)}, tx.init(params), params)
     with pytest.raises(gx.GradtxValueError, match="needs the parameters"):
         gx.bucketed(gx.adamw(0.1)).update(small(0), gx.bucketed(gx.adamw(0.1)).init(small(0)))

@@ -14,7 +14,7 @@ from gradtx import tree
 from gradtx._checks import whole_number
 from gradtx._constructors import lift, matching, required
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, wrong_state
+from gradtx._errors import GradtxTypeError, GradtxValueError, wrong_state
 from gradtx._kernel import Kernel, Slot, over_first_axis
 from gradtx._numerics import is_traced, widen, widened
 from gradtx._typing import Array, Params, State, Updates
@@ -86,7 +86,7 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         stacks, others = (
             [x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)] for part in (0, 1)
         )
-        places = tree.leaves_like(updates, buckets[0].others if buckets else updates, "updates", "state")
+        places = _in_places(updates, buckets[0]) if buckets else jax.tree.leaves(updates)
         names: list[str | None] = [next(iter(x)) if isinstance(x, dict) else None for x in places]
         return names, layout.unflatten(stacks), layout.unflatten(others)
 
@@ -110,6 +110,21 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         return _scattered(updates, names, in_stacks, jax.tree.leaves(alone)), joined(stacks, others)
 
     return GradientTransformation(init, update)
+
+
+def _in_places(updates: Updates, buckets: Buckets) -> list[Any]:
+    """What stands in `others` where the updates have leaves."""
+    try:
+        return tree.leaves_like(updates, buckets.others, "updates", "state")
+    except GradtxValueError:
+        # The names of stacks have no leaves, so the complaint would be that the state has nothing there.
+
+        def is_name(x: Any) -> bool:
+            return isinstance(x, dict) and len(x) == 1 and next(iter(x)) in buckets.stacks
+
+        filled = jax.tree.map(lambda x: 0 if is_name(x) else x, buckets.others, is_leaf=is_name)
+        tree.leaves_like(updates, filled, "updates", "state")
+        raise
 
 
 def _names(leaves: list[Array], max_size: int) -> list[str | None]:
