@@ -106,10 +106,15 @@ def bandwidth(rounds: int = 15, size: int = 20_000_000) -> float:
 
 
 def in_turns(runs: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run, round by round: one after the other, so that all have the same weather."""
+    """Seconds of each run, round by round: one after the other, so that all have the same weather.
+
+    A turn is two steps, and the second is timed: memory that a step frees when it is done is a cost of its own next
+    step, as in training, and not of the other's.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(-2, rounds):  # two to warm up
         for name, once in runs.items():
+            once()
             begin = time.perf_counter()
             once()
             if round_ >= 0:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._numerics import abs_square, align, safe_divide, weak, widened
+from gradtx._numerics import abs_square, align, safe_divide, strong, weak, widen, widened
 from gradtx._sharing import for_each
 from gradtx._typing import Array
 
 
 def norm(arrays: list[Array]) -> Array:
-    """The Euclidean norm of all arrays together, 0 of none, in at least float32; for numbers from 1e-30 to 1e38."""
+    """The Euclidean norm of all arrays together, 0 of none, in at least float32; for all numbers from 1e-30 on."""
     return _norms((align(*arrays),), ())[0] if arrays else jnp.zeros((), jnp.float32)
 
 
@@ -40,36 +40,48 @@ Group: TypeAlias = tuple[Array, ...]
 """Arrays of one precision, of which there is one norm."""
 
 
+_FEW = 8
+"""Arrays that are no more than this are taken to be large: a pass through memory is dear, and compiling is not."""
+
+
 @jax.custom_jvp
 def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
     """The norm of each group, less the others if there are any.
 
-    Squares are summed of numbers times a power of two, which is exact. With a large one they do not go under, but those
-    of more than 1e7 overflow, and with a small one the reverse. On a CPU the second sum is taken only if the first
-    overflows, in a second round of the same loop: as a branch of its own it would be compiled besides. Elsewhere a loop
-    would wait for the host, and both are taken at once.
+    On a CPU sums are of float64, which has the range for the square of any float32. They take twice the time of
+    float32, which only the one norm of a few large arrays has no other work to hide behind; there they wait until they
+    are needed. Elsewhere float64 is slow or no wider, and a choice would wait for the host.
     """
-    return lax.platform_dependent(groups, others, cpu=_norms_by_need, default=_norms_at_once)
+    if any(group[0].real.dtype != jnp.float32 for group in groups):
+        return _scaled(groups, others)
+    is_large = len(groups) == 1 and len(groups[0]) <= _FEW
+    return lax.platform_dependent(groups, others, cpu=_wide_by_need if is_large else _wide, default=_scaled)
 
 
-def _norms_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
-    def body(carry: tuple[list[Array], Array]) -> tuple[list[Array], Array]:
-        roots, round_ = carry
-        # Without the barrier XLA takes the differences before the loop, and keeps them.
-        (xs, ys), _ = lax.optimization_barrier(((groups, others), round_))
-        now = _scaled_norms(xs, ys, lambda scales, dtype: jnp.where(round_ == 0, *scales).astype(dtype), _own_sign)
-        roots = [lax.select(root == jnp.inf, new, root) for root, new in zip(roots, now, strict=True)]
-        has_overflown = (jnp.stack(align(*roots)) == jnp.inf).any()
-        return roots, jnp.where((round_ == 0) & has_overflown, 1, 2)
-
-    unknown = [jnp.full((), jnp.inf, group[0].real.dtype) for group in groups]
-    return lax.while_loop(lambda carry: carry[1] < 2, body, (unknown, jnp.array(0)))[0]
+def _wide(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    """From sums in float64."""
+    with jax.enable_x64(True):
+        totals = _sums_of_squares(groups, others, lambda x: strong(x, widen(x.dtype, 64)))
+        return [lax.sqrt(total).astype(jnp.float32) for total in totals]
 
 
-def _norms_at_once(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
-    fine, coarse = (
-        _scaled_norms(groups, others, lambda scales, dtype, i=i: jnp.asarray(scales[i], dtype)) for i in (0, 1)
-    )
+def _wide_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    """From sums in float32, or in float64 if they tell that squares may have left the range of float32."""
+    totals = jnp.stack(_sums_of_squares(groups, others))
+    least = 2.0**-102 * sum(x.size for group in groups for x in group)  # what goes under is less than 2**-24 of it
+    is_right = ((totals > least) & (totals < jnp.inf) | jnp.isnan(totals)).all()
+    return lax.cond(is_right, lambda *_: list(lax.sqrt(totals)), _wide, groups, others)
+
+
+def _scaled(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+    """From sums of numbers times a power of two, which is exact, both a large and a small one.
+
+    With the large one squares do not go under, but those of more than 1e7 overflow, and with the small one the reverse.
+    """
+    fine, coarse = [], []
+    for norms_, which in ((fine, 0), (coarse, 1)):
+        totals = _sums_of_squares(groups, others, lambda x, which=which: x * _scales(x.real.dtype)[which])
+        norms_ += [lax.sqrt(total) / _scales(total.dtype)[which] for total in totals]
     return [lax.select(x == jnp.inf, y, x) for x, y in zip(fine, coarse, strict=True)]
 
 
@@ -79,42 +91,18 @@ def _scales(dtype: Any) -> tuple[float, float]:
     return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
 
 
-def _own_sign(x: Array, scale: Array) -> Array:
-    """`scale` or its negative, which only `x` tells: squares do not have a sign.
-
-    Of a number that arrays share XLA makes an array of each shape on a CPU, and keeps it.
-    """
-    if x.size == 0:
-        return scale
-    first = lax.reshape(lax.slice(x.real, (0,) * x.ndim, (1,) * x.ndim), ())
-    return lax.select(first == first, scale, lax.neg(scale))
-
-
-def _scaled_norms(
-    groups: tuple[Group, ...],
-    others: tuple[Group, ...],
-    choose: Callable[..., Array],
-    own: Callable[[Array, Array], Array] = lambda x, scale: scale,
+def _sums_of_squares(
+    groups: tuple[Group, ...], others: tuple[Group, ...], prepared: Callable[[Array], Array] = lambda x: x
 ) -> list[Array]:
-    """The root of the sum of squares of each group times a number, divided by that number."""
-    dtypes = {group[0].real.dtype for group in groups}
-    scales = {dtype: choose(_scales(dtype), dtype) for dtype in dtypes}
-    subtracted = others or tuple((None,) * len(group) for group in groups)
+    """The sum of the squares of each group, less the others, once it is prepared."""
     rows = [
-        (x, y, scales[x.real.dtype])
-        for xs, ys in zip(groups, subtracted, strict=True)
-        for x, y in zip(xs, ys, strict=True)
+        pair
+        for xs, ys in zip(groups, others or [[None] * len(group) for group in groups], strict=True)
+        for pair in zip(xs, ys, strict=True)
     ]
-
-    def sum_of_squares(x: Array, y: Array | None, scale: Array) -> Array:
-        return jnp.sum(abs_square((x if y is None else x - y) * weak(own(x, scale))))
-
-    sums = iter(for_each(sum_of_squares, rows))
+    sums = iter(for_each(lambda x, y: jnp.sum(abs_square(prepared(x if y is None else x - y))), rows))
     totals = [list(islice(sums, len(group))) for group in groups]
-    return [
-        lax.sqrt(total[0] if len(total) == 1 else jnp.stack(total).sum()) / scales[group[0].real.dtype]
-        for total, group in zip(totals, groups, strict=True)
-    ]
+    return [total[0] if len(total) == 1 else jnp.stack(total).sum() for total in totals]
 
 
 @_norms.defjvp
