@@ -44,15 +44,16 @@ def _to_bfloat16(x: Array, step: Array) -> Array:
     ratio, which are spread evenly over any stretch of steps, so that what is rounded up soon makes up for what is
     rounded down; at the first step it rounds to the nearest. No random numbers are drawn.
     """
-    bits = lax.bitcast_convert_type(strong(x, jnp.float32), jnp.uint32)
+    x = strong(x, jnp.float32)
     threshold = (step.astype(jnp.uint32) * jnp.uint32(_GOLDEN) + jnp.uint32(0x8000)) & jnp.uint32(0xFFFF)
-    upper = jnp.uint32(0xFFFF0000)
-    rounded = lax.bitcast_convert_type((bits + threshold) & upper, jnp.float32)
-    # The largest numbers are not rounded up to infinity; infinities and NaN have no lower half to round.
-    cut = lax.bitcast_convert_type(bits & upper, jnp.float32)
-    return strong(lax.select(lax.is_finite(rounded), rounded, cut), jnp.bfloat16)
+    # The largest numbers are not rounded up to infinity, and NaN keeps its bits: with all of them set it would be 0.
+    has_room = lax.abs(x) < _LARGEST
+    bits = lax.bitcast_convert_type(x, jnp.uint32)
+    bits = (bits + lax.select(has_room, lax.full_like(bits, threshold), lax.full_like(bits, 0))) & jnp.uint32(0xFFFF0000)
+    return strong(lax.bitcast_convert_type(bits, jnp.float32), jnp.bfloat16)
 
 
+_LARGEST = float(jnp.finfo(jnp.bfloat16).max)
 _GOLDEN = 40503  # 2^16 times the golden ratio's fraction, made odd, so that all 2^16 thresholds have their turn
 
 bfloat16 = Codec(

@@ -56,8 +56,8 @@ def global_norm(tree: Updates) -> Array:
 
     .. math:: \lVert x \rVert = \sqrt{\textstyle\sum_{i} |x_i|^2}
 
-    Returns a 0-d array of at least float32, 0 for an empty tree. Squares are summed in that precision, and again after
-    exact scaling where the first sum leaves its range, so half-precision leaves neither overflow nor underflow.
+    Returns a 0-d array of at least float32, 0 for an empty tree. Squares are summed where they have the range, in
+    float64 on a CPU and with exact scaling elsewhere, so leaves of no precision overflow or underflow.
     Raises `GradtxTypeError` for leaves that are not floating point.
     """
     return euclidean(floating_leaves(tree))

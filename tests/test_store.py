@@ -92,7 +92,14 @@ def test_numbers_at_the_edges(number):
         assert jnp.isfinite(kept) == jnp.isfinite(number)
         assert jnp.signbit(kept) == jnp.signbit(number)
         np.testing.assert_allclose(kept, number, rtol=2**-7, atol=1e-40)
-    assert jnp.isnan(codecs.bfloat16.encode(jnp.float32(jnp.nan), jnp.int32(3)))
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000, 0x7FFFE000, 0xFFFFFFFF])
+def test_nan_stays_nan_with_any_bits(bits):
+    # 0x7FFFE000 is float16's NaN with all bits set: rounded up it would be -0.
+    number = jax.lax.bitcast_convert_type(jnp.uint32(bits), jnp.float32)
+    for step in range(5):
+        assert jnp.isnan(codecs.bfloat16.encode(number, jnp.int32(step)))
 
 
 def test_over_the_steps_it_rounds_up_as_often_as_it_should():
