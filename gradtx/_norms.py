@@ -1,7 +1,7 @@
 """Norms and inner products of lists of arrays, safe from overflow."""
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import jax
@@ -40,8 +40,8 @@ Group: TypeAlias = tuple[Array, ...]
 """Arrays of one precision, of which there is one norm."""
 
 
-_FEW = 8
-"""Arrays that are no more than this are taken to be large: a pass through memory is dear, and compiling is not."""
+_FIRST = 32
+"""As many arrays of a norm, the largest, are nearly all of it in most models."""
 
 
 @jax.custom_jvp
@@ -49,28 +49,43 @@ def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
     """The norm of each group, less the others if there are any.
 
     On a CPU sums are of float64, which has the range for the square of any float32. They take twice the time of
-    float32, which only the one norm of a few large arrays has no other work to hide behind; there they wait until they
-    are needed. Elsewhere float64 is slow or no wider, and a choice would wait for the host.
+    float32, and one norm of all arrays has no other work to hide behind: there, those of the largest arrays wait until
+    they are needed. With all arrays it would compile for longer than it runs faster. Elsewhere float64 is slow or no
+    wider, and a choice would wait for the host.
     """
     if any(group[0].real.dtype != jnp.float32 for group in groups):
         return _scaled(groups, others)
-    is_large = len(groups) == 1 and len(groups[0]) <= _FEW
-    return lax.platform_dependent(groups, others, cpu=_wide_by_need if is_large else _wide, default=_scaled)
+    return lax.platform_dependent(groups, others, cpu=_wide_by_need if len(groups) == 1 else _wide, default=_scaled)
 
 
 def _wide(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
     """From sums in float64."""
     with jax.enable_x64(True):
-        totals = _sums_of_squares(groups, others, lambda x: strong(x, widen(x.dtype, 64)))
-        return [lax.sqrt(total).astype(jnp.float32) for total in totals]
+        return [strong(lax.sqrt(total), jnp.float32) for total in _totals(groups, others, _in_float64)]
 
 
-def _wide_by_need(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
-    """From sums in float32, or in float64 if they tell that squares may have left the range of float32."""
-    totals = jnp.stack(_sums_of_squares(groups, others))
-    least = 2.0**-102 * sum(x.size for group in groups for x in group)  # what goes under is less than 2**-24 of it
-    is_right = ((totals > least) & (totals < jnp.inf) | jnp.isnan(totals)).all()
-    return lax.cond(is_right, lambda *_: list(lax.sqrt(totals)), _wide, groups, others)
+def _wide_by_need(groups: tuple[Group], others: tuple[Group] | tuple[()]) -> list[Array]:
+    """From sums in float64, of the largest arrays only if their squares may have left the range of float32."""
+    [pairs] = _pairs(groups, others)
+    pairs = sorted(pairs, key=lambda pair: pair[0].size, reverse=True)
+    large, small = pairs[:_FIRST], pairs[_FIRST:]
+    narrow = jnp.stack(_sums_of_squares(large)).sum()
+    with jax.enable_x64(True):
+        rest = jnp.stack([jnp.zeros((), jnp.float64), *_sums_of_squares(small, _in_float64)]).sum()
+        total = rest + _in_float64(narrow)
+        least = 2.0**-102 * sum(x.size for x, _ in large)  # what goes under is less than 2**-24 of it
+        is_right = (narrow < jnp.inf) & (total > least) | jnp.isnan(total)
+        total = lax.cond(
+            is_right,
+            lambda large: total,
+            lambda large: rest + jnp.stack(_sums_of_squares(large, _in_float64)).sum(),
+            large,
+        )
+        return [strong(lax.sqrt(total), jnp.float32)]
+
+
+def _in_float64(x: Array) -> Array:
+    return strong(x, widen(x.dtype, 64))
 
 
 def _scaled(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
@@ -79,9 +94,9 @@ def _scaled(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]
     With the large one squares do not go under, but those of more than 1e7 overflow, and with the small one the reverse.
     """
     fine, coarse = [], []
-    for norms_, which in ((fine, 0), (coarse, 1)):
-        totals = _sums_of_squares(groups, others, lambda x, which=which: x * _scales(x.real.dtype)[which])
-        norms_ += [lax.sqrt(total) / _scales(total.dtype)[which] for total in totals]
+    for found, which in ((fine, 0), (coarse, 1)):
+        totals = _totals(groups, others, lambda x, which=which: x * _scales(x.real.dtype)[which])
+        found += [lax.sqrt(total) / _scales(total.dtype)[which] for total in totals]
     return [lax.select(x == jnp.inf, y, x) for x, y in zip(fine, coarse, strict=True)]
 
 
@@ -91,18 +106,26 @@ def _scales(dtype: Any) -> tuple[float, float]:
     return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
 
 
-def _sums_of_squares(
-    groups: tuple[Group, ...], others: tuple[Group, ...], prepared: Callable[[Array], Array] = lambda x: x
-) -> list[Array]:
-    """The sum of the squares of each group, less the others, once it is prepared."""
-    rows = [
-        pair
-        for xs, ys in zip(groups, others or [[None] * len(group) for group in groups], strict=True)
-        for pair in zip(xs, ys, strict=True)
-    ]
-    sums = iter(for_each(lambda x, y: jnp.sum(abs_square(prepared(x if y is None else x - y))), rows))
+def _totals(groups: tuple[Group, ...], others: tuple[Group, ...], prepared: Callable[[Array], Array]) -> list[Array]:
+    """The sum of the squares of each group."""
+    pairs = _pairs(groups, others)
+    sums = iter(_sums_of_squares(list(chain.from_iterable(pairs)), prepared))
     totals = [list(islice(sums, len(group))) for group in groups]
     return [total[0] if len(total) == 1 else jnp.stack(total).sum() for total in totals]
+
+
+Pair: TypeAlias = tuple[Array, Array | None]
+"""An array, and what is subtracted from it."""
+
+
+def _pairs(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[list[Pair]]:
+    subtracted = others or [[None] * len(group) for group in groups]
+    return [list(zip(xs, ys, strict=True)) for xs, ys in zip(groups, subtracted, strict=True)]
+
+
+def _sums_of_squares(pairs: list[Pair], prepared: Callable[[Array], Array] = lambda x: x) -> list[Array]:
+    """The sum of the squares of each array, of its numbers once they are prepared."""
+    return for_each(lambda x, y: jnp.sum(abs_square(prepared(x if y is None else x - y))), pairs)
 
 
 @_norms.defjvp

@@ -49,7 +49,8 @@ def _to_bfloat16(x: Array, step: Array) -> Array:
     # The largest numbers are not rounded up to infinity, and NaN keeps its bits: with all of them set it would be 0.
     has_room = lax.abs(x) < _LARGEST
     bits = lax.bitcast_convert_type(x, jnp.uint32)
-    bits = (bits + lax.select(has_room, lax.full_like(bits, threshold), lax.full_like(bits, 0))) & jnp.uint32(0xFFFF0000)
+    added = lax.select(has_room, lax.full_like(bits, threshold), lax.full_like(bits, 0))
+    bits = (bits + added) & jnp.uint32(0xFFFF0000)
     return strong(lax.bitcast_convert_type(bits, jnp.float32), jnp.bfloat16)
 
 
