@@ -11,7 +11,7 @@ name the first moment of a kernel alike: `adamw/scale_by_adam/numerator/scale_by
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jax
@@ -23,7 +23,7 @@ from gradtx._core import GradientTransformation, as_transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._numerics import is_traced, strong
 from gradtx._typing import Array, Params, State
-from gradtx._walk import Part, opened, parts, share, unscheduled
+from gradtx._walk import Part, opened, parts, share, told_apart, unscheduled
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label, and what stands behind it: the names from there on, and which leaf of the state each one is."""
@@ -98,7 +98,7 @@ def names(tx: GradientTransformation, state: State) -> list[str]:
     leaves, treedef = jax.tree.flatten(state)
     found = _joined(_standing(tx, treedef.unflatten(range(len(leaves)))))
     ordered = sorted(found, key=lambda entry: entry[1])
-    return _told_apart(name for name, _ in ordered)
+    return told_apart(name for name, _ in ordered)
 
 
 def _standing(tx: GradientTransformation, state: State) -> list[Group]:
@@ -139,21 +139,9 @@ def _by_path(state: State) -> list[Group]:
 
 def _joined(groups: list[Group]) -> list[tuple[str, int]]:
     """The groups as one: each name with its label before it."""
-    labels = _told_apart(label for label, _ in groups)
+    labels = told_apart(label for label, _ in groups)
     pairs = zip(labels, groups, strict=True)
     return [("/".join(filter(None, (label, name))), index) for label, (_, names) in pairs for name, index in names]
-
-
-def _told_apart(labels: Iterable[str]) -> list[str]:
-    """The labels, with `[1]` after the second of one kind, so that the first keeps its name when others come."""
-    taken: dict[str, None] = {}
-    for label in labels:
-        name, repeats = label, 0
-        while name in taken:
-            repeats += 1
-            name = f"{label}[{repeats}]"
-        taken[name] = None
-    return list(taken)
 
 
 def _what_differs(tx: GradientTransformation, missing: list[str], extra: list[str], wanted: int) -> str:

@@ -1,7 +1,7 @@
 """Walking over the parts of a transform: their names, their numbers, and their shares of the state."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -204,3 +204,15 @@ def _distinct(found: list[Part]) -> list[Part]:
         else part
         for index, part in enumerate(found)
     ]
+
+
+def told_apart(labels: Iterable[str]) -> list[str]:
+    """The labels, with `[1]` after the second of one kind, so that the first keeps its name when others come."""
+    taken: dict[str, None] = {}
+    for label in labels:
+        name, repeats = label, 0
+        while name in taken:
+            repeats += 1
+            name = f"{label}[{repeats}]"
+        taken[name] = None
+    return list(taken)

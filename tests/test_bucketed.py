@@ -65,7 +65,7 @@ def test_only_small_arrays_that_have_company_are_in_stacks():
     ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9), max_size=100).init(small(0))
     shapes = {name: stack.shape for name, stack in momentum.stacks.items()}
     assert shapes == {"float32[3,4]": (13, 3, 4), "float32[4]": (13, 4), "float32[]": (13,)}
-    assert {name: x.shape for name, x in momentum.others.items() if isinstance(x, jax.Array)} == {
+    assert {path: x.shape for path, x in momentum.others.items()} == {
         "only one": (7,),
         "large": (20, 20),
         "empty": (0,),
@@ -96,6 +96,33 @@ def test_dtypes_are_not_mixed():
     )
     assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[3]": (4, 3), "complex64[3]": (2, 3)}
     assert [x.dtype for x in updates] == [jnp.float32] * 4 + [jnp.complex64] * 2
+
+
+def test_gradients_of_another_precision_find_their_stack():
+    with jax.enable_x64(True):
+        params = [jnp.ones(3, jnp.float32)] * 2
+        tx = gx.bucketed(gx.sgd(1.0, 0.9))
+        updates, _ = tx.update([x.astype(jnp.float64) for x in params], tx.init(params), params)
+        assert [x.dtype for x in updates] == [jnp.float64] * 2
+        # Here the shape does not tell.
+        mixed = [*params, *(x.astype(jnp.float64) for x in params)]
+        updates, ((momentum, *_),) = tx.update(mixed, tx.init(mixed), mixed)
+        assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[3]": (2, 3), "float64[3]": (2, 3)}
+        assert [x.dtype for x in updates] == [x.dtype for x in mixed]
+
+
+def test_paths_that_read_alike_are_kept_apart():
+    params = {"a/b": jnp.full((2, 2), 1.0), "a": {"b": jnp.full((3, 3), 2.0)}}
+    tx = gx.bucketed(gx.sgd(1.0, 0.9))
+    state = tx.init(params)
+    assert sorted(x.shape for x in jax.tree.leaves(state)) == [(2, 2), (3, 3)]
+    close(tx.update(params, state)[0], jax.tree.map(jnp.negative, params))
+
+
+def test_what_is_in_stacks_has_no_places_besides():
+    # Each would be a Python object to pass in and out at every step.
+    state = gx.bucketed(gx.adam(0.1)).init([jnp.ones(16) for _ in range(100)])
+    assert jax.tree.structure(state).num_nodes < 20
 
 
 def test_work_that_mixes_the_elements_of_an_array_stays_within_it():
@@ -172,7 +199,7 @@ def test_arrays_that_are_spread_stay_as_they_are():
     params = [jax.device_put(jnp.ones(8), place) for place in (spread, spread, whole, whole)]
     ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9)).init(params)
     assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[8]": (2, 8)}
-    assert [x.sharding for x in momentum.others[:2]] == [spread, spread]
+    assert {path: x.sharding for path, x in momentum.others.items()} == {"0": spread, "1": spread}
 
 
 def test_bad_input():
@@ -184,7 +211,11 @@ def test_bad_input():
     with pytest.raises(gx.GradtxValueError, match="state of another transform"):
         tx.update(small(0), gx.adam(0.1).init(small(0)), small(0))
     params = {name: jnp.ones(3) for name in "abc"}
-    with pytest.raises(gx.GradtxValueError, match=r"only the state have b, c"):
+    with pytest.raises(gx.GradtxValueError, match=r"the state has 3 small arrays float32\[3\], and the updates 1"):
         tx.update({"a": jnp.ones(3)}, tx.init(params), params)
+    with pytest.raises(gx.GradtxValueError, match=r"only the updates have d, e"):
+        tx.update({**params, "d": jnp.ones(4), "e": jnp.ones(())}, tx.init(params), params)
+    with pytest.raises(gx.GradtxValueError, match=r"only the state have large"):
+        tx.update(params, tx.init({**params, "large": jnp.ones((100, 100))}), params)
     with pytest.raises(gx.GradtxValueError, match="needs the parameters"):
         gx.bucketed(gx.adamw(0.1)).update(small(0), gx.bucketed(gx.adamw(0.1)).init(small(0)))

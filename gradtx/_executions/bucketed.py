@@ -14,10 +14,11 @@ from gradtx import tree
 from gradtx._checks import whole_number
 from gradtx._constructors import lift, matching, required
 from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, wrong_state
+from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._kernel import Kernel, Slot, over_first_axis
 from gradtx._numerics import is_traced, widen, widened
 from gradtx._typing import Array, Params, State, Updates
+from gradtx._walk import told_apart
 
 
 class Buckets(NamedTuple):
@@ -26,12 +27,12 @@ class Buckets(NamedTuple):
     Attributes:
         stacks: the arrays of all small parameters of one shape, in the order of the leaves, by shape and precision:
             `{"float32[256]": an array of the shape (500, 256)}`.
-        others: the arrays of the other parameters, in their structure; in the place of those in a stack stands
-            its name, `{"float32[256]": None}`, which has no leaves.
+        others: the arrays of the other parameters, by path. Those in stacks have no place here: thousands of places
+            without an array would take as long to pass as the arrays.
     """
 
     stacks: dict[str, Any]
-    others: Any
+    others: dict[str, Any]
 
 
 @transformation
@@ -73,8 +74,8 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         pairs = zip(slots, layout.flatten_up_to(stacks), layout.flatten_up_to(others), strict=True)
         return (layout.unflatten([Buckets(x, y) if slot is Slot.MEMORY else y for slot, x, y in pairs]),)
 
-    def parted(updates: Updates, state: State) -> tuple[list[str | None], State, State]:
-        """The stack that each leaf is in, and the states of stacks and others."""
+    def parted(state: State) -> tuple[State, State, Buckets | None]:
+        """The states of stacks and others, and what they have for each tree of arrays."""
         try:
             (inside,) = state
             contents = layout.flatten_up_to(inside)
@@ -84,57 +85,84 @@ def _in_buckets(kernel: Kernel, max_size: int) -> GradientTransformation:
         if not all(isinstance(x, Buckets) for x in buckets):
             raise wrong_state("one with Buckets for each tree of arrays", state)
         stacks, others = (
-            [x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)] for part in (0, 1)
+            layout.unflatten([x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)])
+            for part in (0, 1)
         )
-        places = _in_places(updates, buckets[0]) if buckets else jax.tree.leaves(updates)
-        names: list[str | None] = [next(iter(x)) if isinstance(x, dict) else None for x in places]
-        return names, layout.unflatten(stacks), layout.unflatten(others)
+        return stacks, others, next(iter(buckets), None)
 
     def init(params: Params) -> State:
-        buckets = _gathered(params, _names(tree.floating_leaves(params, "parameters"), max_size))
+        buckets = _gathered(params, _first_places(params, max_size))
         return joined(stacked.init(buckets.stacks), each.init(buckets.others))
 
     def update(
         updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
     ) -> tuple[Updates, State]:
-        names, stacks, others = parted(updates, state)
-        gs, ps = _gathered(updates, names), Buckets({}, None)
+        stacks, others, buckets = parted(state)
+        places = _places(updates, buckets)
+        gs, ps = _gathered(updates, places), Buckets({}, {})
         if kernel.needs_params is not None:
             tree.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
-            ps = _gathered(matching(updates, params), names)
-        bs = {name: _gathered(matching(updates, x), names) for name, x in bound.items()}
+            ps = _gathered(matching(updates, params), places)
+        bs = {name: _gathered(matching(updates, x), places) for name, x in bound.items()}
         in_stacks, stacks = stacked.update(
             gs.stacks, stacks, ps.stacks, bound={name: x.stacks for name, x in bs.items()}
         )
         alone, others = each.update(gs.others, others, ps.others, bound={name: x.others for name, x in bs.items()})
-        return _scattered(updates, names, in_stacks, jax.tree.leaves(alone)), joined(stacks, others)
+        return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
     return GradientTransformation(init, update)
 
 
-def _in_places(updates: Updates, buckets: Buckets) -> list[Any]:
-    """What stands in `others` where the updates have leaves."""
-    try:
-        return tree.leaves_like(updates, buckets.others, "updates", "state")
-    except GradtxValueError:
-        # The names of stacks have no leaves, so the complaint would be that the state has nothing there.
+class Place(NamedTuple):
+    """Where an array is kept: in the stack of a name, or alone under its path."""
 
-        def is_name(x: Any) -> bool:
-            return isinstance(x, dict) and len(x) == 1 and next(iter(x)) in buckets.stacks
-
-        filled = jax.tree.map(lambda x: 0 if is_name(x) else x, buckets.others, is_leaf=is_name)
-        tree.leaves_like(updates, filled, "updates", "state")
-        raise
+    stack: str | None
+    path: str
 
 
-def _names(leaves: list[Array], max_size: int) -> list[str | None]:
-    """The stack that each leaf is in."""
+def _first_places(params: Params, max_size: int) -> list[Place]:
     names = [
-        f"{widen(p.dtype)}[{','.join(map(str, p.shape))}]" if 0 < p.size <= max_size and not _is_spread(p) else None
-        for p in leaves
+        _name(p) if 0 < p.size <= max_size and not _is_spread(p) else None
+        for p in tree.floating_leaves(params, "parameters")
     ]
     frequent = {name for name, count in Counter(names).items() if count > 1}
-    return [name if name in frequent else None for name in names]
+    paths = told_apart(tree.paths(params))
+    return [Place(name if name in frequent else None, path) for name, path in zip(names, paths, strict=True)]
+
+
+def _places(updates: Updates, buckets: Buckets | None) -> list[Place]:
+    """The place of each array of the updates in a state."""
+    leaves, paths = tree.floating_leaves(updates), told_apart(tree.paths(updates))
+    if buckets is None:
+        return [Place(None, path) for path in paths]
+    shapes = Counter(stack.shape[1:] for stack in buckets.stacks.values())
+    of_shape = {stack.shape[1:]: name for name, stack in buckets.stacks.items()}
+    places = []
+    for x, path in zip(leaves, paths, strict=True):
+        # By the shape alone where that will do: gradients may be of another precision.
+        name = of_shape.get(x.shape) if shapes[x.shape] < 2 else _name(x)
+        places.append(Place(None if path in buckets.others else name, path))
+    _check_places(places, buckets)
+    return places
+
+
+def _check_places(places: list[Place], buckets: Buckets) -> None:
+    lost = [place.path for place in places if place.stack is None and place.path not in buckets.others]
+    if lost:
+        raise GradtxValueError(
+            f"the structures of the updates and the state differ: only the updates have {listing(lost)}"
+        )
+    counts = Counter(place.stack for place in places)
+    for name, stack in buckets.stacks.items():
+        if counts[name] != len(stack):
+            raise GradtxValueError(
+                f"the structures of the updates and the state differ: the state has {len(stack)} small arrays "
+                f"{name}, and the updates {counts[name]}"
+            )
+
+
+def _name(x: Array) -> str:
+    return f"{widen(x.dtype)}[{','.join(map(str, x.shape))}]"
 
 
 def _is_spread(p: Array) -> bool:
@@ -144,20 +172,22 @@ def _is_spread(p: Array) -> bool:
     return sharding is not None and not sharding.is_fully_replicated
 
 
-def _gathered(values: Any, names: list[str | None]) -> Buckets:
-    leaves, treedef = tree.floating_leaves(values), jax.tree.structure(values)
-    groups: dict[str, list[Array]] = {name: [] for name in sorted({name for name in names if name})}
-    for name, x in zip(names, leaves, strict=True):
-        if name is not None:
-            groups[name].append(widened(x))
-    others = [x if name is None else {name: None} for name, x in zip(names, leaves, strict=True)]
-    return Buckets({name: jnp.stack(group) for name, group in groups.items()}, treedef.unflatten(others))
+def _gathered(values: Any, places: list[Place]) -> Buckets:
+    groups: dict[str, list[Array]] = {name: [] for name in sorted({place.stack for place in places if place.stack})}
+    others = {}
+    for place, x in zip(places, tree.floating_leaves(values), strict=True):
+        if place.stack is None:
+            others[place.path] = x
+        else:
+            groups[place.stack].append(widened(x))
+    return Buckets({name: jnp.stack(group) for name, group in groups.items()}, others)
 
 
-def _scattered(like: Any, names: list[str | None], stacks: Mapping[str, Array], others: list[Array]) -> Any:
-    rows = {name: iter(_rows(stack)) for name, stack in stacks.items()}
-    rest = iter(others)
-    return jax.tree.structure(like).unflatten([next(rest) if name is None else next(rows[name]) for name in names])
+def _scattered(like: Any, places: list[Place], buckets: Buckets) -> Any:
+    rows = {name: iter(_rows(stack)) for name, stack in buckets.stacks.items()}
+    return jax.tree.structure(like).unflatten(
+        [buckets.others[path] if name is None else next(rows[name]) for name, path in places]
+    )
 
 
 def _rows(stack: Array) -> list[Array]:
