@@ -30,6 +30,10 @@ def small(seed, dtype=jnp.float32, scale=1.0):
     }
 
 
+def bucketed(inner, max_size=4096):
+    return gx.bucketed(inner, max_size, min_count=2)
+
+
 def close(got, wanted, rtol=1e-5):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol, rtol), got, wanted)
 
@@ -51,7 +55,7 @@ def train(tx, dtype=jnp.float32, steps=4, **extra):
 def test_the_numbers_are_those_of_the_inner_transform(case):
     grads = [jax.tree.map(jnp.abs, small(seed)) if case.nonnegative else small(seed) for seed in (1, 2)]
     params, outputs = small(0), []
-    for tx in (case.transform, gx.bucketed(case.transform, max_size=100)):
+    for tx in (case.transform, bucketed(case.transform, max_size=100)):
 
         def both(params, first, second, tx=tx):
             updates, state = tx.update(first, tx.init(params), params)
@@ -62,7 +66,7 @@ def test_the_numbers_are_those_of_the_inner_transform(case):
 
 
 def test_only_small_arrays_that_have_company_are_in_stacks():
-    ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9), max_size=100).init(small(0))
+    ((momentum, *_),) = bucketed(gx.sgd(0.1, 0.9), max_size=100).init(small(0))
     shapes = {name: stack.shape for name, stack in momentum.stacks.items()}
     assert shapes == {"float32[3,4]": (13, 3, 4), "float32[4]": (13, 4), "float32[]": (13,)}
     assert {path: x.shape for path, x in momentum.others.items()} == {
@@ -70,20 +74,27 @@ def test_only_small_arrays_that_have_company_are_in_stacks():
         "large": (20, 20),
         "empty": (0,),
     }
-    plain, stacked = gx.sgd(0.1, 0.9).init(small(0)), gx.bucketed(gx.sgd(0.1, 0.9)).init(small(0))
+    plain, stacked = gx.sgd(0.1, 0.9).init(small(0)), bucketed(gx.sgd(0.1, 0.9)).init(small(0))
     assert gx.tree.nbytes(plain) == gx.tree.nbytes(stacked)
     assert len(jax.tree.leaves(stacked)) == 6 < len(jax.tree.leaves(plain))
 
 
+def test_a_stack_is_of_many_arrays():
+    params = {"few": [jnp.ones(3)] * 63, "many": [jnp.ones(4)] * 64}
+    ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9)).init(params)
+    assert {name: stack.shape for name, stack in momentum.stacks.items()} == {"float32[4]": (64, 4)}
+    assert len(momentum.others) == 63
+
+
 def test_where_nothing_is_kept_nothing_is_stacked():
-    assert jax.tree.leaves(gx.bucketed(gx.sgd(0.1)).init(small(0))) == []
-    close(train(gx.bucketed(gx.sgd(0.1)))[0], train(gx.sgd(0.1))[0], rtol=0)
+    assert jax.tree.leaves(bucketed(gx.sgd(0.1)).init(small(0))) == []
+    close(train(bucketed(gx.sgd(0.1)))[0], train(gx.sgd(0.1))[0], rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.complex64])
 def test_other_dtypes(dtype):
     tx = gx.adam(0.1)
-    got, state = train(gx.bucketed(tx), dtype)
+    got, state = train(bucketed(tx), dtype)
     close(got, train(tx, dtype)[0], rtol=1e-2 if dtype is jnp.bfloat16 else 1e-5)
     assert {x.dtype for x in jax.tree.leaves(got)} == {jnp.dtype(dtype)}
     assert jnp.bfloat16 not in {x.dtype for x in jax.tree.leaves(state)}
@@ -91,8 +102,8 @@ def test_other_dtypes(dtype):
 
 def test_dtypes_are_not_mixed():
     params = [jnp.ones(3, dtype) for dtype in (jnp.float32, jnp.bfloat16, jnp.complex64) for _ in range(2)]
-    updates, ((momentum, *_),) = gx.bucketed(gx.sgd(1.0, 0.9)).update(
-        params, gx.bucketed(gx.sgd(1.0, 0.9)).init(params), params
+    updates, ((momentum, *_),) = bucketed(gx.sgd(1.0, 0.9)).update(
+        params, bucketed(gx.sgd(1.0, 0.9)).init(params), params
     )
     assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[3]": (4, 3), "complex64[3]": (2, 3)}
     assert [x.dtype for x in updates] == [jnp.float32] * 4 + [jnp.complex64] * 2
@@ -101,7 +112,7 @@ def test_dtypes_are_not_mixed():
 def test_gradients_of_another_precision_find_their_stack():
     with jax.enable_x64(True):
         params = [jnp.ones(3, jnp.float32)] * 2
-        tx = gx.bucketed(gx.sgd(1.0, 0.9))
+        tx = bucketed(gx.sgd(1.0, 0.9))
         updates, _ = tx.update([x.astype(jnp.float64) for x in params], tx.init(params), params)
         assert [x.dtype for x in updates] == [jnp.float64] * 2
         # Here the shape does not tell.
@@ -113,7 +124,7 @@ def test_gradients_of_another_precision_find_their_stack():
 
 def test_paths_that_read_alike_are_kept_apart():
     params = {"a/b": jnp.full((2, 2), 1.0), "a": {"b": jnp.full((3, 3), 2.0)}}
-    tx = gx.bucketed(gx.sgd(1.0, 0.9))
+    tx = bucketed(gx.sgd(1.0, 0.9))
     state = tx.init(params)
     assert sorted(x.shape for x in jax.tree.leaves(state)) == [(2, 2), (3, 3)]
     close(tx.update(params, state)[0], jax.tree.map(jnp.negative, params))
@@ -121,13 +132,13 @@ def test_paths_that_read_alike_are_kept_apart():
 
 def test_what_is_in_stacks_has_no_places_besides():
     # Each would be a Python object to pass in and out at every step.
-    state = gx.bucketed(gx.adam(0.1)).init([jnp.ones(16) for _ in range(100)])
+    state = bucketed(gx.adam(0.1)).init([jnp.ones(16) for _ in range(100)])
     assert jax.tree.structure(state).num_nodes < 20
 
 
 def test_work_that_mixes_the_elements_of_an_array_stays_within_it():
     tx = gx.memory(jnp.zeros_like, lambda g, m, p: m + g / jnp.sum(jnp.abs(g)), lambda g, m, p: m)
-    close(train(gx.bucketed(tx))[0], train(tx)[0])
+    close(train(bucketed(tx))[0], train(tx)[0])
 
 
 def test_names_are_read_within_stacks():
@@ -136,11 +147,11 @@ def test_names_are_read_within_stacks():
         gx.scale_by_ema(0.5),
         gx.chain(gx.scale_by_ema(0.9), gx.parallel(jnp.add, gx.identity(), gx.use("fast"))),
     )
-    close(train(gx.bucketed(tx))[0], train(tx)[0])
+    close(train(bucketed(tx))[0], train(tx)[0])
     inside = gx.let(
         "fast",
         gx.scale_by_ema(0.5),
-        gx.bucketed(gx.chain(gx.scale_by_ema(0.9), gx.parallel(jnp.add, gx.identity(), gx.use("fast")))),
+        bucketed(gx.chain(gx.scale_by_ema(0.9), gx.parallel(jnp.add, gx.identity(), gx.use("fast")))),
     )
     close(train(inside)[0], train(tx)[0])
 
@@ -149,18 +160,18 @@ def test_names_are_read_within_stacks():
 def test_it_composes():
     tx = gx.adamw(gx.schedules.linear(0.1, 0.0, 10))
     wanted = train(tx)[0]
-    close(train(gx.chain(gx.clip_by_global_norm(1e6), gx.bucketed(tx)))[0], wanted)
-    close(train(gx.accumulate_gradients(gx.bucketed(tx), 1))[0], wanted)
-    close(train(gx.inject(gx.bucketed(tx)))[0], wanted)
-    by_size = gx.partition({"a": gx.bucketed(tx), "b": tx}, lambda p: jax.tree.map(lambda x: "ab"[x.ndim > 1], p))
+    close(train(gx.chain(gx.clip_by_global_norm(1e6), bucketed(tx)))[0], wanted)
+    close(train(gx.accumulate_gradients(bucketed(tx), 1))[0], wanted)
+    close(train(gx.inject(bucketed(tx)))[0], wanted)
+    by_size = gx.partition({"a": bucketed(tx), "b": tx}, lambda p: jax.tree.map(lambda x: "ab"[x.ndim > 1], p))
     close(train(by_size)[0], wanted)
     stored = gx.store(gx.adam(0.1), gx.codecs.bfloat16)
-    close(train(gx.bucketed(stored))[0], train(stored)[0])
-    assert "bfloat16" in str(jax.tree.map(lambda x: x.dtype, gx.bucketed(stored).init(small(0))))
+    close(train(bucketed(stored))[0], train(stored)[0])
+    assert "bfloat16" in str(jax.tree.map(lambda x: x.dtype, bucketed(stored).init(small(0))))
 
 
 def test_the_state_is_saved_and_moved():
-    tx = gx.bucketed(gx.adam(0.1))
+    tx = bucketed(gx.adam(0.1))
     _, state = train(tx)
     saved = gx.state_dict(tx, state)
     close(gx.load_state_dict(tx, small(0), saved), state, rtol=0)
@@ -181,7 +192,7 @@ def test_the_rows_of_a_stack(rows):
 def test_there_are_few_kernels():
     # Twice the root of the number of rows, where slices one by one are as many kernels as rows.
     params = [jnp.ones(16) for _ in range(100)]
-    tx = gx.bucketed(gx.adam(0.1))
+    tx = bucketed(gx.adam(0.1))
 
     def step(params, state, grads):
         updates, state = tx.update(grads, state, params)
@@ -197,17 +208,19 @@ def test_arrays_that_are_spread_stay_as_they_are():
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     params = [jax.device_put(jnp.ones(8), place) for place in (spread, spread, whole, whole)]
-    ((momentum, *_),) = gx.bucketed(gx.sgd(0.1, 0.9)).init(params)
+    ((momentum, *_),) = bucketed(gx.sgd(0.1, 0.9)).init(params)
     assert {name: x.shape for name, x in momentum.stacks.items()} == {"float32[8]": (2, 8)}
     assert {path: x.sharding for path, x in momentum.others.items()} == {"0": spread, "1": spread}
 
 
 def test_bad_input():
     with pytest.raises(gx.GradtxTypeError, match=r"clip_by_global_norm does not work on each array by itself.*outside"):
-        gx.bucketed(gx.clip_by_global_norm(1.0)).init(small(0))
+        bucketed(gx.clip_by_global_norm(1.0)).init(small(0))
     with pytest.raises(gx.GradtxValueError, match="max_size must be a positive whole number, got 0"):
         gx.bucketed(gx.adam(0.1), max_size=0).init(small(0))
-    tx = gx.bucketed(gx.adam(0.1))
+    with pytest.raises(gx.GradtxValueError, match="min_count must be a positive whole number, got 0"):
+        gx.bucketed(gx.adam(0.1), min_count=0).init(small(0))
+    tx = bucketed(gx.adam(0.1))
     with pytest.raises(gx.GradtxValueError, match="state of another transform"):
         tx.update(small(0), gx.adam(0.1).init(small(0)), small(0))
     params = {name: jnp.ones(3) for name in "abc"}
@@ -218,4 +231,4 @@ def test_bad_input():
     with pytest.raises(gx.GradtxValueError, match=r"only the state have large"):
         tx.update(params, tx.init({**params, "large": jnp.ones((100, 100))}), params)
     with pytest.raises(gx.GradtxValueError, match="needs the parameters"):
-        gx.bucketed(gx.adamw(0.1)).update(small(0), gx.bucketed(gx.adamw(0.1)).init(small(0)))
+        bucketed(gx.adamw(0.1)).update(small(0), bucketed(gx.adamw(0.1)).init(small(0)))

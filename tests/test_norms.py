@@ -130,7 +130,7 @@ def test_alike_arrays_are_traced_once_and_others_each():
             optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.1)),
         ),
         (gx.lamb(0.1), optax.lamb(0.1)),
-        (gx.bucketed(gx.adam(0.1)), optax.adam(0.1)),
+        (gx.bucketed(gx.adam(0.1), min_count=2), optax.adam(0.1)),
     ],
     ids=lambda tx: getattr(tx, "name", ""),
 )
