@@ -206,19 +206,20 @@ def rescaling(
     """A transform that multiplies the whole tree by one number.
 
     Args:
-        factor: `(updates, state, params) -> (factor, state)`; the factor is weakly typed.
+        factor: `(updates, state, params) -> (factor, state)`; the factor is weakly typed. It sees floating-point arrays
+            as they come, in half precision too: wider ones would be written to memory for a norm.
         init: parameters to state; none by default.
     """
 
-    def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        by, new = factor(updates, state, params)
-        return jax.tree.map(lambda g: by * g, updates), new
+    def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+        by, new = checked_factor(updates, state, params)
+        return jax.tree.map(lambda g: by * g, tree.widened(updates)), new
 
-    def widened_factor(updates: Updates, state: State, params: Params = None) -> tuple[Array, State]:
-        return factor(tree.widened(updates), state, params)
+    def checked_factor(updates: Updates, state: State, params: Params = None) -> tuple[Array, State]:
+        leaves = tree.floating_leaves(updates)
+        return factor(jax.tree.structure(updates).unflatten(leaves), state, params)
 
-    made = treewise(update, init)
-    return GradientTransformation(made.init, made.update, factor=widened_factor)
+    return GradientTransformation(treewise(update, init).init, update, factor=checked_factor)
 
 
 def rescaling_each(

@@ -8,25 +8,24 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._numerics import abs_square, align, safe_divide, strong, weak, widen, widened
+from gradtx._numerics import abs_square, align, precision, safe_divide, strong, weak, widen, widened
 from gradtx._sharing import for_each
 from gradtx._typing import Array
 
 
 def norm(arrays: list[Array]) -> Array:
     """The Euclidean norm of all arrays together, 0 of none, in at least float32; for all numbers from 1e-30 on."""
-    return _norms((align(*arrays),), ())[0] if arrays else jnp.zeros((), jnp.float32)
+    return _norms([[(x, None) for x in arrays]])[0] if arrays else jnp.zeros((), jnp.float32)
 
 
 def norms(arrays: list[Array]) -> list[Array]:
     """The norm of each array, as `norm`."""
-    return _norms(tuple((widened(x),) for x in arrays), ()) if arrays else []
+    return _norms([[(x, None)] for x in arrays]) if arrays else []
 
 
 def distance(xs: list[Array], ys: list[Array]) -> Array:
     """The norm of the differences, none of which is written to memory for it."""
-    arrays = align(*xs, *ys)
-    return _norms((arrays[: len(xs)],), (arrays[len(xs) :],))[0] if arrays else jnp.zeros((), jnp.float32)
+    return _norms([list(zip(xs, ys, strict=True))])[0] if xs else jnp.zeros((), jnp.float32)
 
 
 def inner_product(xs: list[Array], ys: list[Array]) -> Array:
@@ -36,40 +35,44 @@ def inner_product(xs: list[Array], ys: list[Array]) -> Array:
     return jnp.stack(sums).sum() if sums else jnp.zeros((), jnp.float32)
 
 
-Group: TypeAlias = tuple[Array, ...]
-"""Arrays of one precision, of which there is one norm."""
+Pair: TypeAlias = tuple[Array, Array | None]
+"""An array, and what is subtracted from it. They are widened where they are read: before, they would be written."""
 
+Group: TypeAlias = list[Pair]
+"""Arrays of which there is one norm."""
 
 _FIRST = 32
 """As many arrays of a norm, the largest, are nearly all of it in most models."""
 
 
 @jax.custom_jvp
-def _norms(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
-    """The norm of each group, less the others if there are any.
+def _norms(groups: list[Group]) -> list[Array]:
+    """The norm of each group.
 
     On a CPU sums are of float64, which has the range for the square of any float32. They take twice the time of
     float32, and one norm of all arrays has no other work to hide behind: there, those of the largest arrays wait until
     they are needed. With all arrays it would compile for longer than it runs faster. Elsewhere float64 is slow or no
     wider, and a choice would wait for the host.
     """
-    if any(group[0].real.dtype != jnp.float32 for group in groups):
-        return _scaled(groups, others)
-    return lax.platform_dependent(groups, others, cpu=_wide_by_need if len(groups) == 1 else _wide, default=_scaled)
+    if any(precision(x.dtype) > 32 for x in jax.tree.leaves(groups)):
+        return _scaled(groups)
+    # Half precision is widened for the work that follows too: to float32 here as well, XLA would keep it for both.
+    is_plain = len(groups) == 1 and all(precision(x.dtype) == 32 for x in jax.tree.leaves(groups))
+    return lax.platform_dependent(groups, cpu=_wide_by_need if is_plain else _wide, default=_scaled)
 
 
-def _wide(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+def _wide(groups: list[Group]) -> list[Array]:
     """From sums in float64."""
     with jax.enable_x64(True):
-        return [strong(lax.sqrt(total), jnp.float32) for total in _totals(groups, others, _in_float64)]
+        return [strong(lax.sqrt(total), jnp.float32) for total in _totals(groups, _in_float64)]
 
 
-def _wide_by_need(groups: tuple[Group], others: tuple[Group] | tuple[()]) -> list[Array]:
+def _wide_by_need(groups: list[Group]) -> list[Array]:
     """From sums in float64, of the largest arrays only if their squares may have left the range of float32."""
-    [pairs] = _pairs(groups, others)
+    [pairs] = groups
     pairs = sorted(pairs, key=lambda pair: pair[0].size, reverse=True)
     large, small = pairs[:_FIRST], pairs[_FIRST:]
-    narrow = jnp.stack(_sums_of_squares(large)).sum()
+    narrow = jnp.stack(_sums_of_squares(large, widened)).sum()
     with jax.enable_x64(True):
         rest = jnp.stack([jnp.zeros((), jnp.float64), *_sums_of_squares(small, _in_float64)]).sum()
         total = rest + _in_float64(narrow)
@@ -88,16 +91,22 @@ def _in_float64(x: Array) -> Array:
     return strong(x, widen(x.dtype, 64))
 
 
-def _scaled(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[Array]:
+def _scaled(groups: list[Group]) -> list[Array]:
     """From sums of numbers times a power of two, which is exact, both a large and a small one.
 
     With the large one squares do not go under, but those of more than 1e7 overflow, and with the small one the reverse.
     """
-    fine, coarse = [], []
+    groups, fine, coarse = list(map(_aligned, groups)), [], []
     for found, which in ((fine, 0), (coarse, 1)):
-        totals = _totals(groups, others, lambda x, which=which: x * _scales(x.real.dtype)[which])
+        totals = _totals(groups, widened, lambda x, which=which: x * _scales(x.real.dtype)[which])
         found += [lax.sqrt(total) / _scales(total.dtype)[which] for total in totals]
     return [lax.select(x == jnp.inf, y, x) for x, y in zip(fine, coarse, strict=True)]
+
+
+def _aligned(group: Group) -> Group:
+    """The arrays in the widest of their precisions."""
+    arrays, treedef = jax.tree.flatten(group)
+    return treedef.unflatten(align(*arrays))
 
 
 def _scales(dtype: Any) -> tuple[float, float]:
@@ -106,42 +115,38 @@ def _scales(dtype: Any) -> tuple[float, float]:
     return 2.0 ** (bits * 5 // 16), 2.0 ** (1 - bits // 2)
 
 
-def _totals(groups: tuple[Group, ...], others: tuple[Group, ...], prepared: Callable[[Array], Array]) -> list[Array]:
+def _same(x: Array) -> Array:
+    return x
+
+
+def _totals(
+    groups: list[Group], widening: Callable[[Array], Array], scaling: Callable[[Array], Array] = _same
+) -> list[Array]:
     """The sum of the squares of each group."""
-    pairs = _pairs(groups, others)
-    sums = iter(_sums_of_squares(list(chain.from_iterable(pairs)), prepared))
+    sums = iter(_sums_of_squares(list(chain.from_iterable(groups)), widening, scaling))
     totals = [list(islice(sums, len(group))) for group in groups]
     return [total[0] if len(total) == 1 else jnp.stack(total).sum() for total in totals]
 
 
-Pair: TypeAlias = tuple[Array, Array | None]
-"""An array, and what is subtracted from it."""
+def _sums_of_squares(
+    pairs: list[Pair], widening: Callable[[Array], Array], scaling: Callable[[Array], Array] = _same
+) -> list[Array]:
+    """The sum of the squares of each array."""
 
+    def sum_of_squares(x: Array, y: Array | None) -> Array:
+        difference = widening(x) if y is None else widening(x) - widening(y)
+        return jnp.sum(abs_square(scaling(difference)))
 
-def _pairs(groups: tuple[Group, ...], others: tuple[Group, ...]) -> list[list[Pair]]:
-    subtracted = others or [[None] * len(group) for group in groups]
-    return [list(zip(xs, ys, strict=True)) for xs, ys in zip(groups, subtracted, strict=True)]
-
-
-def _sums_of_squares(pairs: list[Pair], prepared: Callable[[Array], Array] = lambda x: x) -> list[Array]:
-    """The sum of the squares of each array, of its numbers once they are prepared."""
-    return for_each(lambda x, y: jnp.sum(abs_square(prepared(x if y is None else x - y))), pairs)
+    return for_each(sum_of_squares, pairs)
 
 
 @_norms.defjvp
-def _norms_derivative(primals: tuple, tangents: tuple) -> tuple:
+def _norms_derivative(primals: tuple[list[Group]], tangents: tuple[list[Group]]) -> tuple[list[Array], list[Array]]:
     """The derivative is the array over its norm, 0 where the norm is 0."""
-    values = _norms(*primals)
-    derivatives = []
-    for value, xs, directions in zip(values, _differences(*primals), _differences(*tangents), strict=True):
+    values, derivatives = _norms(*primals), []
+    for value, *both in zip(values, *primals, *tangents, strict=True):
+        xs, directions = ([x if y is None else x - y for x, y in _aligned(group)] for group in both)
         inverse = weak(safe_divide(1.0, value))
         pairs = zip(xs, directions, strict=True)
         derivatives.append(jnp.stack([jnp.sum((inverse * x.conj() * d).real) for x, d in pairs]).sum())
     return values, derivatives
-
-
-def _differences(groups: tuple[Group, ...], others: tuple[Group, ...]) -> tuple[Group, ...]:
-    if not others:
-        return groups
-    pairs = zip(groups, others, strict=True)
-    return tuple(tuple(x - y for x, y in zip(xs, ys, strict=True)) for xs, ys in pairs)

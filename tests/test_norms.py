@@ -26,8 +26,8 @@ WAYS = [norms._wide, norms._wide_by_need, norms._scaled]
 
 
 def _each(way, arrays):
-    groups = tuple((x,) for x in arrays)
-    return [way((group,), ())[0] for group in groups] if way is norms._wide_by_need else way(groups, ())
+    groups = [[(x, None)] for x in arrays]
+    return [way([group])[0] for group in groups] if way is norms._wide_by_need else way(groups)
 
 
 @pytest.mark.parametrize("way", [norms._norms, *WAYS], ids=lambda way: way.__name__)
@@ -78,15 +78,15 @@ def test_one_norm_of_more_arrays_than_are_summed_first(way, sizes):
     shapes = [(7,)] * (norms._FIRST + 3) + [(3,)] * 4
     arrays = [jnp.asarray(sizes[shape == (3,)] * random.uniform(0.5, 1.0, shape), jnp.float32) for shape in shapes]
     exact = _exact(jnp.concatenate(arrays))
-    np.testing.assert_allclose(way((tuple(arrays),), ())[0], exact, rtol=1e-6)
-    doubled = tuple(2.0 * x for x in arrays)
-    np.testing.assert_allclose(way((doubled,), (tuple(arrays),))[0], exact, rtol=1e-6)
+    np.testing.assert_allclose(way([[(x, None) for x in arrays]])[0], exact, rtol=1e-6)
+    np.testing.assert_allclose(way([[(2.0 * x, x) for x in arrays]])[0], exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("count", [1, 4, 2 * norms._FIRST])
-def test_norms_read_once_and_keep_nothing_in_between(count):
-    # Of a number by which all is multiplied XLA would make an array for each shape.
-    params = [jax.ShapeDtypeStruct((512, 1024), jnp.float32)] * count
+def test_norms_read_once_and_keep_nothing_in_between(count, dtype):
+    # Of a number by which all is multiplied XLA would make an array for each shape, and widened arrays for a branch.
+    params = [jax.ShapeDtypeStruct((512, 1024), dtype)] * count
     compiled = jax.jit(gx.tree.global_norm).lower(params).compile()
     size = gx.tree.nbytes(params)
     assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * size

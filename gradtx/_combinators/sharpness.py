@@ -58,9 +58,9 @@ def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False)
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
         tree.leaves_like(updates, required(params), "updates", "parameters")
-        uphill = sized(tree.widened(updates), params)
+        uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.global_norm(uphill)))
-        step = sized(jax.tree.map(lambda g: factor * g, uphill), params)
+        step = sized(jax.tree.map(lambda g: factor * g, tree.widened(uphill)), params)
         grads = gradient_at(grad_fn, params, step)
         updates, new = inner.update(grads, state["inner"], params, grad_fn=grad_fn, **extra)
         return updates, {"inner": new}
