@@ -72,16 +72,16 @@ def _wide_by_need(groups: list[Group]) -> list[Array]:
     [pairs] = groups
     pairs = sorted(pairs, key=lambda pair: pair[0].size, reverse=True)
     large, small = pairs[:_FIRST], pairs[_FIRST:]
-    narrow = jnp.stack(_sums_of_squares(large, widened)).sum()
+    narrow = _sum(_sums_of_squares(large, widened))
     with jax.enable_x64(True):
-        rest = jnp.stack([jnp.zeros((), jnp.float64), *_sums_of_squares(small, _in_float64)]).sum()
+        rest = _sum(_sums_of_squares(small, _in_float64)) if small else jnp.zeros((), jnp.float64)
         total = rest + _in_float64(narrow)
         least = 2.0**-102 * sum(x.size for x, _ in large)  # what goes under is less than 2**-24 of it
         is_right = (narrow < jnp.inf) & (total > least) | jnp.isnan(total)
         total = lax.cond(
             is_right,
             lambda large: total,
-            lambda large: rest + jnp.stack(_sums_of_squares(large, _in_float64)).sum(),
+            lambda large: rest + _sum(_sums_of_squares(large, _in_float64)),
             large,
         )
         return [strong(lax.sqrt(total), jnp.float32)]
@@ -124,8 +124,16 @@ def _totals(
 ) -> list[Array]:
     """The sum of the squares of each group."""
     sums = iter(_sums_of_squares(list(chain.from_iterable(groups)), widening, scaling))
-    totals = [list(islice(sums, len(group))) for group in groups]
-    return [total[0] if len(total) == 1 else jnp.stack(total).sum() for total in totals]
+    return [_sum(list(islice(sums, len(group)))) for group in groups]
+
+
+def _sum(squares: list[Array]) -> Array:
+    """The sum of numbers that are not negative.
+
+    Of a sum over a stack XLA makes one addition after the other, and of thousands of them programs that take ten
+    seconds to compile; magnitudes in between keep it from that, and cost nothing.
+    """
+    return squares[0] if len(squares) == 1 else jnp.abs(jnp.stack(squares)).sum()
 
 
 def _sums_of_squares(
