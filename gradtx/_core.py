@@ -86,6 +86,14 @@ class GradientTransformation(Value):
         return None if scheduled_names(self) else self._built().factor
 
     @property
+    def takes_pending(self) -> bool:
+        """Whether `update` takes a number, `pending`, by which it multiplies what comes in while it works on it."""
+        if self._spec is not _PAIR:
+            return self._built().takes_pending
+        _, wanted = _extras_of(self._arguments["update"])
+        return wanted is not None and "pending" in wanted
+
+    @property
     def expression(self) -> "GradientTransformation | None":
         """What a named optimizer stands for; None for what is not made of parts."""
         if self._spec is _PAIR:

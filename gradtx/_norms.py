@@ -44,6 +44,9 @@ Group: TypeAlias = list[Pair]
 _FIRST = 32
 """As many arrays of a norm, the largest, are nearly all of it in most models."""
 
+_SMALL, _MANY = 4096, 64
+"""Arrays of no more elements than this, if there are as many of them, are summed as one."""
+
 
 @jax.custom_jvp
 def _norms(groups: list[Group]) -> list[Array]:
@@ -64,14 +67,15 @@ def _norms(groups: list[Group]) -> list[Array]:
 def _wide(groups: list[Group]) -> list[Array]:
     """From sums in float64."""
     with jax.enable_x64(True):
-        return [strong(lax.sqrt(total), jnp.float32) for total in _totals(groups, _in_float64)]
+        totals = _totals(list(map(_joined, groups)), _in_float64)
+        return [strong(lax.sqrt(total), jnp.float32) for total in totals]
 
 
 def _wide_by_need(groups: list[Group]) -> list[Array]:
     """From sums in float64, of the largest arrays only if their squares may have left the range of float32."""
     [pairs] = groups
     pairs = sorted(pairs, key=lambda pair: pair[0].size, reverse=True)
-    large, small = pairs[:_FIRST], pairs[_FIRST:]
+    large, small = pairs[:_FIRST], _joined(pairs[_FIRST:])
     narrow = _sum(_sums_of_squares(large, widened))
     with jax.enable_x64(True):
         rest = _sum(_sums_of_squares(small, _in_float64)) if small else jnp.zeros((), jnp.float64)
@@ -85,6 +89,25 @@ def _wide_by_need(groups: list[Group]) -> list[Array]:
             large,
         )
         return [strong(lax.sqrt(total), jnp.float32)]
+
+
+def _joined(group: Group) -> Group:
+    """The group with its small arrays one after the other, if they are many: each alone would be some kernels."""
+    small = [pair for pair in group if pair[0].size <= _SMALL]
+    if len(small) < _MANY:
+        return group
+    alike: dict[tuple, list[Pair]] = {}
+    for x, y in small:
+        alike.setdefault((x.dtype, None if y is None else y.dtype), []).append((x, y))
+    joined: Group = []
+    for pairs in alike.values():
+        xs, ys = [x for x, _ in pairs], [y for _, y in pairs if y is not None]
+        joined.append((_concatenated(xs), _concatenated(ys) if ys else None))
+    return joined + [pair for pair in group if pair[0].size > _SMALL]
+
+
+def _concatenated(arrays: list[Array]) -> Array:
+    return jnp.concatenate([jnp.ravel(x) for x in arrays])
 
 
 def _in_float64(x: Array) -> Array:

@@ -156,6 +156,25 @@ def test_names_are_read_within_stacks():
     close(train(inside)[0], train(tx)[0])
 
 
+def test_a_factor_is_left_to_the_stacks():
+    # Before them it would be a kernel for each array.
+    params = [jnp.ones(16) for _ in range(100)]
+
+    def fusions(tx):
+        def step(params, state, grads):
+            updates, state = tx.update(grads, state, params)
+            return gx.apply_updates(params, updates), state
+
+        text = jax.jit(step).lower(params, jax.eval_shape(tx.init, params), params).compile().as_text()
+        return text[text.index("ENTRY") :].count(" fusion(")
+
+    clip, tx = gx.clip_by_global_norm(1.0), bucketed(gx.adam(0.1))
+    assert fusions(gx.chain(clip, tx)) - fusions(tx) < 100
+    wanted = train(gx.chain(clip, gx.adam(0.1)))[0]
+    close(train(gx.chain(clip, tx))[0], wanted)
+    close(train(gx.chain(clip, bucketed(gx.adam(gx.schedules.linear(0.1, 0.1, 9)))))[0], wanted)
+
+
 @pytest.mark.slow
 def test_it_composes():
     tx = gx.adamw(gx.schedules.linear(0.1, 0.0, 10))

@@ -82,6 +82,28 @@ def test_one_norm_of_more_arrays_than_are_summed_first(way, sizes):
     np.testing.assert_allclose(way([[(2.0 * x, x) for x in arrays]])[0], exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtypes", [[jnp.float32], [jnp.bfloat16], [jnp.float32, jnp.bfloat16, jnp.complex64]])
+def test_one_norm_of_many_small_arrays(dtypes):
+    random = np.random.default_rng(0)
+    shapes = [(), (5,), (0,), (2, 3), (100, 100)]
+    xs, ys = (
+        [jnp.asarray(random.standard_normal(shapes[i % 5]), dtypes[i % len(dtypes)]) for i in range(200)]
+        for _ in range(2)
+    )
+    exact = [np.asarray(x, complex) for x in xs], [np.asarray(y, complex) for y in ys]
+    wanted = np.sqrt(sum(np.sum(np.abs(x) ** 2) for x in exact[0]))
+    np.testing.assert_allclose(jax.jit(norms.norm)(xs), wanted, rtol=1e-6)
+    wanted = np.sqrt(sum(np.sum(np.abs(x - y) ** 2) for x, y in zip(*exact, strict=True)))
+    np.testing.assert_allclose(jax.jit(norms.distance)(xs, ys), wanted, rtol=1e-6)
+
+
+def test_one_norm_of_many_small_arrays_is_a_small_program():
+    # One sum for each array would be three kernels, and of thousands XLA makes one long addition.
+    params = [jax.ShapeDtypeStruct((8,), jnp.float32)] * 300
+    text = jax.jit(gx.tree.global_norm).lower(params).compile().as_text()
+    assert text.count(" fusion(") < 2 * norms._FIRST + 10
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("count", [1, 4, 2 * norms._FIRST])
 def test_norms_read_once_and_keep_nothing_in_between(count, dtype):

@@ -50,8 +50,7 @@ def chain(*parts: Any):
         _check(state, keys)
         states, pending = [], {}
         for key, tx, following in zip(keys, transforms, [*transforms[1:], None], strict=True):
-            if single_pass.is_on() and tx.factor is not None and following is not None and following.kernel is not None:
-                # Left to what follows, in whose loop it costs nothing: before it, it would be a pass of its own.
+            if tx.factor is not None and _takes_over(following):
                 by, new = tx.factor(updates, state[key], params)
                 pending = {"pending": by}
             else:
@@ -61,6 +60,15 @@ def chain(*parts: Any):
         return updates, pack(states)
 
     return GradientTransformation(init, update)
+
+
+def _takes_over(following: GradientTransformation | None) -> bool:
+    """Whether to leave a multiplication to what follows, where it would be a pass of its own before it."""
+    if following is None:
+        return False
+    if following.kernel is not None:
+        return single_pass.is_on()  # else XLA puts it into the loops that follow by itself
+    return following.takes_pending
 
 
 def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:

@@ -98,7 +98,12 @@ def _in_buckets(kernel: Kernel, max_size: int, min_count: int) -> GradientTransf
         return joined(stacked.init(buckets.stacks), each.init(buckets.others))
 
     def update(
-        updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
+        updates: Updates,
+        state: State,
+        params: Params = None,
+        *,
+        bound: Mapping[str, Updates] = MappingProxyType({}),
+        pending: Array | None = None,
     ) -> tuple[Updates, State]:
         stacks, others, buckets = parted(state)
         places = _places(updates, buckets)
@@ -108,9 +113,11 @@ def _in_buckets(kernel: Kernel, max_size: int, min_count: int) -> GradientTransf
             ps = _gathered(matching(updates, params), places)
         bs = {name: _gathered(matching(updates, x), places) for name, x in bound.items()}
         in_stacks, stacks = stacked.update(
-            gs.stacks, stacks, ps.stacks, bound={name: x.stacks for name, x in bs.items()}
+            gs.stacks, stacks, ps.stacks, bound={name: x.stacks for name, x in bs.items()}, pending=pending
         )
-        alone, others = each.update(gs.others, others, ps.others, bound={name: x.others for name, x in bs.items()})
+        alone, others = each.update(
+            gs.others, others, ps.others, bound={name: x.others for name, x in bs.items()}, pending=pending
+        )
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
     return GradientTransformation(init, update)
