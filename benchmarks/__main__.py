@@ -7,9 +7,8 @@
 
 For each tree and optimizer the donated, compiled step of both takes turns. "ms" are medians; "ratio" is that of gradtx
 to Optax, with the quartiles of the ratios of single rounds; "torch" is PyTorch's time, where it is installed and has
-the optimizer; "limit" is gradtx's time over that of the fewest bytes the
-step must move, at the bandwidth of a triad `a + 2 b` measured in the same process. Bytes are per parameter, by the
-compiler's account. Nothing is asserted: what does not depend on the machine is in `tests/test_compiled.py`.
+the optimizer; "limit" is gradtx's time over that of the fewest bytes the step must move, at the speed of a triad
+`a + 2 b` that takes its turns with them. Bytes are per parameter, by the compiler's account. Nothing is asserted: what does not depend on the machine is in `tests/test_compiled.py`.
 """
 
 import argparse
@@ -39,11 +38,11 @@ def main() -> None:
     import jax.numpy as jnp
     import optax
 
-    from benchmarks.measure import bandwidth
+    from benchmarks.measure import TRIAD_BYTES, in_turns, triad
     from benchmarks.optimizers import PAIRS
     from benchmarks.trees import TREES, abstract
 
-    speed = bandwidth()
+    weather = triad()
     torch = _torch() if "torch" in options.peers and jax.default_backend() == "cpu" else None
     device = jax.devices()[0]
     about = {
@@ -52,7 +51,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {len(_cores())} cores",
         "versions": {"python": platform.python_version(), "jax": jax.__version__, "optax": optax.__version__},
         "single_pass": options.single_pass,
-        "triad_gb_per_s": round(speed / 1e9, 1),
+        "triad_gb_per_s": round(TRIAD_BYTES / statistics.median(in_turns({"triad": weather}, 15)["triad"]) / 1e9, 1),
     }
     print(", ".join(f"{key}: {value}" for key, value in about.items()))
     rows = []
@@ -62,7 +61,7 @@ def main() -> None:
         print(f"\n{tree}: {leaves:,} leaves, {size / 1e6:.1f} million parameters, {options.dtype}")
         print(_line(_HEADER))
         for name in options.optimizers or PAIRS:
-            row = _measured(name, PAIRS[name], params, speed, options, torch)
+            row = _measured(name, PAIRS[name], params, weather, options, torch)
             rows.append({"tree": tree, "dtype": options.dtype, "optimizer": name, **row})
             print(_line(_cells(name, row)), flush=True)
     imports = _import_seconds(options.rounds)
@@ -72,10 +71,10 @@ def main() -> None:
             json.dump({**about, "imports": imports, "rows": rows}, file, indent=1)
 
 
-def _measured(name: str, pair: Any, params: Any, speed: float, options: argparse.Namespace, torch: Any) -> dict:
+def _measured(name: str, pair: Any, params: Any, weather: Any, options: argparse.Namespace, torch: Any) -> dict:
     import gradtx as gx
     from benchmarks import torch_peer
-    from benchmarks.measure import going, in_turns, ratio, step_of
+    from benchmarks.measure import TRIAD_BYTES, going, in_turns, ratio, step_of
 
     makers = {"ours": pair.ours}
     if pair.theirs is not None and "optax" in options.peers:
@@ -87,7 +86,7 @@ def _measured(name: str, pair: Any, params: Any, speed: float, options: argparse
     runs = {who: going(step, params) for who, step in steps.items()}
     if torch is not None and (once := torch_peer.going(torch, name, params)):
         runs["torch"] = once
-    times = in_turns(runs, options.rounds)
+    times = in_turns({**runs, "triad": weather}, options.rounds)
     size = gx.tree.size(params)
     row: dict[str, Any] = {
         who: {
@@ -103,7 +102,8 @@ def _measured(name: str, pair: Any, params: Any, speed: float, options: argparse
         }
         for who, step in steps.items()
     }
-    row["limit"] = statistics.median(times["ours"]) * speed / (3 * gx.tree.nbytes(params) + 2 * steps["ours"].state)
+    fewest = 3 * gx.tree.nbytes(params) + 2 * steps["ours"].state
+    row["limit"], *_ = ratio(times["ours"], [seconds * fewest / TRIAD_BYTES for seconds in times["triad"]])
     if "theirs" in times:
         row["ratio"] = ratio(times["ours"], times["theirs"])
     if "torch" in times:

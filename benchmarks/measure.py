@@ -93,16 +93,19 @@ def _slope(params: Any, *_: Any) -> Any:
     return jax.tree.map(lambda p: 0.5 * p, params)
 
 
-def bandwidth(rounds: int = 15, size: int = 20_000_000) -> float:
-    """Bytes per second of the donated triad `a + 2 b`, which reads two arrays and writes one."""
-    triad = jax.jit(lambda a, b: a + 2.0 * b, donate_argnums=0)
-    a, b = triad(jnp.zeros(size), jnp.ones(size)), jnp.ones(size)
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        a = triad(a, b).block_until_ready()
-        times.append(time.perf_counter() - begin)
-    return 12 * size / statistics.median(times)
+TRIAD_BYTES = 12 * 20_000_000
+
+
+def triad() -> Callable[[], None]:
+    """A function that makes one donated triad `a + 2 b`: it reads two arrays and writes one, `TRIAD_BYTES` in all."""
+    step = jax.jit(lambda a, b: a + 2.0 * b, donate_argnums=0)
+    a, b = jnp.zeros(TRIAD_BYTES // 12), jnp.ones(TRIAD_BYTES // 12)
+
+    def once() -> None:
+        nonlocal a
+        a = step(a, b).block_until_ready()
+
+    return once
 
 
 def in_turns(runs: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
