@@ -8,7 +8,8 @@
 For each tree and optimizer the donated, compiled step of both takes turns. "ms" are medians; "ratio" is that of gradtx
 to Optax, with the quartiles of the ratios of single rounds; "torch" is PyTorch's time, where it is installed and has
 the optimizer; "limit" is gradtx's time over that of the fewest bytes the step must move, at the speed of a triad
-`a + 2 b` that takes its turns with them. Bytes are per parameter, by the compiler's account. Nothing is asserted: what does not depend on the machine is in `tests/test_compiled.py`.
+`a + 2 b` that takes its turns with them. Bytes are per parameter, by the compiler's account. Nothing is asserted: what
+does not depend on the machine is in `tests/test_compiled.py`.
 """
 
 import argparse

@@ -42,6 +42,10 @@ PAIRS = {
         lambda: gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(RATE)),
         lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)),
     ),
+    "clip + bucketed adamw": Pair(
+        lambda: gx.chain(gx.clip_by_global_norm(1.0), gx.bucketed(gx.adamw(RATE))),
+        lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)),
+    ),
     "adamw, bfloat16": Pair(
         lambda: gx.store(gx.adamw(RATE), gx.codecs.bfloat16), lambda: optax.adamw(RATE, mu_dtype=jnp.bfloat16)
     ),
