@@ -245,7 +245,7 @@ def test_bad_input():
     params = {name: jnp.ones(3) for name in "abc"}
     with pytest.raises(gx.GradtxValueError, match=r"the state has 3 small arrays float32\[3\], and the updates 1"):
         tx.update({"a": jnp.ones(3)}, tx.init(params), params)
-    with pytest.raises(gx.GradtxValueError, match=r"only the updates have d, e"):
+    with pytest.raises(gx.GradtxValueError, match=r"the state has no place for d \(4,\), e \(\)"):
         tx.update({**params, "d": jnp.ones(4), "e": jnp.ones(())}, tx.init(params), params)
     with pytest.raises(gx.GradtxValueError, match=r"only the state have large"):
         tx.update(params, tx.init({**params, "large": jnp.ones((100, 100))}), params)

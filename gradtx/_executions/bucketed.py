@@ -152,22 +152,24 @@ def _places(updates: Updates, buckets: Buckets | None) -> list[Place]:
         # By the shape alone where that will do: gradients may be of another precision.
         name = of_shape.get(x.shape) if shapes[x.shape] < 2 else _name(x)
         places.append(Place(None if path in buckets.others else name, path))
-    _check_places(places, buckets)
+    _check_places(places, leaves, buckets)
     return places
 
 
-def _check_places(places: list[Place], buckets: Buckets) -> None:
-    lost = [place.path for place in places if place.stack is None and place.path not in buckets.others]
+def _check_places(places: list[Place], leaves: list[Array], buckets: Buckets) -> None:
+    lost = [
+        f"{place.path} {x.shape}"
+        for place, x in zip(places, leaves, strict=True)
+        if place.stack is None and place.path not in buckets.others
+    ]
     if lost:
-        raise GradtxValueError(
-            f"the structures of the updates and the state differ: only the updates have {listing(lost)}"
-        )
+        raise GradtxValueError(f"the updates and the state differ: the state has no place for {listing(lost)}")
     counts = Counter(place.stack for place in places)
     for name, stack in buckets.stacks.items():
         if counts[name] != len(stack):
             raise GradtxValueError(
-                f"the structures of the updates and the state differ: the state has {len(stack)} small arrays "
-                f"{name}, and the updates {counts[name]}"
+                f"the updates and the state differ: the state has {len(stack)} small arrays {name}, and the updates "
+                f"{counts[name]}"
             )
 
 
