@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._numerics import abs_square, align, precision, safe_divide, strong, weak, widen, widened
+from gradtx._numerics import abs_square, align, is_spread, precision, safe_divide, strong, weak, widen, widened
 from gradtx._sharing import for_each
 from gradtx._typing import Array
 
@@ -93,7 +93,10 @@ def _wide_by_need(groups: list[Group]) -> list[Array]:
 
 def _joined(group: Group) -> Group:
     """The group with its small arrays one after the other, if they are many: each alone would be some kernels."""
-    small = [pair for pair in group if pair[0].size <= _SMALL]
+    small, rest = [], []
+    for pair in group:
+        is_small = pair[0].size <= _SMALL and not any(map(is_spread, jax.tree.leaves(pair)))
+        (small if is_small else rest).append(pair)
     if len(small) < _MANY:
         return group
     alike: dict[tuple, list[Pair]] = {}
@@ -103,7 +106,7 @@ def _joined(group: Group) -> Group:
     for pairs in alike.values():
         xs, ys = [x for x, _ in pairs], [y for _, y in pairs if y is not None]
         joined.append((_concatenated(xs), _concatenated(ys) if ys else None))
-    return joined + [pair for pair in group if pair[0].size > _SMALL]
+    return joined + rest
 
 
 def _concatenated(arrays: list[Array]) -> Array:

@@ -23,6 +23,14 @@ def precision(dtype) -> int:
     return jnp.finfo(dtype).bits
 
 
+def is_spread(p: Array) -> bool:
+    """Whether the array is known to be spread over several devices; in a trace its type says so, or nothing does."""
+    if is_traced(p):
+        return any(axis is not None for axis in jax.typeof(p).sharding.spec)
+    sharding = getattr(p, "sharding", None)
+    return sharding is not None and not sharding.is_fully_replicated
+
+
 def widen(dtype, bits: int = 32) -> jnp.dtype:
     """The real or complex dtype of at least `bits` precision that holds what `dtype` holds."""
     if precision(dtype) >= bits:

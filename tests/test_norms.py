@@ -97,6 +97,16 @@ def test_one_norm_of_many_small_arrays(dtypes):
     np.testing.assert_allclose(jax.jit(norms.distance)(xs, ys), wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_one_norm_of_many_small_arrays_that_are_spread(kind):
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(kind,))
+    with jax.set_mesh(mesh):
+        places = [jax.sharding.PartitionSpec("x"), jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(None, "x")]
+        xs = [jax.device_put(jnp.ones((2, 4)), jax.sharding.NamedSharding(mesh, places[i % 3])) for i in range(400)]
+        for norm in (norms.norm, jax.jit(norms.norm)):
+            np.testing.assert_allclose(norm(xs), 3200**0.5, rtol=1e-6)
+
+
 def test_one_norm_of_many_small_arrays_is_a_small_program():
     # One sum for each array would be three kernels, and of thousands XLA makes one long addition.
     params = [jax.ShapeDtypeStruct((8,), jnp.float32)] * 300

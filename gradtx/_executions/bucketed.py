@@ -16,7 +16,7 @@ from gradtx._constructors import lift, matching, required
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._kernel import Kernel, Slot, over_first_axis
-from gradtx._numerics import is_traced, widen, widened
+from gradtx._numerics import is_spread, is_traced, widen, widened
 from gradtx._typing import Array, Params, State, Updates
 from gradtx._walk import told_apart
 
@@ -132,7 +132,7 @@ class Place(NamedTuple):
 
 def _first_places(params: Params, max_size: int, min_count: int) -> list[Place]:
     names = [
-        _name(p) if 0 < p.size <= max_size and not _is_spread(p) else None
+        _name(p) if 0 < p.size <= max_size and not is_spread(p) else None
         for p in tree.floating_leaves(params, "parameters")
     ]
     frequent = {name for name, count in Counter(names).items() if count >= min_count}
@@ -175,13 +175,6 @@ def _check_places(places: list[Place], leaves: list[Array], buckets: Buckets) ->
 
 def _name(x: Array) -> str:
     return f"{widen(x.dtype)}[{','.join(map(str, x.shape))}]"
-
-
-def _is_spread(p: Array) -> bool:
-    if is_traced(p):
-        return any(axis is not None for axis in jax.typeof(p).sharding.spec)
-    sharding = getattr(p, "sharding", None)
-    return sharding is not None and not sharding.is_fully_replicated
 
 
 def _gathered(values: Any, places: list[Place]) -> Buckets:
