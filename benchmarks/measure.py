@@ -112,11 +112,13 @@ def in_turns(runs: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, l
     """Seconds of each run, round by round: one after the other, so that all have the same weather.
 
     A turn is two steps, and the second is timed: memory that a step frees when it is done is a cost of its own next
-    step, as in training, and not of the other's.
+    step, as in training, and not of the other's. Before it is a rest, for PyTorch's threads look out for more work for
+    some time, and would take a core from who comes next.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(-2, rounds):  # two to warm up
         for name, once in runs.items():
+            time.sleep(0.005)
             once()
             begin = time.perf_counter()
             once()

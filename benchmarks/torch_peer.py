@@ -11,10 +11,13 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {"fused": True}),
     "momentum": ("SGD", {"momentum": 0.9, "fused": True}),
     "adam": ("Adam", {"fused": True}),
-    "adamw": ("AdamW", {"fused": True}),
+    "adamw": ("AdamW", {"weight_decay": 1e-4, "fused": True}),
     "bucketed adam": ("Adam", {"fused": True}),
-    "bucketed adamw": ("AdamW", {"fused": True}),
-    "rmsprop, centred": ("RMSprop", {"centered": True, "foreach": True}),
+    "bucketed adamw": ("AdamW", {"weight_decay": 1e-4, "fused": True}),
+    "clip + adamw": ("AdamW", {"weight_decay": 1e-4, "fused": True}),
+    "clip + bucketed adamw": ("AdamW", {"weight_decay": 1e-4, "fused": True}),
+    "adafactor": ("Adafactor", {"foreach": True}),
+    "rmsprop, centred": ("RMSprop", {"alpha": 0.9, "centered": True, "foreach": True}),
 }
 
 
@@ -28,4 +31,10 @@ def going(torch: Any, name: str, params: Any) -> Callable[[], None] | None:
         leaf = torch.full(p.shape, 0.01, dtype=getattr(torch, str(p.dtype)), requires_grad=True)
         leaf.grad = torch.full_like(leaf, 0.01)
         leaves.append(leaf)
-    return getattr(torch.optim, factory)(leaves, lr=RATE, **arguments).step
+    step = getattr(torch.optim, factory)(leaves, lr=RATE, **arguments).step
+
+    def clipped() -> None:
+        torch.nn.utils.clip_grad_norm_(leaves, 1.0)
+        step()
+
+    return clipped if name.startswith("clip") else step

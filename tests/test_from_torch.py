@@ -151,9 +151,14 @@ def test_states_that_lack_something_or_have_more():
         gx.sgd(RATE, 0.9),
     )
     _refuses(
-        "nothing in the state of PyTorch is what rmsprop stores as rmsprop/scale_by_rms/",
+        "scale_by_rms: PyTorch stores no square_avg for 'dense/bias'; it has step, exp_avg, exp_avg_sq there",
         adam_checkpoint(),
         gx.rmsprop(RATE),
+    )
+    _refuses(
+        "nothing in the state of PyTorch is what lion stores as lion/",
+        adam_checkpoint(),
+        gx.lion(RATE),
     )
     _refuses("PyTorch stores exp_avg, exp_avg_sq, and sgd stores no such thing", adam_checkpoint(), gx.sgd(RATE))
     largest = {path: {} for path in ORDER}

@@ -29,6 +29,11 @@ FIELDS = {
         "exp_avg_sq": "denominator/scale_by_ema",
         "max_exp_avg_sq": "denominator/running_max",
     },
+    "scale_by_radam": {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
+    "scale_by_adamax": {"exp_avg": "numerator/scale_by_ema", "exp_inf": "denominator/running_max"},
+    "scale_by_rms": {"square_avg": "denominator/scale_by_ema"},
+    "scale_by_rss": {"sum": "denominator/running_sum"},
+    "adadelta": {"square_avg": "ratio/denominator/scale_by_ema", "acc_delta": "scale_by_own_rms"},
     "add_momentum": {"momentum_buffer": ""},
 }
 """For the transforms of gradtx the fields that PyTorch has for a parameter, and where they are within the transform."""
@@ -45,14 +50,16 @@ def load_optimizer_state(
     arrange: Callable[[str, np.ndarray], Any] = lambda path, array: array,
     step: int | None = None,
 ) -> State:
-    """The state of `tx` that goes on where an Adam, AdamW or SGD of PyTorch has come to.
+    """The state of `tx` that goes on where an optimizer of PyTorch has come to.
 
     Args:
         state_dict: what the optimizer's `state_dict()` returned: the states of the parameters by number under `state`,
             and the numbers of the parameters, in groups, under `param_groups`.
         tx: the same optimizer made with gradtx: `adam`, `adamw`, `amsgrad(..., corrected=False)`, `sgd` with momentum,
-            in chains or partitions; where PyTorch adds weight decay to the gradient, `chain(add_decayed_weights(...),
-            sgd(...))`.
+            `rmsprop(..., 0.99)`, not centred, `adagrad(..., 0.0, 1e-10)`, `adadelta`, `adamax`, `radam`, in chains or
+            partitions; where PyTorch adds weight decay to the gradient, `chain(add_decayed_weights(...), sgd(...))`.
+            Check the other numbers: the defaults of PyTorch are not always these. It adds RAdam's `eps` before the
+            bias correction, and Adamax's to each magnitude.
         params: the parameters of gradtx.
         order: their paths, as `tree.paths(params)` has them, in the order in which PyTorch got its parameters.
         arrange: `(path, array) -> array` from PyTorch's layout to yours, such as the transpose for the weights of a
@@ -180,4 +187,7 @@ def _refuse_options(groups: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _numpy(x: Any) -> np.ndarray:
+    if hasattr(x, "detach"):  # a tensor, on any device; NumPy has no bfloat16
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     return np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "numpy") else x.numpy())
