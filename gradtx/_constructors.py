@@ -19,8 +19,22 @@ import jax.numpy as jnp
 from gradtx import _single_pass as single_pass
 from gradtx import tree
 from gradtx._core import GradientTransformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, apart, flow, multiplied, unrecognizable
+from gradtx._errors import GradtxValueError, at_stage, wrong_state
+from gradtx._gate import chosen, derived_where
+from gradtx._kernel import (
+    Begin,
+    Clock,
+    Flow,
+    Kernel,
+    Memory,
+    Slot,
+    Step,
+    apart,
+    flow,
+    gated,
+    multiplied,
+    unrecognizable,
+)
 from gradtx._numerics import align, strong, weak, widened
 from gradtx._sharing import for_each
 from gradtx._typing import Array, Params, State, Updates
@@ -173,6 +187,7 @@ def treewise(
     update: Callable[..., tuple[Updates, State]],
     init: Callable[[Params], State] = lambda params: (),
     needs_params: bool = False,
+    light: bool = False,
 ) -> GradientTransformation:
     """A transform that needs the whole tree at once.
 
@@ -181,6 +196,8 @@ def treewise(
             with `needs_params`, have at least 32 bits; extras are keyword-only arguments.
         init: parameters to state; none by default.
         needs_params: whether `update` reads the parameters; without it they may be absent.
+        light: whether it takes no more than a look at each array, and no sums over them. Then `accumulate_gradients`
+            computes it at every step, which is less than a branch around it.
     """
     inner = GradientTransformation(init, update)
 
@@ -197,7 +214,15 @@ def treewise(
         tree.leaves_like(updates, new, "updates that came in", "updates that go out")
         return new, state
 
-    return GradientTransformation(checked_init, checked_update)
+    def behind(opened: Array, often: bool) -> Callable[..., tuple[Updates, State]] | None:
+        def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+            new, new_state = checked.update(chosen(opened, updates), state, params, **extra)
+            return chosen(opened, new), chosen(opened, new_state, state)
+
+        return update if often or light else None  # norms in vain take longer than a branch does
+
+    checked = GradientTransformation(checked_init, checked_update)
+    return GradientTransformation(checked_init, checked_update, gated=behind)
 
 
 def rescaling(
@@ -215,11 +240,22 @@ def rescaling(
         by, new = checked_factor(updates, state, params)
         return jax.tree.map(lambda g: by * g, tree.widened(updates)), new
 
-    def checked_factor(updates: Updates, state: State, params: Params = None) -> tuple[Array, State]:
-        leaves = tree.floating_leaves(updates)
-        return factor(jax.tree.structure(updates).unflatten(leaves), state, params)
+    def checked_factor(
+        updates: Updates, state: State, params: Params = None, opened: Array | None = None
+    ) -> tuple[Array, State]:
+        leaves, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
+        if opened is None:
+            return factor(treedef.unflatten(leaves), state, params)
+        return derived_where(opened, lambda leaves: factor(treedef.unflatten(leaves), state, params), leaves)
 
-    return GradientTransformation(treewise(update, init).init, update, factor=checked_factor)
+    def behind(opened: Array, often: bool) -> Callable[..., tuple[Updates, State]]:
+        def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+            by, new = checked_factor(updates, state, params, opened)
+            return jax.tree.map(lambda g: by * g, tree.widened(chosen(opened, updates))), chosen(opened, new, state)
+
+        return update
+
+    return GradientTransformation(treewise(update, init).init, update, factor=checked_factor, gated=behind)
 
 
 def rescaling_each(
@@ -294,6 +330,26 @@ def lift(kernel: Kernel) -> GradientTransformation:
         return treedef.unflatten([u for u, _ in pairs]), assemble(treedef, [new for _, new in pairs], clock)
 
     return GradientTransformation(init, update, kernel)
+
+
+def gated_update(tx: GradientTransformation, opened: Array, often: bool) -> Callable[..., tuple[Updates, State]] | None:
+    """`tx.update` where it is opened, else zero updates and the state as it was, chosen in the loops over the arrays.
+
+    A branch instead keeps arrays in between, and copies the state. None where one is better or the only way: it
+    depends on whether it is opened at most steps, `often`, or work would mostly be in vain.
+    """
+    if tx.kernel is not None:
+        return lift(gated(tx.kernel, opened)).update
+    update = None if tx.gated is None else tx.gated(opened, often)
+    if update is None:
+        return None
+    own = GradientTransformation(tx.init, update)
+
+    def staged(*args: Any, **extra: Any) -> tuple[Updates, State]:
+        with at_stage(tx.name):
+            return own.update(*args, **extra)
+
+    return staged
 
 
 def _by_leaf(updates: Updates, bound: Mapping[str, Updates]) -> list[dict[str, Array]]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._errors import GradtxTypeError, at_stage, listing, short, wrong_state
 from gradtx._factory import P, make_factory
+from gradtx._gate import chosen
 from gradtx._kernel import Begin, Clock, Flow, Kernel, Slot, Step
 from gradtx._numerics import increment
 from gradtx._schedule import Schedule, is_constant, prepared, scheduled_names
@@ -36,8 +37,11 @@ class GradientTransformation(Value):
         update: `(updates, state, params=None, **extra) -> (updates, state)`. Extras are keyword-only arguments that it
             names; the others are not passed to it, unless it takes `**extra`.
         kernel: what the pair does to one array, if it can be said; the constructors know.
-        factor: `(updates, state, params) -> (factor, state)` where all that the pair does is to multiply the whole tree
-            by one number.
+        factor: `(updates, state, params, opened=None) -> (factor, state)` where all that the pair does is to multiply
+            the whole tree by one number. Where it is closed what it says does not count, and derivatives are finite.
+        gated: `(opened, often) -> update`, the update where the 0-d boolean says so, else zero updates and the state as
+            it was, chosen in the loops over the arrays, or None; where a kernel does not say it already. `often` is
+            whether it is opened at most steps.
     """
 
     __slots__ = ()
@@ -48,8 +52,9 @@ class GradientTransformation(Value):
         update: Callable[..., Any],
         kernel: Kernel | None = None,
         factor: Callable[..., tuple[Array, State]] | None = None,
+        gated: Callable[[Array, bool], Callable[..., Any] | None] | None = None,
     ):
-        self._set(_PAIR, {"init": init, "update": update, "kernel": kernel, "factor": factor})
+        self._set(_PAIR, {"init": init, "update": update, "kernel": kernel, "factor": factor, "gated": gated})
 
     def init(self, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
@@ -84,6 +89,13 @@ class GradientTransformation(Value):
         if self._spec is _PAIR:
             return self._arguments["factor"]
         return None if scheduled_names(self) else self._built().factor
+
+    @property
+    def gated(self) -> Callable[[Array, bool], Callable[..., Any] | None] | None:
+        """The update behind a gate, where there is no kernel to put behind it; see the class."""
+        if self._spec is _PAIR:
+            return self._arguments["gated"]
+        return _scheduled_gated(self) if scheduled_names(self) else self._built().gated
 
     @property
     def takes_pending(self) -> bool:
@@ -234,6 +246,27 @@ def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
     return Kernel(layout, start, tick, inner.needs_params)
 
 
+def _scheduled_gated(tx: GradientTransformation) -> Callable[..., Any] | None:
+    """The update of `_following_schedules(tx)` behind a gate."""
+    if _at(tx, _read(tx, 0)).gated is None:
+        return None
+
+    def behind(opened: Array, often: bool) -> Callable[..., Any] | None:
+        def gated_at(values: dict[str, Any]) -> Any:
+            gated = _at(tx, values).gated
+            return None if gated is None else gated(opened, often)
+
+        def update(updates: Updates, state: Scheduled, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+            values = _read(tx, state.count)
+            updates, inner = gated_at(values)(updates, state.inner, params, **extra)
+            count, values = chosen(opened, (increment(state.count), values), (state.count, state.values))
+            return updates, Scheduled(count, values, inner)
+
+        return None if gated_at(_read(tx, 0)) is None else update
+
+    return behind
+
+
 def _read(tx: GradientTransformation, count: Any) -> dict[str, Any]:
     """The scheduled numbers of `tx` at `count`."""
     numbers = {name: tx._arguments[name] for name in scheduled_names(tx)}
@@ -276,8 +309,8 @@ def _wider(*dtypes: Any) -> Any:
         return jnp.promote_types(*dtypes)
 
 
-def _pair(init: Any, update: Any, kernel: Any = None, factor: Any = None) -> Any:
-    return GradientTransformation(init, update, kernel, factor)
+def _pair(init: Any, update: Any, kernel: Any = None, factor: Any = None, gated: Any = None) -> Any:
+    return GradientTransformation(init, update, kernel, factor, gated)
 
 
 _PAIR = Spec("GradientTransformation", _pair, inspect.signature(_pair), {}, GradientTransformation)

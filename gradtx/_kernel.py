@@ -218,9 +218,14 @@ def gated(kernel: Kernel, opened: Array) -> Kernel:
         def replace(new: Array, old: Array) -> Array:
             return jax.lax.select(opened, new, old)
 
+        def zero_unless(u: Array) -> Array:
+            return jax.lax.select(opened, u, jnp.zeros_like(u))
+
         def work(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
-            u, kept = step(g._replace(storage=g.storage._replace(replace=replace)), memory, p)
-            return u.map(lambda u: jax.lax.select(opened, u, jnp.zeros_like(u))), kept
+            # Zeros in place of what does not count: it may be NaN, which would enter the derivatives.
+            safe = g.map(zero_unless)._replace(storage=g.storage._replace(replace=replace))
+            u, kept = step(safe, memory, p)
+            return u.map(zero_unless), kept
 
         return work, jax.tree.map(replace, new, clock)
 

@@ -106,6 +106,8 @@ def test_what_does_not_run_is_not_computed(wrap):
     _run(tx, _gradients(4))
     jax.effects_barrier()
     assert len(ran) == wanted
+    if wrap is gx.skip_nonfinite:  # which has to compute it to see whether it is finite
+        return
     program = jax.make_jaxpr(tx.update)(P, tx.init(P))
     assert not any(equation.primitive.name == "erf_inv" for equation in program.eqns)
     branches = [branch for equation in program.eqns for branch in equation.params.get("branches", ())]

@@ -20,6 +20,7 @@ LAYERS = [
         "_schedule",
         "_factory",
         "tree",
+        "_gate",
         "_kernel",
         "_core",
         "_constructors",

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._checks import whole_number
-from gradtx._combinators.condition import gate, single
-from gradtx._constructors import lift
+from gradtx._combinators.condition import single
+from gradtx._constructors import gated_update
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import wrong_state
-from gradtx._kernel import gated
+from gradtx._gate import gate
 from gradtx._numerics import align, increment, strong, weak, widen
 from gradtx._schedule import Schedule
 from gradtx._typing import Array, Params, Updates
@@ -43,12 +43,12 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
 
     and m begins each window at 0, whatever was in it: a NaN spoils no window but its own. Gradients are divided before
     they are added, so the sum does not overflow, and a window of one gives exactly what `inner` gives. In between
-    `inner` stays as it is: where it works on each array by itself, the old memory is chosen in the loop that computes
-    the new one, which costs no array in between; where it needs the whole tree, it is not computed. A schedule inside
-    it counts the updates that it makes; it gets the parameters and the extras of the step that ends the window, and the
-    others are lost: for transforms that want the loss or gradients elsewhere (`momo`, `polyak_sgd`, `sharpness_aware`,
-    `sophia`) these are of the last part of the batch only. Let `make_train_step(..., accumulate=n)` take the means for
-    them.
+    `inner` stays as it is: the old memory is chosen in the loop that computes the new one, which costs no array in
+    between; where something in it needs the whole tree for more than one number, `inner` is not computed. A schedule
+    inside it counts the updates that it makes; it gets the parameters and the extras of the step that ends the window,
+    and the others are lost: for transforms that want the loss or gradients elsewhere (`momo`, `polyak_sgd`,
+    `sharpness_aware`, `sophia`) these are of the last part of the batch only. Let `make_train_step(..., accumulate=n)`
+    take the means for them.
 
     Args:
         inner: the transform.
@@ -89,8 +89,8 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
 
-        if inner.kernel is not None:  # chosen in the loops over the arrays; a branch would keep arrays in between
-            out, own = lift(gated(inner.kernel, full)).update(mean, state.inner, params, **extra)
+        if (chosen_update := gated_update(inner, full, often=False)) is not None:
+            out, own = chosen_update(mean, state.inner, params, **extra)
         else:
             out, own = gate(full, state.inner, lambda own: inner.update(mean, own, params, **extra))
         emitted = jnp.where(full, increment(state.emitted), state.emitted)

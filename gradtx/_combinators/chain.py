@@ -5,11 +5,12 @@ from typing import Any
 import jax
 
 from gradtx import _single_pass as single_pass
-from gradtx._constructors import lift
+from gradtx._constructors import gated_update, lift
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
+from gradtx._gate import chosen
 from gradtx._kernel import in_series
-from gradtx._typing import Params, State, Updates
+from gradtx._typing import Array, Params, State, Updates
 
 
 @transformation
@@ -46,20 +47,31 @@ def chain(*parts: Any):
                 params = jax.tree.map(tx.kernel.like_output, params)
         return pack(states)
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def work(
+        updates_of: list[Any], opened: Array | None, updates: Updates, state: State, params: Params, extra: Any
+    ) -> tuple[Updates, State]:
         _check(state, keys)
         states, pending = [], {}
-        for key, tx, following in zip(keys, transforms, [*transforms[1:], None], strict=True):
+        for key, tx, update, following in zip(keys, transforms, updates_of, [*transforms[1:], None], strict=True):
             if tx.factor is not None and _takes_over(following):
-                by, new = tx.factor(updates, state[key], params)
-                pending = {"pending": by}
+                by, new = tx.factor(updates, state[key], params, opened)
+                pending, new = {"pending": by}, new if opened is None else chosen(opened, new, state[key])
             else:
-                updates, new = tx.update(updates, state[key], params, **extra, **pending)
+                updates, new = update(updates, state[key], params, **extra, **pending)
                 pending = {}
             states.append(new)
         return updates, pack(states)
 
-    return GradientTransformation(init, update)
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        return work([tx.update for tx in transforms], None, updates, state, params, extra)
+
+    def behind(opened: Array, often: bool) -> Any:
+        updates_of = [gated_update(tx, opened, often) for tx in transforms]
+        if None in updates_of:
+            return None
+        return lambda updates, state, params=None, **extra: work(updates_of, opened, updates, state, params, extra)
+
+    return GradientTransformation(init, update, gated=behind)
 
 
 def _takes_over(following: GradientTransformation | None) -> bool:

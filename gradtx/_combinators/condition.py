@@ -1,8 +1,8 @@
-"""Transforms that run only at some steps. What does not run is not computed, and its state stays as it is.
+"""Transforms that count only at some steps; at the others their state stays as it is.
 
-Whether it runs may depend on the step (`conditional`, `switch`), on what the caller says (an extra), or on the numbers
-themselves (`skip_nonfinite`). Two helpers do the work: `gate` runs one transform or emits zeros, `_one_of` runs one of
-several. Both are `lax.switch`; under `vmap` that becomes a selection, so each member has its own answer.
+Which steps may depend on their number or on what the caller says, an extra (`conditional`, `switch`): then what does
+not run is not computed, by `lax.switch`; under `vmap` that becomes a selection, so each member has its own answer. Or
+they depend on the numbers themselves (`skip_nonfinite`), which are known only once they are computed.
 """
 
 import inspect
@@ -16,10 +16,13 @@ import numpy as np
 from jax import lax
 
 from gradtx._checks import whole_number
+from gradtx._constructors import gated_update
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, wrong_state
+from gradtx._gate import branch, like, settled, zeros_like
 from gradtx._identity import identity
 from gradtx._numerics import increment, is_float0, is_traced, strong
+from gradtx._sharing import for_each
 from gradtx._typing import Array, Params, State, Updates
 from gradtx._value import nameable
 
@@ -164,19 +167,8 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
     def update(updates: Updates, state: Guarded, params: Params = None, **extra: Any) -> tuple[Updates, Guarded]:
         if not isinstance(state, Guarded):
             raise wrong_state("a `Guarded`", state)
-        enough = False if max_consecutive is None else state.consecutive >= max_consecutive
-        came_in = ~has_nonfinite(updates)
-        admitted = came_in | enough
-        # Under vmap this is computed for skipped members too: with zeros, so that no NaN enters the derivatives.
-        safe = jax.tree.map(lambda g: jnp.where(admitted, g, jnp.zeros_like(g)) if _is_float(g) else g, updates)
-
-        def attempt(state: tuple[State, Array]) -> tuple[Updates, tuple[State, Array]]:
-            out, new = inner.update(safe, state[0], params, **extra)
-            finite = came_in & ~has_nonfinite(out)
-            choose = partial(_select, finite | enough)
-            return jax.tree.map(choose, out, _zeros_like(out)), (jax.tree.map(choose, new, state[0]), finite)
-
-        out, (new, finite) = gate(admitted, (state.inner, jnp.zeros((), bool)), attempt)
+        enough = jnp.zeros((), bool) if max_consecutive is None else state.consecutive >= max_consecutive
+        finite, out, new = _where_finite(inner, enough, updates, state.inner, params, extra)
         skipped = ~(finite | enough)
         return out, Guarded(
             jnp.where(skipped, increment(state.total), state.total),
@@ -188,6 +180,32 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
     return GradientTransformation(init, update)
 
 
+def _where_finite(
+    inner: GradientTransformation, enough: Array, updates: Updates, state: State, params: Params, extra: dict[str, Any]
+) -> tuple[Array, Updates, State]:
+    """Whether all is finite, and the updates and the state where it is, or where it is enough."""
+    leaves = jax.tree.leaves(updates)
+    if all(map(_is_float, leaves)) and gated_update(inner, enough, often=True) is not None:
+        # Computed once to look at what comes out, from copies of its own, and again to keep it: to keep what was looked
+        # at would take an array for each of the updates and of the memories until it is known whether it stays.
+        apart = jax.tree.map(lambda x: lax.optimization_barrier(x) if is_traced(x) else x, (state, params))
+        out, _ = inner.update(updates, *apart, **extra)
+        pairs = zip(leaves, jax.tree.leaves(out), strict=True)
+        finite = _none([~jnp.all(jnp.isfinite(g) & jnp.isfinite(u)) for g, u in pairs])
+        update = gated_update(inner, finite | enough, often=True)
+        assert update is not None
+        return finite, *update(updates, state, params, **extra)
+    came_in = ~has_nonfinite(updates)
+    admitted = came_in | enough
+    # Zeros in place of what is skipped, so that no NaN enters the derivatives.
+    safe = jax.tree.map(lambda g: jnp.where(admitted, g, jnp.zeros_like(g)) if _is_float(g) else g, updates)
+    out, new = inner.update(safe, state, params, **extra)
+    finite = came_in & ~has_nonfinite(out)
+    choose = partial(_select, finite | enough)
+    kept = jax.tree.map(lambda new, old: choose(like(new, old), old), new, state)
+    return finite, jax.tree.map(choose, out, zeros_like(out)), kept
+
+
 @nameable("has_nonfinite")
 def has_nonfinite(updates: Updates) -> Array:
     """Whether there is a NaN or an infinity in any leaf: a 0-d boolean array, False for an empty tree.
@@ -197,18 +215,15 @@ def has_nonfinite(updates: Updates) -> Array:
     Args:
         updates: a pytree of arrays.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(updates) if _is_float(leaf)]
-    return ~jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all() if leaves else jnp.zeros((), bool)
+    # x - x is 0, or NaN where x is not finite. On a CPU XLA sums numbers in one pass, and writes truths down for more.
+    leaves = [(jnp.asarray(leaf),) for leaf in jax.tree.leaves(updates) if _is_float(leaf)]
+    return ~_none([total != 0 for total in for_each(lambda g: jnp.sum(g - g), leaves)])
 
 
-def gate(opened: Array, state: State, work: Callable[[State], tuple[Updates, State]]) -> tuple[Updates, State]:
-    """Updates and state from `work(state)` where it is opened; else zero updates of the same form, and `state`."""
-    form, _ = jax.eval_shape(work, state)
-
-    def nothing(state: State) -> tuple[Updates, State]:
-        return _zeros_like(form), state
-
-    return _branch(opened, [nothing, _settled(work, form)], state)
+def _none(truths: list[Array]) -> Array:
+    """Whether none of them is true, as a sum of numbers: of truths XLA would put the whole chain into every loop."""
+    numbers = [strong(truth, jnp.float32) for truth in truths]
+    return jnp.abs(jnp.stack(numbers)).sum() == 0 if numbers else jnp.ones((), bool)
 
 
 def single(name: str, answer: Any) -> Any:
@@ -252,33 +267,11 @@ def _one_of(
 
     works = [partial(only, i) for i in range(len(transforms))]
     form = jax.tree.map(_widest, *(jax.eval_shape(work, states)[0] for work in works))
-    return _branch(index, [_settled(work, form) for work in works], states)
-
-
-def _branch(index: Array, works: Sequence[Callable[[State], Any]], state: State) -> Any:
-    """`works[index](state)`, the first or last for an index outside; only that one is computed."""
-    if is_traced(index):
-        return lax.switch(index.astype(jnp.int32), works, state)
-    # Op by op the answer is known already: nothing has to be compiled for the choice.
-    return works[min(max(int(index), 0), len(works) - 1)](state)
-
-
-def _settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], Any]:
-    """`work` with its updates in the dtypes of `form`, and its state in the dtypes that it had."""
-
-    def settled(state: State) -> tuple[Updates, State]:
-        out, new = work(state)
-        return jax.tree.map(_like, out, form), jax.tree.map(_like, new, state)
-
-    return settled
+    return branch(index, [settled(work, form) for work in works], states)
 
 
 def _no_steps() -> Array:
     return jnp.zeros((), jnp.int32)
-
-
-def _like(x: Any, other: Any) -> Any:
-    return x if is_float0(x) or jnp.result_type(x) == other.dtype else strong(x, other.dtype)
 
 
 def _widest(*arrays: Any) -> Any:
@@ -288,13 +281,9 @@ def _widest(*arrays: Any) -> Any:
         return jax.ShapeDtypeStruct(arrays[0].shape, jnp.result_type(*arrays))
 
 
-def _zeros_like(updates: Updates) -> Updates:
-    return jax.tree.map(lambda u: np.zeros(u.shape, u.dtype) if is_float0(u) else jnp.zeros(u.shape, u.dtype), updates)
-
-
 def _is_float(x: Any) -> bool:
     return not is_float0(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
 def _select(condition: Array, x: Any, y: Any) -> Any:
-    return x if is_float0(x) else jnp.where(condition, x, _like(y, x))
+    return x if is_float0(x) else jnp.where(condition, x, y)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
+from gradtx._constructors import gated_update
 from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._errors import GradtxValueError, listing, wrong_state
 from gradtx._schedule import Schedule
@@ -57,15 +58,30 @@ def inject(inner: GradientTransformation):
         values = [jnp.asarray(leaf, float) for leaf, is_free in zip(leaves, free, strict=True) if is_free]
         return Injected(dict(zip(names, values, strict=True)), inner.init(params))
 
-    def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
+    def at(state: Injected) -> GradientTransformation:
+        """The transform with the numbers of the state."""
         if not isinstance(state, Injected) or set(state.numbers) != set(names):
             raise wrong_state(f"an `Injected` with the numbers {listing(names)}", state)
         values = iter([state.numbers[name] for name in names])
-        now = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
-        updates, new = now.update(updates, state.inner, params, **extra)
+        return treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
+
+    def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
+        updates, new = at(state).update(updates, state.inner, params, **extra)
         return updates, Injected(state.numbers, new)
 
-    return GradientTransformation(init, update)
+    def behind(opened: Array, often: bool) -> Any:
+        if gated_update(inner, opened, often) is None:
+            return None
+
+        def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
+            chosen_update = gated_update(at(state), opened, often)
+            assert chosen_update is not None
+            updates, new = chosen_update(updates, state.inner, params, **extra)
+            return updates, Injected(state.numbers, new)
+
+        return update
+
+    return GradientTransformation(init, update, gated=behind)
 
 
 def get_hyperparams(state: State) -> dict[str, Array]:

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 
 from gradtx import tree
+from gradtx._constructors import gated_update
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
 from gradtx._identity import identity, set_to_zero
 from gradtx._labels import resolve, resolve_mask
-from gradtx._typing import Params, State, Updates
+from gradtx._typing import Array, Params, State, Updates
 
 _IDENTITY = identity()
 
@@ -101,22 +102,33 @@ def _grouped(
                 states[label] = tx.init(_group(params, labels, label))
         return states
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def work(
+        updates_of: dict[Hashable, Any], updates: Updates, state: State, params: Params, extra: dict[str, Any]
+    ) -> tuple[Updates, State]:
         if not isinstance(state, Mapping) or set(state) != set(transforms):
             raise wrong_state(f"one with the groups {listing(map(repr, transforms))}", state)
         labels = labels_of(params, updates)
         if params is not None:
             tree.leaves_like(updates, params, "updates", "parameters")
         outputs, states = {}, {}
-        for label, tx in transforms.items():
+        for label, update in updates_of.items():
             with at_stage(str(label)):
                 own_params = None if params is None else _group(params, labels, label)
-                out, states[label] = tx.update(_group(updates, labels, label), state[label], own_params, **extra)
+                out, states[label] = update(_group(updates, labels, label), state[label], own_params, **extra)
             outputs[label] = jax.tree.structure(updates).flatten_up_to(out)
         merged = [outputs[label][index] for index, label in enumerate(labels)]
         return jax.tree.structure(updates).unflatten(merged), states
 
-    return GradientTransformation(init, update)
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        return work({label: tx.update for label, tx in transforms.items()}, updates, state, params, extra)
+
+    def behind(opened: Array, often: bool) -> Any:
+        updates_of = {label: gated_update(tx, opened, often) for label, tx in transforms.items()}
+        if None in updates_of.values():
+            return None
+        return lambda updates, state, params=None, **extra: work(updates_of, updates, state, params, extra)
+
+    return GradientTransformation(init, update, gated=behind)
 
 
 def _group(full: Any, labels: list[Hashable], label: Hashable) -> Any:

@@ -15,7 +15,7 @@ from gradtx._checks import whole_number
 from gradtx._constructors import lift, matching, required
 from gradtx._core import GradientTransformation, as_transformation, transformation
 from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
-from gradtx._kernel import Kernel, Slot, over_first_axis
+from gradtx._kernel import Kernel, Slot, gated, over_first_axis
 from gradtx._numerics import is_spread, is_traced, widen, widened
 from gradtx._typing import Array, Params, State, Updates
 from gradtx._walk import told_apart
@@ -120,7 +120,10 @@ def _in_buckets(kernel: Kernel, max_size: int, min_count: int) -> GradientTransf
         )
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
-    return GradientTransformation(init, update)
+    def behind(opened: Array, often: bool) -> Any:
+        return _in_buckets(gated(kernel, opened), max_size, min_count).update
+
+    return GradientTransformation(init, update, gated=behind)
 
 
 class Place(NamedTuple):

@@ -42,7 +42,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         leaves = zip(chosen, jax.tree.leaves(new), jax.tree.leaves(updates), strict=True)
         return jax.tree.structure(updates).unflatten([u if keep else g for keep, u, g in leaves]), state
 
-    return treewise(update, needs_params=True)
+    return treewise(update, needs_params=True, light=True)
 
 
 @transformation
