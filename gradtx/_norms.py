@@ -1,6 +1,7 @@
 """Norms and inner products of lists of arrays, safe from overflow."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain, islice
 from typing import Any, TypeAlias
 
@@ -26,6 +27,23 @@ def norms(arrays: list[Array]) -> list[Array]:
 def distance(xs: list[Array], ys: list[Array]) -> Array:
     """The norm of the differences, none of which is written to memory for it."""
     return _norms([list(zip(xs, ys, strict=True))])[0] if xs else jnp.zeros((), jnp.float32)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def norms_along(x: Array, axes: tuple[int, ...]) -> Array:
+    """The norms along some axes of an array of 32 bits or more, which stay with the length 1; safe as `norm`."""
+
+    def wide(x: Array) -> Array:
+        with jax.enable_x64(True):
+            return strong(lax.sqrt(jnp.sum(abs_square(_in_float64(x)), axes, keepdims=True)), jnp.float32)
+
+    def scaled(x: Array) -> Array:
+        fine, coarse = (
+            lax.sqrt(jnp.sum(abs_square(x * scale), axes, keepdims=True)) / scale for scale in _scales(x.real.dtype)
+        )
+        return lax.select(fine == jnp.inf, coarse, fine)
+
+    return scaled(x) if precision(x.dtype) > 32 else lax.platform_dependent(x, cpu=wide, default=scaled)
 
 
 def inner_product(xs: list[Array], ys: list[Array]) -> Array:
@@ -184,3 +202,12 @@ def _norms_derivative(primals: tuple[list[Group]], tangents: tuple[list[Group]])
         pairs = zip(xs, directions, strict=True)
         derivatives.append(jnp.stack([jnp.sum((inverse * x.conj() * d).real) for x, d in pairs]).sum())
     return values, derivatives
+
+
+@norms_along.defjvp
+def _derivative_along(axes: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """As of `_norms`."""
+    (x,), (direction,) = primals, tangents
+    value = norms_along(x, axes)
+    parts = jnp.broadcast_to(safe_divide(1.0, value), x.shape) * (x.conj() * direction).real
+    return value, jnp.sum(parts, axes, keepdims=True)

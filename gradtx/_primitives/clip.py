@@ -2,15 +2,16 @@
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
 from gradtx import tree
 from gradtx._constructors import elementwise, rescaling, rescaling_each, treewise
 from gradtx._core import transformation
 from gradtx._errors import GradtxValueError
-from gradtx._norms import norm, norms
+from gradtx._norms import norm, norms, norms_along
 from gradtx._numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._schedule import NonNegative, Scalar
+from gradtx._sharing import for_each
 
 
 @transformation
@@ -114,16 +115,18 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
     2021, equation 3. As Optax's, which does not know arrays of more than five axes.
     """
 
-    def one(path, g, p):
+    def one(g, p):
         g, p = align(g, p)
         axes = _unit_axes(g.shape) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        if not all(-g.ndim <= a < g.ndim for a in axes):
-            raise GradtxValueError(f"the array at {path!r} has the shape {g.shape}, and no axis {axis}")
-        largest, length = clipping * jnp.maximum(_unit_norms(p, axes), eps), _unit_norms(g, axes)
+        largest, length = clipping * jnp.maximum(norms_along(p, axes), eps), norms_along(g, axes)
         return jnp.where(length <= largest, 1.0, safe_divide(largest, length)).astype(g.dtype) * g
 
     def update(updates, state, params):
-        return tree.map_with_path(one, updates, params), state
+        for path, g in zip(tree.paths(updates), jax.tree.leaves(updates), strict=True):
+            if axis is not None and not all(-g.ndim <= a < g.ndim for a in np.atleast_1d(axis)):
+                raise GradtxValueError(f"the array at {path!r} has the shape {g.shape}, and no axis {axis}")
+        pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
+        return jax.tree.structure(updates).unflatten(for_each(one, list(pairs))), state
 
     return treewise(update, needs_params=True)
 
@@ -153,13 +156,6 @@ def _unit_axes(shape):
     if sum(length != 1 for length in shape) <= 1:
         return tuple(range(len(shape)))
     return (0,) if len(shape) <= 3 else tuple(range(len(shape) - 1))
-
-
-def _unit_norms(x, axes):
-    """Norms along some axes, which stay with the length 1; over the largest element, so that nothing overflows."""
-    largest = lax.stop_gradient(jnp.max(jnp.abs(x), axes, keepdims=True, initial=0.0))
-    parts = safe_divide(x, jnp.broadcast_to(largest, x.shape))
-    return largest * safe_sqrt(jnp.sum(abs_square(parts), axes, keepdims=True))
 
 
 def _down_to(max_norm, length):
