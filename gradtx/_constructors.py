@@ -246,7 +246,8 @@ def rescaling(
         leaves, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
         if opened is None:
             return factor(treedef.unflatten(leaves), state, params)
-        return derived_where(opened, lambda leaves: factor(treedef.unflatten(leaves), state, params), leaves)
+        by, new = derived_where(opened, lambda leaves: factor(treedef.unflatten(leaves), state, params), leaves)
+        return weak(chosen(opened, by)), new
 
     def behind(opened: Array, often: bool) -> Callable[..., tuple[Updates, State]]:
         def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:

@@ -142,7 +142,9 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
 
     .. math:: u = inner(g) \text{ if } g \text{ and } inner(g) \text{ are finite, else } 0
 
-    After a skipped step the inner state is to the last bit what it was before.
+    After a skipped step the inner state is to the last bit what it was before. It goes around all of the optimizer,
+    clipping included. What works on each array by itself, behind a norm or not, is computed twice, to look at what
+    comes out and to keep it: that takes less time than keeping the old arrays beside the new ones.
 
     Args:
         inner: the transform.
