@@ -69,6 +69,22 @@ def test_one_loop_and_the_fewest_bytes_for_every_elementwise_optimizer():
     _check([name for name in ELEMENTWISE if name not in CHOSEN])
 
 
+GATES = """
+import sys
+import conftest
+import gradtx
+gradtx.single_pass_cpu()
+import pytest
+sys.exit(pytest.main(["test_gates.py", "-n0", "-q", "-k", "not costs_no_array"]))
+"""
+
+
+@pytest.mark.slow
+def test_what_counts_at_some_steps_only_is_the_same_in_one_pass():
+    done = _python("-c", GATES)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
 TOO_LATE = """
 import gradtx, jax.numpy as jnp
 jnp.zeros(3) + 1
