@@ -29,6 +29,8 @@ INNERS = {
     "norms of each array in the state": gx.novograd(0.1),
     "rows and columns": gx.adafactor(0.1, min_dim_size_to_factor=2),
     "axes": gx.sm3(0.1),
+    "slow parameters": gx.lookahead(gx.adam(0.1), 2, 0.5),
+    "slow parameters behind a norm": gx.lookahead(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1)), 2, 0.5, True),
     "an average beside it": gx.average_params(gx.adam(0.1), 0.9),
     "no sum over the arrays": gx.zero_nans(),
 }

@@ -67,6 +67,12 @@ def test_half_the_bytes_and_float32_clocks():
     assert {x.dtype for x in jax.tree.leaves(state) if x.size < 10} == {jnp.dtype(jnp.int32), jnp.dtype(jnp.float32)}
 
 
+def test_slow_parameters_are_no_memory_to_be_encoded():
+    state = gx.store(gx.lookahead(gx.adam(0.1), 2, 0.5), codecs.bfloat16).init(PARAMS)
+    assert {x.dtype for x in jax.tree.leaves(state.slow)} == {jnp.dtype(jnp.float32)}
+    assert jnp.bfloat16 in {x.dtype for x in jax.tree.leaves(state.inner)}
+
+
 def test_it_distributes_over_what_needs_the_whole_tree():
     whole = gx.store(gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1)), codecs.bfloat16)
     parts = gx.chain(gx.clip_by_global_norm(1.0), gx.store(gx.adamw(0.1), codecs.bfloat16))

@@ -2,17 +2,17 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jax import lax
 
-from gradtx import tree
 from gradtx._checks import whole_number
-from gradtx._constructors import required
+from gradtx._constructors import lift, required
 from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
 from gradtx._errors import wrong_state
-from gradtx._numerics import align, strong, weighted_mean
+from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, gated, unrecognizable
+from gradtx._numerics import align, strong, weighted_mean, widened
 from gradtx._schedule import Fraction
-from gradtx._typing import Params, Updates
+from gradtx._typing import Array, Params, Updates
 
 
 class Lookahead(NamedTuple):
@@ -54,33 +54,67 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_stat
 
     Reference: Zhang, Lucas, Hinton and Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019, algorithm 1.
     """
-    inner, mean = as_transformation(inner), weighted_mean(slow_step_size)
-    period = whole_number("sync_period", sync_period)
+    inner, period = as_transformation(inner), whole_number("sync_period", sync_period)
+    if inner.kernel is not None and not reset_state:
+        kernel = _kernel(inner.kernel, period, slow_step_size)
+        # The pair alone, as if there were no kernel: what is made of kernels, `store` would encode, parameters too.
+        alone = lift(kernel)
+        return GradientTransformation(
+            alone.init, alone.update, gated=lambda opened, often: lift(gated(kernel, opened)).update
+        )
+    outside = lift(_kernel(_NOTHING, period, slow_step_size))
 
     def init(params: Params) -> Lookahead:
-        return Lookahead(jnp.zeros((), jnp.int32), tree.copied(params), inner.init(params))
+        return outside.init(params)._replace(inner=inner.init(params))
 
     def update(updates: Updates, state: Lookahead, params: Params = None, **extra: Any) -> tuple[Updates, Lookahead]:
         if not isinstance(state, Lookahead):
             raise wrong_state("a `Lookahead`", state)
         updates, new = inner.update(updates, state.inner, required(params), **extra)
-        ps = tree.leaves_like(updates, params, "updates", "parameters")
-        slows = tree.leaves_like(updates, state.slow, "updates", "state")
-        us, treedef = tree.floating_leaves(updates), jax.tree.structure(updates)
-        us, ps = zip(*map(align, us, ps), strict=True) if us else ((), ())
-
-        def go_on() -> tuple:
-            return us, tuple(slows), new
-
-        def synchronize() -> tuple:
-            aligned = [align(p + u, slow) for p, u, slow in zip(ps, us, slows, strict=True)]
-            means = [mean(fast, slow) for fast, slow in aligned]
-            steps = tuple(strong(x - p, u.dtype) for x, p, u in zip(means, ps, us, strict=True))
-            began = inner.init(apply_updates(params, treedef.unflatten(steps))) if reset_state else new
-            return steps, tuple(strong(x, slow.dtype) for x, slow in zip(means, slows, strict=True)), began
-
-        count = (state.count + 1) % period
-        us, slows, new = jax.lax.cond(count == 0, synchronize, go_on)
-        return treedef.unflatten(us), Lookahead(count, treedef.unflatten(slows), new)
+        updates, own = outside.update(updates, state._replace(inner=()), params)
+        if reset_state:
+            # Not chosen in the loops: what is stored would be another array than what the update is reckoned from.
+            new = lax.cond(own.count == 0, lambda: inner.init(apply_updates(params, updates)), lambda: new)
+        return updates, own._replace(inner=new)
 
     return GradientTransformation(init, update)
+
+
+_NOTHING = Kernel((), lambda: (lambda p: (), ()), lambda clock: (lambda g, memory, p: (g, ()), ()))
+
+
+def _kernel(inner: Kernel, period: int, slow_step_size: Any) -> Kernel:
+    """The choice is made in the loops over the arrays: a branch would copy what the transform inside stores."""
+    mean = weighted_mean(slow_step_size)
+
+    def start() -> tuple[Begin, Clock]:
+        begin, clock = inner.start()
+        return (
+            lambda p: Lookahead(None, jnp.copy(widened(p)), begin(p)),
+            Lookahead(jnp.zeros((), jnp.int32), None, clock),
+        )
+
+    def tick(clock: Clock) -> tuple[Step, Clock]:
+        count = (clock.count + 1) % period
+        is_due = count == 0
+        work, own = inner.tick(clock.inner)
+
+        def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
+            assert p is not None
+            u, kept = work(g, memory.inner, p)
+
+            def out(u: Array, slow: Array) -> Array:
+                u, at = align(u, p)
+                return lax.select(is_due, strong(slow - at, u.dtype), u)
+
+            at, fast = align(p, u.value)
+            fast, old = align(at + fast, memory.slow)
+            slow = lax.select(is_due, strong(mean(fast, old), memory.slow.dtype), memory.slow)
+            slow = u.storage.replace(slow, memory.slow)
+            moved = u.to(out(u.again(), slow), lambda: out(u.again(), unrecognizable(slow)))
+            return moved, Lookahead(None, slow, kept)
+
+        return step, Lookahead(count, None, own)
+
+    layout = Lookahead(Slot.CLOCK, Slot.MEMORY, inner.layout)
+    return Kernel(layout, start, tick, inner.needs_params or "")
