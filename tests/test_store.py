@@ -70,7 +70,7 @@ def test_half_the_bytes_and_float32_clocks():
 def test_slow_parameters_are_no_memory_to_be_encoded():
     state = gx.store(gx.lookahead(gx.adam(0.1), 2, 0.5), codecs.bfloat16).init(PARAMS)
     assert {x.dtype for x in jax.tree.leaves(state.slow)} == {jnp.dtype(jnp.float32)}
-    assert jnp.bfloat16 in {x.dtype for x in jax.tree.leaves(state.inner)}
+    assert jnp.dtype(jnp.bfloat16) in {x.dtype for x in jax.tree.leaves(state.inner)}
 
 
 def test_it_distributes_over_what_needs_the_whole_tree():
