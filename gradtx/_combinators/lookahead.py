@@ -1,5 +1,6 @@
 """Lookahead: slow parameters that follow fast ones."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -57,19 +58,17 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_stat
     inner, period = as_transformation(inner), whole_number("sync_period", sync_period)
     if inner.kernel is not None and not reset_state:
         kernel = _kernel(inner.kernel, period, slow_step_size)
-        # The pair alone, as if there were no kernel: what is made of kernels, `store` would encode, parameters too.
         alone = lift(kernel)
+        # As a pair without a kernel: what is made of kernels, `store` would encode, and the parameters with it.
         return GradientTransformation(
-            alone.init, alone.update, gated=lambda opened, often: lift(gated(kernel, opened)).update
+            alone.init, _checked(alone.update), gated=lambda opened, often: lift(gated(kernel, opened)).update
         )
     outside = lift(_kernel(_NOTHING, period, slow_step_size))
 
     def init(params: Params) -> Lookahead:
         return outside.init(params)._replace(inner=inner.init(params))
 
-    def update(updates: Updates, state: Lookahead, params: Params = None, **extra: Any) -> tuple[Updates, Lookahead]:
-        if not isinstance(state, Lookahead):
-            raise wrong_state("a `Lookahead`", state)
+    def update(updates: Updates, state: Lookahead, params: Params, **extra: Any) -> tuple[Updates, Lookahead]:
         updates, new = inner.update(updates, state.inner, required(params), **extra)
         updates, own = outside.update(updates, state._replace(inner=()), params)
         if reset_state:
@@ -77,7 +76,18 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_stat
             new = lax.cond(own.count == 0, lambda: inner.init(apply_updates(params, updates)), lambda: new)
         return updates, own._replace(inner=new)
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(init, _checked(update))
+
+
+def _checked(update: Callable[..., tuple[Updates, Lookahead]]) -> Callable[..., tuple[Updates, Lookahead]]:
+    """`update`, if the state is one of this transform."""
+
+    def checked(updates: Updates, state: Lookahead, params: Params = None, **extra: Any) -> tuple[Updates, Lookahead]:
+        if not isinstance(state, Lookahead):
+            raise wrong_state("a `Lookahead`", state)
+        return update(updates, state, params, **extra)
+
+    return checked
 
 
 _NOTHING = Kernel((), lambda: (lambda p: (), ()), lambda clock: (lambda g, memory, p: (g, ()), ()))
