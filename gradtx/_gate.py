@@ -73,4 +73,11 @@ def like(x: Any, other: Any) -> Any:
 
 
 def zeros_like(updates: Updates) -> Updates:
-    return jax.tree.map(lambda u: np.zeros(u.shape, u.dtype) if is_float0(u) else jnp.zeros(u.shape, u.dtype), updates)
+    """Zeros of their form; with Explicit axes the spread over devices is a part of it."""
+
+    def zeros(u: Any) -> Any:
+        if is_float0(u):
+            return np.zeros(u.shape, u.dtype)
+        return jnp.zeros(u.shape, u.dtype, device=getattr(u, "sharding", None))
+
+    return jax.tree.map(zeros, updates)

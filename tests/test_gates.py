@@ -130,6 +130,38 @@ def test_derivatives_through_a_skipped_step_are_0(batched):
     assert not any(np.any(x) for x in jax.tree.leaves(skipped))
 
 
+@pytest.mark.parametrize("name", ["behind a norm", "a mask and a schedule", "norms of each array", "slow parameters"])
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_arrays_stay_spread_over_devices(kind, name):
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(kind,))
+    with jax.set_mesh(mesh):
+        place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+        params = jax.device_put({name: jnp.full((4, 2), value) for name, value in (("a", 1.0), ("b", -0.5))}, place)
+        for tx in (gx.skip_nonfinite(INNERS[name]), gx.accumulate_gradients(INNERS[name], 1)):
+            state = jax.jit(tx.init)(params)
+            updates, new = jax.jit(tx.update)(params, state, params)
+            whole = jax.tree.map(np.asarray, params)
+            _close(updates, tx.update(whole, tx.init(whole), whole)[0])
+            for x in jax.tree.leaves((updates, new)):
+                if x.shape == (4, 2):
+                    assert x.sharding.is_equivalent_to(place, 2)
+
+
+def test_keys_of_random_numbers_stay_where_they_are():
+    def update(updates, key, params=None):
+        key, own = jax.random.split(key)
+        return jax.tree.map(lambda g: g + jax.random.normal(own, g.shape), updates), key
+
+    tx = gx.skip_nonfinite(gx.treewise(update, lambda params: jax.random.key(0)))
+    first, second = _gradients(2)
+    spoilt = {**second, "b": second["b"].at[0].set(jnp.nan)}
+    out, states = _run(tx, [first, spoilt, second])
+    assert states[1].inner == states[0].inner
+    assert states[2].inner != states[1].inner
+    wanted, _ = _run(tx, [first, second])
+    _close([out[0], out[2]], wanted)
+
+
 def _compiled(tx, size=100_000):
     params = {
         "w": jax.ShapeDtypeStruct((size // 100, 100), jnp.float32),
