@@ -88,8 +88,13 @@ def norm(tree: Any, ord: float = 2) -> Array:
     magnitudes = [jnp.abs(x) for x in floating_leaves(tree)]
     if not magnitudes:
         return jnp.zeros((), jnp.float32)
-    reduce = jnp.sum if ord == 1 else lambda x: jnp.max(x, initial=0.0)
+    reduce = jnp.sum if ord == 1 else _largest
     return reduce(jnp.stack([reduce(x) for x in align(*magnitudes)]))
+
+
+def _largest(magnitudes: Array) -> Array:
+    # On a CPU jaxlib 0.10 loses NaN in the maximum of many numbers; a sum keeps it.
+    return jnp.where(jnp.isnan(jnp.sum(magnitudes)), jnp.nan, jnp.max(magnitudes, initial=0.0))
 
 
 def cast(tree: Any, dtype: Any) -> Any:

@@ -45,6 +45,8 @@ def test_norms_do_not_hide_nan_and_have_finite_derivatives(order):
     norm = functools.partial(tree.norm, ord=order)
     assert jnp.isnan(norm([jnp.asarray([1.0, jnp.nan]), jnp.ones(1)]))
     assert jnp.isinf(norm([jnp.asarray([1.0, -jnp.inf]), jnp.ones(1)]))
+    large = jnp.ones((300, 400)).at[200, 30].set(jnp.nan)  # a maximum of so many may lose it
+    assert jnp.isnan(norm([jnp.ones(3), large]))
     for x in (jnp.zeros(3), jnp.zeros(3, jnp.complex64)):
         assert jnp.all(jnp.isfinite(jax.grad(norm)(x)))
 
