@@ -93,7 +93,7 @@ def norm(tree: Any, ord: float = 2) -> Array:
 
 
 def _largest(magnitudes: Array) -> Array:
-    # On a CPU jaxlib 0.10 loses NaN in the maximum of many numbers; a sum keeps it.
+    """The largest, 0 of none, NaN if there is one: on a CPU jaxlib 0.10 loses it in a maximum; a sum keeps it."""
     return jnp.where(jnp.isnan(jnp.sum(magnitudes)), jnp.nan, jnp.max(magnitudes, initial=0.0))
 
 

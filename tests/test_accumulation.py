@@ -1,30 +1,20 @@
 """Gradients accumulated over several steps: the numbers of one large batch, and nothing else counts the small ones."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from stepping import gradients_like, run
 
 import gradtx as gx
 from gradtx import accumulate_gradients, schedules
 
 P = {"a": jnp.asarray([1.0, -2.0]), "b": jnp.asarray(0.5)}
 
-
-def _run(tx, gradients, params=P, **extra):
-    step = jax.jit(lambda g, state: tx.update(g, state, params, **extra))
-    state, out, states = tx.init(params), [], []
-    for g in gradients:
-        u, state = step(g, state)
-        out.append(u)
-        states.append(state)
-    return out, states
-
-
-def _gradients(steps, dtype=jnp.float32):
-    random = np.random.default_rng(0)
-    return [jax.tree.map(lambda p: jnp.asarray(random.standard_normal(p.shape), dtype), P) for _ in range(steps)]
+_gradients, _run = partial(gradients_like, P), partial(run, params=P)
 
 
 def _mean(gradients):
@@ -85,7 +75,7 @@ def test_the_mean_is_taken_in_float32(params_dtype, dtype):
     values = [256.0, 1.0, 1.0]
     params = gx.tree.cast(P, params_dtype)
     g = [jax.tree.map(lambda p, x=x: jnp.full(p.shape, x, dtype), P) for x in values]
-    out, states = _run(accumulate_gradients(gx.identity(), 3), g, params)
+    out, states = _run(accumulate_gradients(gx.identity(), 3), g, params=params)
     np.testing.assert_allclose(out[2]["a"], 86.0, rtol=1e-6)
     assert {x.dtype for x in jax.tree.leaves((out, states[-1].mean))} == {jnp.dtype(jnp.float32)}
 
@@ -94,7 +84,7 @@ def test_float64_stays():
     with jax.enable_x64(True):
         params = jnp.ones(2, jnp.float64)
         tx = accumulate_gradients(gx.adam(0.1), 3)
-        out, states = _run(tx, [params / 3, params / 7, params], params)
+        out, states = _run(tx, [params / 3, params / 7, params], params=params)
         assert out[2].dtype == states[0].mean.dtype == jnp.float64
         np.testing.assert_allclose(states[2].mean, (1 / 3 + 1 / 7 + 1) / 3, rtol=1e-15)
 
@@ -149,7 +139,7 @@ def test_complex_leaves():
     params = {"z": jnp.ones(2, jnp.complex64), "x": jnp.ones(2)}
     g = [jax.tree.map(lambda p, s=s: p * jnp.asarray(s, p.dtype), params) for s in (1.0, 3.0)]
     g[1]["z"] = 1j * g[1]["z"]
-    out, _ = _run(accumulate_gradients(gx.identity(), 2), g, params)
+    out, _ = _run(accumulate_gradients(gx.identity(), 2), g, params=params)
     np.testing.assert_allclose(out[1]["z"], 0.5 + 1.5j)
     assert out[0]["x"].dtype == jnp.float32
     assert out[0]["z"].dtype == jnp.complex64

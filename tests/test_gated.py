@@ -1,10 +1,13 @@
 """Transforms that run at some steps only: what does not run is not computed, and nothing of it moves."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from stepping import gradients_like, run
 
 import gradtx as gx
 from gradtx import schedules
@@ -12,22 +15,7 @@ from gradtx import schedules
 P = {"a": jnp.asarray([1.0, -2.0]), "b": jnp.asarray(0.5)}
 NAN = {"a": jnp.asarray([1.0, jnp.nan]), "b": jnp.asarray(0.5)}
 
-
-def _gradients(steps, dtype=jnp.float32):
-    random = np.random.default_rng(0)
-    return [jax.tree.map(lambda p: jnp.asarray(random.standard_normal(p.shape), dtype), P) for _ in range(steps)]
-
-
-def _run(tx, gradients, params=P, **extra):
-    """Updates and states of each step, compiled once; lists among the extras are one for each step."""
-    step = jax.jit(lambda g, state, extra: tx.update(g, state, params, **extra))
-    state, out, states = tx.init(params), [], []
-    for index, g in enumerate(gradients):
-        now = {name: x[index] if isinstance(x, list) else x for name, x in extra.items()}
-        u, state = step(g, state, now)
-        out.append(u)
-        states.append(state)
-    return out, states
+_gradients, _run = partial(gradients_like, P), partial(run, params=P)
 
 
 def _same(got, wanted):
@@ -73,7 +61,7 @@ def test_a_transform_of_optax_inside(wrap):
     # Optax makes these moments in the dtype of the parameters, and gives them back in that of the gradients.
     half, tx = gx.tree.cast(P, jnp.bfloat16), wrap(optax.sgd(0.1, 0.9))
     with jax.numpy_dtype_promotion("standard"):
-        state = _run(tx, gradients, half)[1][-1]
+        state = _run(tx, gradients, params=half)[1][-1]
     assert [x.dtype for x in jax.tree.leaves(state)] == [x.dtype for x in jax.tree.leaves(tx.init(half))]
 
 

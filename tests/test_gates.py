@@ -1,14 +1,19 @@
 """What counts at some steps only, whatever is inside: chosen in the loops over the arrays where that can be."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stepping import gradients_like, run
 
 import gradtx as gx
 from gradtx import schedules
 
 P = {"a": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2), "b": jnp.asarray([0.5, -0.25])}
+
+_gradients, _run = partial(gradients_like, P), partial(run, params=P)
 SCHEDULE = schedules.linear(0.1, 0.0, 10)
 MATRICES = {"a": True, "b": False}
 
@@ -35,22 +40,6 @@ INNERS = {
     "no sum over the arrays": gx.zero_nans(),
 }
 by_inner = pytest.mark.parametrize("inner", INNERS.values(), ids=INNERS)
-
-
-def _gradients(steps):
-    random = np.random.default_rng(0)
-    return [jax.tree.map(lambda p: jnp.asarray(random.standard_normal(p.shape), p.dtype), P) for _ in range(steps)]
-
-
-def _run(tx, gradients):
-    """Updates and states of each step; parameters stay where they are."""
-    step = jax.jit(lambda g, state: tx.update(g, state, P))
-    state, out, states = tx.init(P), [], []
-    for g in gradients:
-        u, state = step(g, state)
-        out.append(u)
-        states.append(state)
-    return out, states
 
 
 def _close(got, wanted):

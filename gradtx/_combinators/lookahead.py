@@ -10,6 +10,7 @@ from gradtx._checks import whole_number
 from gradtx._constructors import lift, required
 from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
 from gradtx._errors import wrong_state
+from gradtx._identity import identity
 from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, gated, unrecognizable
 from gradtx._numerics import align, strong, weighted_mean, widened
 from gradtx._schedule import Fraction
@@ -63,7 +64,9 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_stat
         return GradientTransformation(
             alone.init, _checked(alone.update), gated=lambda opened, often: lift(gated(kernel, opened)).update
         )
-    outside = lift(_kernel(_NOTHING, period, slow_step_size))
+    nothing = identity().kernel
+    assert nothing is not None
+    outside = lift(_kernel(nothing, period, slow_step_size))
 
     def init(params: Params) -> Lookahead:
         return outside.init(params)._replace(inner=inner.init(params))
@@ -88,9 +91,6 @@ def _checked(update: Callable[..., tuple[Updates, Lookahead]]) -> Callable[..., 
         return update(updates, state, params, **extra)
 
     return checked
-
-
-_NOTHING = Kernel((), lambda: (lambda p: (), ()), lambda clock: (lambda g, memory, p: (g, ()), ()))
 
 
 def _kernel(inner: Kernel, period: int, slow_step_size: Any) -> Kernel:
