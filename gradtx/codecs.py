@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._numerics import is_real, strong
-from gradtx._typing import Array
-from gradtx._value import nameable
+from gradtx._base.numerics import is_real, strong
+from gradtx._base.typing import Array
+from gradtx._values.value import nameable
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from html import escape
 import jax
 
 from gradtx import tree
-from gradtx._core import GradientTransformation, as_transformation
-from gradtx._typing import Params, State
-from gradtx._walk import holds_transforms, parts, share, unscheduled, written_out
+from gradtx._base.typing import Params, State
+from gradtx._core.parts import holds_transforms, parts, share, unscheduled, written_out
+from gradtx._core.protocol import GradientTransformation, as_transformation
 
 _HEADER = ["part", "stored as", "per parameter", "bytes"]
 

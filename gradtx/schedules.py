@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._errors import GradtxValueError
-from gradtx._factory import schedule
-from gradtx._schedule import NonNegative, Positive, Scalar, Schedule
-from gradtx._segments import as_function, elapsed, half_cosine, in_turn, ways
-from gradtx._typing import Number
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.typing import Number
+from gradtx._values.factory import schedule
+from gradtx._values.schedule import NonNegative, Positive, Scalar, Schedule
+from gradtx._values.segments import as_function, elapsed, half_cosine, in_turn, ways
 
 Growth = Annotated[Any, Number(1.0)]
 """A `Scalar` of at least 1."""

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._core import GradientTransformation, apply_updates, as_transformation
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import widened
-from gradtx._typing import Params, State
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import widened
+from gradtx._base.typing import Params, State
+from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation
 
 
 def make_train_step(

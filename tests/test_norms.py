@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import gradtx as gx
-from gradtx import _norms as norms
-from gradtx._sharing import for_each
+from gradtx._base.sharing import for_each
+from gradtx._core import norms
 
 SIZES = [1.0, 1e25, 3e37, 1e-30, 1e8, 1e-20, 0.0]
 

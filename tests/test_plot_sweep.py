@@ -6,7 +6,7 @@ import pytest
 
 import gradtx as gx
 from gradtx import plot
-from gradtx._sweep_result import SweepResult
+from gradtx._inspection.sweep_result import SweepResult
 
 NAN = np.nan
 

@@ -14,7 +14,7 @@ import pytest
 
 import gradtx as gx
 from gradtx import schedules, sweep
-from gradtx._sweep import _fitted
+from gradtx._inspection.sweep import _fitted
 
 RATES = [0.01, 0.1, 0.3]
 DATA = jnp.linspace(-1.0, 1.0, 12).reshape(4, 3)
@@ -145,7 +145,7 @@ def test_data_is_no_part_of_the_program_and_not_copied_for_each_run(monkeypatch)
         sizes.append(run.lower(consts, points, keys).compile().memory_analysis().temp_size_in_bytes)
         return _fitted(run, consts, points, keys, *rest)
 
-    monkeypatch.setattr("gradtx._sweep._fitted", noted)
+    monkeypatch.setattr("gradtx._inspection.sweep._fitted", noted)
     result = sweep(train, gx.sgd(1.0), {"learning_rate": RATES}, 4)
     np.testing.assert_allclose(result.losses, np.tile(np.asarray(RATES)[:, None], 4), rtol=1e-6)
     assert sizes[0] < data.nbytes

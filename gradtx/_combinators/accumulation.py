@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._checks import whole_number
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, increment, strong, weak, widen
+from gradtx._base.typing import Array, Params, Updates
 from gradtx._combinators.condition import single
-from gradtx._constructors import gated_update
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._gate import gate
-from gradtx._numerics import align, increment, strong, weak, widen
-from gradtx._schedule import Schedule
-from gradtx._typing import Array, Params, Updates
+from gradtx._core.constructors import gated_update
+from gradtx._core.gate import gate
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import Schedule
 
 
 class Accumulated(NamedTuple):
@@ -66,7 +66,7 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
     inner, length = as_transformation(inner), _length(every)
 
     def init(params: Params) -> Accumulated:
-        leaves, treedef = tree.floating_leaves(params, "parameters"), jax.tree.structure(params)
+        leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
         mean = treedef.unflatten([jnp.zeros_like(p, dtype=widen(p.dtype)) for p in leaves])
         return Accumulated(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, inner.init(params))
 
@@ -75,7 +75,7 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
     ) -> tuple[Updates, Accumulated]:
         if not isinstance(state, Accumulated):
             raise wrong_state("an `Accumulated`", state)
-        tree.leaves_like(updates, state.mean, "updates", "state")
+        trees.leaves_like(updates, state.mean, "updates", "state")
         left_out = jnp.asarray(single("skip", skip(updates)) if skip else False).astype(bool)
         window = length(state.emitted)
         begins = state.count == 0
@@ -85,7 +85,7 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
             part = (1 / window) * g
             return strong(jnp.where(begins, part, m + part), mean.dtype)
 
-        mean = jax.tree.map(add, tree.widened(updates), state.mean)
+        mean = jax.tree.map(add, trees.widened(updates), state.mean)
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
 

@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._checks import whole_number
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, strong, weak
+from gradtx._base.typing import Array, Params, Updates
 from gradtx._combinators.sharpness import gradient_at
-from gradtx._constructors import required
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._numerics import align, strong, weak
-from gradtx._schedule import Decay
-from gradtx._typing import Array, Params, Updates
+from gradtx._core.constructors import required
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import Decay
 
 
 class Ahead(NamedTuple):
@@ -59,15 +59,15 @@ def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
     inner, points = as_transformation(inner), whole_number("points", points)
 
     def init(params: Params) -> Ahead:
-        return Ahead(jax.tree.map(jnp.zeros_like, tree.copied(params)), inner.init(params))
+        return Ahead(jax.tree.map(jnp.zeros_like, trees.copied(params)), inner.init(params))
 
     def update(
         updates: Updates, state: Ahead, params: Params = None, *, grad_fn: Callable[[Params], Updates], **extra: Any
     ) -> tuple[Updates, Ahead]:
         if not isinstance(state, Ahead):
             raise wrong_state("an `Ahead`", state)
-        tree.leaves_like(updates, required(params), "updates", "parameters")
-        tree.leaves_like(updates, state.momentum, "updates", "state")
+        trees.leaves_like(updates, required(params), "updates", "parameters")
+        trees.leaves_like(updates, state.momentum, "updates", "state")
         ahead = jax.tree.map(lambda v: decay * v, state.momentum)
 
         def add_gradient(k: Any, total: Updates) -> Updates:

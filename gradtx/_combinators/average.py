@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._averaged import averages_of
-from gradtx._checks import whole_number
-from gradtx._constructors import required
-from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._numerics import align, strong, weak, weighted_mean
-from gradtx._schedule import Fraction
-from gradtx._typing import Array, Params, Updates
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, strong, weak, weighted_mean
+from gradtx._base.typing import Array, Params, Updates
+from gradtx._core.averages import averages_of
+from gradtx._core.constructors import required
+from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._values.schedule import Fraction
 
 
 class Averaged(NamedTuple):
@@ -74,14 +74,14 @@ def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
     inner, every = as_transformation(inner), whole_number("every", every)
 
     def init(params: Params) -> Averaged:
-        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), tree.copied(params), inner.init(params))
+        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), trees.copied(params), inner.init(params))
 
     def update(updates: Updates, state: Averaged, params: Params = None, **extra: Any) -> tuple[Updates, Averaged]:
         if not isinstance(state, Averaged):
             raise wrong_state("an `Averaged`", state)
         updates, new = inner.update(updates, state.inner, required(params), **extra)
         params = apply_updates(params, updates)
-        tree.leaves_like(params, state.average, "parameters", "state")
+        trees.leaves_like(params, state.average, "parameters", "state")
         count = (state.count + 1) % every
         weight = jnp.where(count == 0, _heavier(state.weight, 1 - decay), state.weight)
         first = weight[0] == 0  # nothing was averaged yet: what is kept are the parameters

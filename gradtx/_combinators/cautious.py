@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._numerics import align, is_inexact, weak
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, is_inexact, weak
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation
@@ -39,7 +39,7 @@ def cautious(inner: Any):
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("one with the state of `inner`", state)
         proposed, new = inner.update(updates, state[0], params, **extra)
-        gradients = tree.leaves_like(proposed, updates, "updates that go out", "updates that came in")
+        gradients = trees.leaves_like(proposed, updates, "updates that go out", "updates that came in")
         leaves, treedef = jax.tree.flatten(proposed)
         return treedef.unflatten(list(map(_where_it_descends, leaves, gradients))), (new,)
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import jax
 
-from gradtx import _single_pass as single_pass
-from gradtx._constructors import gated_update, lift
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
-from gradtx._gate import chosen
-from gradtx._kernel import in_series
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import gated_update, lift
+from gradtx._core.gate import chosen
+from gradtx._core.kernel import in_series
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._cpu import single_pass
 
 
 @transformation

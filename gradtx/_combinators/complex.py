@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._averaged import merged_averages
-from gradtx._constructors import matching
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._numerics import align
-from gradtx._typing import Params, Updates
+from gradtx._base import trees
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align
+from gradtx._base.typing import Params, Updates
+from gradtx._core.averages import merged_averages
+from gradtx._core.constructors import matching
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 class Split(NamedTuple):
@@ -73,5 +73,5 @@ def _joined(whole: Any, halves: Any) -> Any:
     def join(x: Any, part: Any) -> Any:
         return jax.lax.complex(*align(part["real"], part["imag"])) if jnp.iscomplexobj(x) else part
 
-    parts = tree.leaves_like(whole, halves, "updates", "halves")
+    parts = trees.leaves_like(whole, halves, "updates", "halves")
     return jax.tree.structure(whole).unflatten(list(map(join, jax.tree.leaves(whole), parts)))

@@ -15,16 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradtx._checks import whole_number
-from gradtx._constructors import gated_update
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, wrong_state
-from gradtx._gate import branch, like, settled, zeros_like
-from gradtx._identity import identity
-from gradtx._numerics import increment, is_float0, is_traced, strong
-from gradtx._sharing import for_each
-from gradtx._typing import Array, Params, State, Updates
-from gradtx._value import nameable
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, wrong_state
+from gradtx._base.numerics import increment, is_float0, is_traced, strong
+from gradtx._base.sharing import for_each
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import gated_update
+from gradtx._core.gate import branch, like, settled, zeros_like
+from gradtx._core.identity import identity
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.value import nameable
 
 _IDENTITY = identity()
 

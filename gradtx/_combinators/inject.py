@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._constructors import gated_update
-from gradtx._core import GradientTransformation, Scheduled, as_transformation, transformation
-from gradtx._errors import GradtxValueError, listing, wrong_state
-from gradtx._schedule import Schedule
-from gradtx._typing import Array, Params, State, Updates
-from gradtx._walk import numbers
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError, listing, wrong_state
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import gated_update
+from gradtx._core.parts import numbers
+from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
+from gradtx._values.schedule import Schedule
 
 
 class Injected(NamedTuple):
@@ -126,7 +126,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             key = name if name in known else f"{path}/{name}"
             if key in changes:
                 # Over the leaves, because some libraries wrap the arrays of a state.
-                numbers[name] = jax.tree.map(partial(tree.like, new=changes[key], who=f"set_hyperparams: {key}"), old)
+                numbers[name] = jax.tree.map(partial(trees.like, new=changes[key], who=f"set_hyperparams: {key}"), old)
         return node._replace(numbers=numbers)
 
     return _map_holders(change, state)
@@ -157,7 +157,7 @@ def _map_holders(
     def visit(keys: tuple, node: Any) -> Any:
         if not holds(node):
             return node
-        node = function(tree.path_text(path + keys), node)
+        node = function(trees.path_text(path + keys), node)
         inner = getattr(node, "inner", None)
         return node if inner is None else node._replace(inner=_map_holders(function, inner, kinds, path + keys))
 

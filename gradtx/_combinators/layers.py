@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gradtx import tree
-from gradtx._constructors import matching
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, short, wrong_state
-from gradtx._numerics import is_traced
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.numerics import is_traced
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import matching
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation
@@ -56,8 +56,8 @@ def over_layers(inner: Any, axis: int = 0):
 
         count = _layers(updates, axis, "updates")
         if count and params is not None:
-            tree.leaves_like(updates, params, "updates", "parameters")
-        for path, leaf in zip(tree.paths(state), jax.tree.leaves(state), strict=True):
+            trees.leaves_like(updates, params, "updates", "parameters")
+        for path, leaf in zip(trees.paths(state), jax.tree.leaves(state), strict=True):
             if count and jnp.shape(leaf)[:1] != (count[0],):
                 raise wrong_state(f"one of {count[0]} layers, but {path!r} has the shape {jnp.shape(leaf)}", state)
         run = jax.vmap(one, in_axes=(axis, 0, axis, axis), out_axes=(axis, 0)) if count else one
@@ -70,7 +70,7 @@ def over_layers(inner: Any, axis: int = 0):
 def _layers(stacked: Any, axis: int, what: str) -> list[int]:
     """How many layers each leaf has: the same number for all."""
     found: list[int] = []
-    named = list(zip(tree.paths(stacked), map(jnp.shape, jax.tree.leaves(stacked)), strict=True))
+    named = list(zip(trees.paths(stacked), map(jnp.shape, jax.tree.leaves(stacked)), strict=True))
     for path, shape in named:
         if not -len(shape) <= axis < len(shape):
             raise GradtxValueError(

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gradtx._constructors import lift, matching
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._kernel import Clock, Flow, Kernel, Memory, Step, naming
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import lift, matching
+from gradtx._core.kernel import Clock, Flow, Kernel, Memory, Step, naming
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation

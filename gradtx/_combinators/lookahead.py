@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._checks import whole_number
-from gradtx._constructors import lift, required
-from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._identity import identity
-from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, gated, unrecognizable
-from gradtx._numerics import align, strong, weighted_mean, widened
-from gradtx._schedule import Fraction
-from gradtx._typing import Array, Params, Updates
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, strong, weighted_mean, widened
+from gradtx._base.typing import Array, Params, Updates
+from gradtx._core.constructors import lift, required
+from gradtx._core.identity import identity
+from gradtx._core.kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step, gated, unrecognizable
+from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._values.schedule import Fraction
 
 
 class Lookahead(NamedTuple):

@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradtx import tree
-from gradtx._constructors import required
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import wrong_state
-from gradtx._numerics import align, precision, strong
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import align, precision, strong
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import required
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 class Master(NamedTuple):
@@ -49,7 +49,7 @@ def master_weights(inner: Any):
     inner = as_transformation(inner)
 
     def init(params: Params) -> Master:
-        masters = jax.tree.map(lambda p, wide: wide if precision(p.dtype) < 32 else None, params, tree.copied(params))
+        masters = jax.tree.map(lambda p, wide: wide if precision(p.dtype) < 32 else None, params, trees.copied(params))
         return Master(masters, inner.init(_whole(params, masters)))
 
     def update(updates: Updates, state: Master, params: Params = None, **extra: Any) -> tuple[Updates, Master]:
@@ -57,9 +57,9 @@ def master_weights(inner: Any):
             raise wrong_state("a `Master`", state)
         whole = _whole(required(params), state.params)
         steps, new = inner.update(updates, state.inner, whole, **extra)
-        treedef, leaves = jax.tree.structure(steps), tree.floating_leaves(steps)
+        treedef, leaves = jax.tree.structure(steps), trees.floating_leaves(steps)
         moved = [_moved(w, u) for w, u in zip(_like(steps, state.params), leaves, strict=True)]
-        rows = zip(moved, tree.leaves_like(steps, params, "updates", "parameters"), leaves, strict=True)
+        rows = zip(moved, trees.leaves_like(steps, params, "updates", "parameters"), leaves, strict=True)
         out = [u if w is None else w - align(w, p)[1] for w, p, u in rows]
         return treedef.unflatten(out), Master(treedef.unflatten(moved), new)
 
@@ -77,4 +77,4 @@ def _whole(params: Params, masters: Any) -> Params:
 
 
 def _like(tree_of_all: Any, masters: State) -> list[Array | None]:
-    return tree.leaves_like(tree_of_all, masters, "updates", "state", absent=True)
+    return trees.leaves_like(tree_of_all, masters, "updates", "state", absent=True)

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._checks import whole_number
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._norms import inner_product, norm
-from gradtx._numerics import align, safe_divide, safe_sqrt, strong, weak
-from gradtx._schedule import NonNegative, Positive
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.norms import inner_product, norm
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import NonNegative, Positive
 
 
 class Mechanized(NamedTuple):
@@ -74,7 +74,7 @@ def mechanize(
         def vector(x: Any) -> Array:
             return jnp.full(num_betas, x, float)
 
-        start = jax.tree.map(jnp.copy, tree.widened(params))
+        start = jax.tree.map(jnp.copy, trees.widened(params))
         return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), inner.init(params))
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, Mechanized]:
@@ -85,10 +85,10 @@ def mechanize(
         moves, inner_state = inner.update(updates, state.inner, params, **extra)
         treedef = jax.tree.structure(updates)
         columns = [
-            jax.tree.leaves(tree.widened(updates)),
-            tree.leaves_like(updates, tree.widened(params), "updates", "parameters"),
-            tree.leaves_like(updates, state.start, "updates", "state"),
-            tree.leaves_like(updates, moves, "updates", "updates of the transform inside"),
+            jax.tree.leaves(trees.widened(updates)),
+            trees.leaves_like(updates, trees.widened(params), "updates", "parameters"),
+            trees.leaves_like(updates, state.start, "updates", "state"),
+            trees.leaves_like(updates, moves, "updates", "updates of the transform inside"),
         ]
         rows = [align(*row) for row in zip(*columns, strict=True)]
         gs, ps, starts, us = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._checks import one_number
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._norms import inner_product
-from gradtx._numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
-from gradtx._schedule import Decay, NonNegative, Scalar
-from gradtx._typing import Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.checks import one_number
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.norms import inner_product
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 class ModelStep(NamedTuple):
@@ -80,7 +80,7 @@ def model_step(
     divisor = None if denominator is None else as_transformation(denominator)
 
     def init(params: Params) -> ModelStep:
-        wide = tree.widened(params)
+        wide = trees.widened(params)
         value, product, log = (jnp.zeros((), float) for _ in range(3))
         own = () if divisor is None else divisor.init(params)
         bound = jnp.full((), lower_bound, float)
@@ -95,9 +95,9 @@ def model_step(
             raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params, value=loss)")
         treedef = jax.tree.structure(updates)
         columns = [
-            jax.tree.leaves(tree.widened(updates)),
-            tree.leaves_like(updates, tree.widened(params), "updates", "parameters"),
-            tree.leaves_like(updates, state.direction, "updates", "state"),
+            jax.tree.leaves(trees.widened(updates)),
+            trees.leaves_like(updates, trees.widened(params), "updates", "parameters"),
+            trees.leaves_like(updates, state.direction, "updates", "state"),
         ]
         rows = [align(*row) for row in zip(*columns, strict=True)]
         gs, ps, ds = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
@@ -129,7 +129,7 @@ def model_step(
 
         factor, pull = weak(-tau), learning_rate * weight_decay / shrink
         outputs = [factor * step - pull * p for step, p in zip(steps, ps, strict=True)]
-        stored = tree.leaves_like(updates, state.direction, "updates", "state")
+        stored = trees.leaves_like(updates, state.direction, "updates", "state")
         direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, stored, strict=True)])
         return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
 

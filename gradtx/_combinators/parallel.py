@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx._constructors import lift
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, wrong_state
-from gradtx._kernel import side_by_side
-from gradtx._numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
-from gradtx._schedule import NonNegative, Scalar
-from gradtx._sharing import for_each
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base.errors import GradtxTypeError, wrong_state
+from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
+from gradtx._base.sharing import for_each
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import lift
+from gradtx._core.kernel import side_by_side
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import NonNegative, Scalar
 
 
 @transformation

@@ -5,13 +5,13 @@ from typing import Any
 
 import jax
 
-from gradtx import tree
-from gradtx._constructors import gated_update
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
-from gradtx._identity import identity, set_to_zero
-from gradtx._labels import resolve, resolve_mask
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import gated_update
+from gradtx._core.identity import identity, set_to_zero
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.labels import resolve, resolve_mask
 
 _IDENTITY = identity()
 
@@ -41,9 +41,10 @@ def partition(transforms: Mapping[Any, Any], labels: Any):
         found = resolve(labels, params, like)
         for index, label in enumerate(found):
             if label not in transforms:
+                path = trees.paths(like)[index]
                 raise GradtxValueError(
-                    f"the leaf {tree.paths(like)[index]!r} has the label {label!r}, and no transform has it; the known "
-                    f"labels are {listing(map(repr, transforms))}"
+                    f"the leaf {path!r} has the label {label!r}, and no transform has it; the known labels are "
+                    f"{listing(map(repr, transforms))}"
                 )
         return found
 
@@ -109,7 +110,7 @@ def _grouped(
             raise wrong_state(f"one with the groups {listing(map(repr, transforms))}", state)
         labels = labels_of(params, updates)
         if params is not None:
-            tree.leaves_like(updates, params, "updates", "parameters")
+            trees.leaves_like(updates, params, "updates", "parameters")
         outputs, states = {}, {}
         for label, update in updates_of.items():
             with at_stage(str(label)):

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.numerics import is_inexact, widened
+from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._constructors import required
-from gradtx._core import GradientTransformation, Scheduled, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, short, wrong_state
-from gradtx._numerics import is_inexact, widened
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._core.constructors import required
+from gradtx._core.protocol import GradientTransformation, Scheduled, transformation
 
 
 class Recorded(NamedTuple):
@@ -63,7 +63,7 @@ def record(name: str, measure: Callable[..., Any]):
         found = measure(*(jax.tree.map(_wide, argument) for argument in arguments))
         named = {}
         for keys, x in jax.tree_util.tree_leaves_with_path(found):
-            own = "/".join([name, tree.path_text(keys)] if keys else [name])
+            own = "/".join([name, trees.path_text(keys)] if keys else [name])
             if jnp.shape(x) != ():
                 raise GradtxValueError(f"the measure {own!r} must be a number, got the shape {jnp.shape(x)}")
             named[own] = jnp.asarray(x, float)
@@ -88,7 +88,7 @@ def logs(state: State) -> dict[str, Array]:
         `1/learning_rate`. From the state of Flax NNX the numbers, not the variables that hold them for now.
     """
     kinds = (Recorded, Injected, Scheduled)
-    return named_numbers(tree.without_variables(state), *kinds, among=kinds)
+    return named_numbers(trees.without_variables(state), *kinds, among=kinds)
 
 
 def _takes_two(measure: Callable[..., Any]) -> bool:

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import required
-from gradtx._core import GradientTransformation, apply_updates, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, wrong_state
-from gradtx._numerics import align, safe_divide, strong, weak
-from gradtx._schedule import NonNegative
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, wrong_state
+from gradtx._base.numerics import align, safe_divide, strong, weak
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import required
+from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._values.schedule import NonNegative
 
 
 @transformation
@@ -57,10 +58,10 @@ def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False)
     ) -> tuple[Updates, State]:
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
-        tree.leaves_like(updates, required(params), "updates", "parameters")
+        trees.leaves_like(updates, required(params), "updates", "parameters")
         uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.global_norm(uphill)))
-        step = sized(jax.tree.map(lambda g: factor * g, tree.widened(uphill)), params)
+        step = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)
         grads = gradient_at(grad_fn, params, step)
         updates, new = inner.update(grads, state["inner"], params, grad_fn=grad_fn, **extra)
         return updates, {"inner": new}
@@ -78,5 +79,5 @@ def gradient_at(grad_fn: Callable[[Params], Updates], params: Params, step: Upda
     if not callable(grad_fn):
         raise GradtxTypeError(f"grad_fn must be a function of the parameters that returns gradients, got {grad_fn!r}")
     grads = grad_fn(apply_updates(params, step))
-    tree.leaves_like(step, grads, "updates", "gradients of grad_fn")
-    return tree.widened(grads)
+    trees.leaves_like(step, grads, "updates", "gradients of grad_fn")
+    return trees.widened(grads)

@@ -5,12 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import abs_square, align, safe_divide, safe_sqrt, times
-from gradtx._schedule import NonNegative
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.numerics import abs_square, align, safe_divide, safe_sqrt, times
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import NonNegative
 
 
 @transformation
@@ -55,11 +55,11 @@ def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative =
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         if params is None:
             raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params)")
-        gradients, params = tree.widened(updates), tree.widened(params)
+        gradients, params = trees.widened(updates), trees.widened(params)
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("a tuple of one", state)
         directions, inner_state = inner.update(updates, state[0], params, **extra)
-        ps = jax.tree.structure(updates).unflatten(tree.leaves_like(updates, params, "updates", "parameters"))
+        ps = jax.tree.structure(updates).unflatten(trees.leaves_like(updates, params, "updates", "parameters"))
         return jax.tree.map(project, gradients, directions, ps), (inner_state,)
 
     return GradientTransformation(lambda params: (inner.init(params),), update)

@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx import tree
-from gradtx._checks import whole_number
-from gradtx._constructors import lift, matching, required
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, listing, wrong_state
-from gradtx._kernel import Kernel, Slot, gated, over_first_axis
-from gradtx._numerics import is_spread, is_traced, widen, widened
-from gradtx._typing import Array, Params, State, Updates
-from gradtx._walk import told_apart
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
+from gradtx._base.numerics import is_spread, is_traced, widen, widened
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import lift, matching, required
+from gradtx._core.kernel import Kernel, Slot, gated, over_first_axis
+from gradtx._core.parts import told_apart
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 class Buckets(NamedTuple):
@@ -109,7 +109,7 @@ def _in_buckets(kernel: Kernel, max_size: int, min_count: int) -> GradientTransf
         places = _places(updates, buckets)
         gs, ps = _gathered(updates, places), Buckets({}, {})
         if kernel.needs_params is not None:
-            tree.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
+            trees.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
             ps = _gathered(matching(updates, params), places)
         bs = {name: _gathered(matching(updates, x), places) for name, x in bound.items()}
         in_stacks, stacks = stacked.update(
@@ -136,16 +136,16 @@ class Place(NamedTuple):
 def _first_places(params: Params, max_size: int, min_count: int) -> list[Place]:
     names = [
         _name(p) if 0 < p.size <= max_size and not is_spread(p) else None
-        for p in tree.floating_leaves(params, "parameters")
+        for p in trees.floating_leaves(params, "parameters")
     ]
     frequent = {name for name, count in Counter(names).items() if count >= min_count}
-    paths = told_apart(tree.paths(params))
+    paths = told_apart(trees.paths(params))
     return [Place(name if name in frequent else None, path) for name, path in zip(names, paths, strict=True)]
 
 
 def _places(updates: Updates, buckets: Buckets | None) -> list[Place]:
     """The place of each array of the updates in a state."""
-    leaves, paths = tree.floating_leaves(updates), told_apart(tree.paths(updates))
+    leaves, paths = trees.floating_leaves(updates), told_apart(trees.paths(updates))
     if buckets is None:
         return [Place(None, path) for path in paths]
     shapes = Counter(stack.shape[1:] for stack in buckets.stacks.values())
@@ -183,7 +183,7 @@ def _name(x: Array) -> str:
 def _gathered(values: Any, places: list[Place]) -> Buckets:
     groups: dict[str, list[Array]] = {name: [] for name in sorted({place.stack for place in places if place.stack})}
     others = {}
-    for place, x in zip(places, tree.floating_leaves(values), strict=True):
+    for place, x in zip(places, trees.floating_leaves(values), strict=True):
         if place.stack is None:
             others[place.path] = x
         else:

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, short, wrong_state
-from gradtx._typing import Params, State, Updates
+from gradtx._base.errors import GradtxTypeError, short, wrong_state
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation

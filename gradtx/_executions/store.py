@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx._constructors import lift
-from gradtx._core import GradientTransformation, as_transformation, transformation
-from gradtx._errors import GradtxTypeError, short
-from gradtx._kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step
-from gradtx._numerics import increment
-from gradtx._typing import Array
-from gradtx._walk import is_transform
+from gradtx._base.errors import GradtxTypeError, short
+from gradtx._base.numerics import increment
+from gradtx._base.typing import Array
+from gradtx._core.constructors import lift
+from gradtx._core.kernel import Begin, Clock, Flow, Kernel, Memory, Slot, Step
+from gradtx._core.parts import is_transform
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx.codecs import Codec
 
 

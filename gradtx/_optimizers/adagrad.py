@@ -2,12 +2,12 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import running_sum, scale_by_ema, scale_by_own_rms
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

@@ -2,10 +2,10 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.tangential import tangential
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

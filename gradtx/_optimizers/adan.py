@@ -5,8 +5,8 @@ from typing import Any
 from gradtx._combinators.chain import chain
 from gradtx._combinators.let import let, use
 from gradtx._combinators.parallel import add, ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
@@ -14,7 +14,7 @@ from gradtx._primitives.clip import clip_by_block_norm
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.lag import change
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

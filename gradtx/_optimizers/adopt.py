@@ -4,15 +4,15 @@ from typing import Any
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import difference, ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip
 from gradtx._primitives.elementwise import at_least, sqrt, square
 from gradtx._primitives.lag import scale_by_previous_ema
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 from gradtx.schedules import power
 
 

@@ -2,11 +2,11 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, running_max, scale_by_additive_ema, scale_by_ema
 from gradtx._primitives.elementwise import power, sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

@@ -4,14 +4,14 @@ from typing import Any
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip
 from gradtx._primitives.curvature import hutchinson
 from gradtx._primitives.elementwise import at_least, power, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, Fraction, NonNegative, Positive
+from gradtx._values.schedule import Decay, Fraction, NonNegative, Positive
 from gradtx.schedules import every as every_steps
 
 

@@ -5,14 +5,14 @@ from typing import Any
 from gradtx._combinators.chain import chain
 from gradtx._combinators.let import let, use
 from gradtx._combinators.parallel import add, difference, maximum, product, ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import running_max, running_sum, running_sum_above_zero
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.anchor import distance_travelled, parameters, scale_by_global_rss, start
 from gradtx._primitives.elementwise import absolute, at_least
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import NonNegative, Positive
+from gradtx._values.schedule import NonNegative, Positive
 
 
 @transformation

@@ -1,8 +1,8 @@
 """Adam with an estimated learning rate."""
 
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.estimate import scale_by_dadapt, scale_by_prodigy
-from gradtx._schedule import Decay, NonNegative, Positive
+from gradtx._values.schedule import Decay, NonNegative, Positive
 
 
 @transformation

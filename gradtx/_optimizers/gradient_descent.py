@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from gradtx._combinators.ahead import gradient_ahead
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import average, interpolate
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
 from gradtx._primitives.add import add_noise
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 @transformation

@@ -2,12 +2,12 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import interpolate, ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 @transformation

@@ -4,13 +4,13 @@ from typing import Any
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.partition import masked
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
 from gradtx._primitives.accumulate import add_momentum
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.normalize import scale_by_norm_ema, scale_by_trust_ratio
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

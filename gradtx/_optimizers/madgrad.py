@@ -2,13 +2,13 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import difference, ratio
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import running_sum
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.anchor import parameters, start
 from gradtx._primitives.elementwise import power, square
 from gradtx._primitives.scale import scale
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 from gradtx.schedules import power as power_of_step
 
 

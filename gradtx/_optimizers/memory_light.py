@@ -4,8 +4,8 @@ from typing import Any
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._preconditioners.factored import running_sum_by_axis, scale_by_factored_ema
 from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
@@ -13,7 +13,7 @@ from gradtx._primitives.clip import clip_by_block_rms
 from gradtx._primitives.elementwise import shift, sqrt, square
 from gradtx._primitives.normalize import scale_by_param_rms
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Positive, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Positive, Scalar
 from gradtx.schedules import constant, inverse_sqrt, join
 from gradtx.schedules import power as power_of_step
 

@@ -2,10 +2,10 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.model_step import model_step
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.elementwise import shift, sqrt, square
-from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 @transformation

@@ -2,11 +2,11 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import difference
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
 from gradtx._primitives.lag import previous
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 @transformation

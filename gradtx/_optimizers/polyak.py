@@ -1,10 +1,10 @@
 """Gradient descent whose step size follows the value of the loss."""
 
 from gradtx._combinators.chain import chain
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.polyak import scale_by_polyak
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import NonNegative, Scalar
+from gradtx._values.schedule import NonNegative, Scalar
 
 
 @transformation

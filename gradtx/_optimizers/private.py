@@ -1,10 +1,10 @@
 """Gradient descent that gives nothing away about single examples."""
 
 from gradtx._combinators.chain import chain
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._optimizers.gradient_descent import sgd
 from gradtx._primitives.private import aggregate_privately
-from gradtx._schedule import Decay, NonNegative
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation

@@ -2,13 +2,13 @@
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import product, ratio
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.clip import clip_between
 from gradtx._primitives.elementwise import reciprocal, shift, sqrt, square
 from gradtx._primitives.rectify import rectified_sqrt
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, Positive, PositiveDecay, Scalar
+from gradtx._values.schedule import Decay, NonNegative, Positive, PositiveDecay, Scalar
 from gradtx.schedules import inverse_time_decay
 
 

@@ -2,16 +2,16 @@
 
 import jax.numpy as jnp
 
+from gradtx._base.errors import GradtxValueError
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import parallel, ratio
-from gradtx._core import transformation
-from gradtx._errors import GradtxValueError
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
 from gradtx._primitives.accumulate import bias_correction as corrected
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, PositiveDecay
+from gradtx._values.schedule import Decay, NonNegative, PositiveDecay
 
 
 @transformation

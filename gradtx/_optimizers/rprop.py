@@ -3,11 +3,11 @@
 from gradtx._combinators.chain import chain
 from gradtx._combinators.let import let, use
 from gradtx._combinators.parallel import product
-from gradtx._core import transformation
+from gradtx._core.protocol import transformation
 from gradtx._primitives.elementwise import shift, sign
 from gradtx._primitives.reversal import agreement, running_step_size
 from gradtx._primitives.scale import scale
-from gradtx._schedule import NonNegative, Positive
+from gradtx._values.schedule import NonNegative, Positive
 
 
 @transformation

@@ -4,13 +4,13 @@ from typing import Any
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import interpolate
-from gradtx._core import transformation
-from gradtx._identity import identity
+from gradtx._core.identity import identity
+from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.elementwise import sign
 from gradtx._primitives.scale import scale_by_learning_rate
-from gradtx._schedule import Decay, NonNegative, PositiveDecay
+from gradtx._values.schedule import Decay, NonNegative, PositiveDecay
 
 
 @transformation

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._constructors import treewise
-from gradtx._core import transformation
-from gradtx._numerics import align, strong, weighted_mean, widened
-from gradtx._schedule import Decay
-from gradtx._sharing import for_each
-from gradtx._typing import Array
+from gradtx._base import trees
+from gradtx._base.numerics import align, strong, weighted_mean, widened
+from gradtx._base.sharing import for_each
+from gradtx._base.typing import Array
+from gradtx._core.constructors import treewise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay
 
 
 class Factors(NamedTuple):
@@ -81,7 +81,7 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
 
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
-        old = tree.leaves_like(updates, state, "updates", "state")
+        old = trees.leaves_like(updates, state, "updates", "state")
 
         def work(g: Array, stored: Factors) -> tuple[Array, Factors]:
             new = jax.tree.map(lambda m, x: strong(mean(*align(m, x)), m.dtype), stored, measure(g))
@@ -142,7 +142,7 @@ def running_sum_by_axis():
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
         outputs, memories = [], []
-        for g, vectors in zip(leaves, tree.leaves_like(updates, state, "updates", "state"), strict=True):
+        for g, vectors in zip(leaves, trees.leaves_like(updates, state, "updates", "state"), strict=True):
             spread = [jnp.expand_dims(v, others(g, axis)) for axis, v in enumerate(vectors)] if g.ndim else vectors
             least = jnp.broadcast_to(spread[0], g.shape)
             for vector in spread[1:]:

@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
-from gradtx._constructors import clocked, memory
-from gradtx._core import transformation
-from gradtx._numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
-from gradtx._schedule import Decay, NonNegative, Scalar
+from gradtx._base.numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
+from gradtx._core.constructors import clocked, memory
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 @transformation

@@ -4,12 +4,12 @@ from typing import Any
 
 import jax
 
-from gradtx._constructors import elementwise, treewise
-from gradtx._core import transformation
-from gradtx._labels import resolve_mask
-from gradtx._numerics import safe_sqrt, weak
+from gradtx._base.numerics import safe_sqrt, weak
+from gradtx._core.constructors import elementwise, treewise
+from gradtx._core.protocol import transformation
 from gradtx._primitives.random import gaussian, seeded
-from gradtx._schedule import NonNegative
+from gradtx._values.labels import resolve_mask
+from gradtx._values.schedule import NonNegative
 
 
 @transformation

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._constructors import elementwise, memory, rescaling, treewise
-from gradtx._core import transformation
-from gradtx._norms import distance, norm
-from gradtx._numerics import root_of_sum, safe_divide, strong, weak
-from gradtx._schedule import NonNegative
+from gradtx._base import trees
+from gradtx._base.numerics import root_of_sum, safe_divide, strong, weak
+from gradtx._core.constructors import elementwise, memory, rescaling, treewise
+from gradtx._core.norms import distance, norm
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative
 
 
 @transformation
@@ -68,13 +68,13 @@ def distance_travelled(initial_value: NonNegative = 1e-6, relative: bool = True)
     """
 
     def init(params):
-        copies = jax.tree.map(jnp.copy, tree.widened(params))
+        copies = jax.tree.map(jnp.copy, trees.widened(params))
         unit = 1 + norm(jax.tree.leaves(copies)) if relative else jnp.ones(())
         return Travelled(copies, strong(initial_value * unit, jnp.zeros((), float).dtype))
 
     def update(updates, state, params):
-        starts = tree.leaves_like(updates, state.start, "updates", "state")
-        now = tree.leaves_like(updates, params, "updates", "parameters")
+        starts = trees.leaves_like(updates, state.start, "updates", "state")
+        now = trees.leaves_like(updates, params, "updates", "parameters")
         largest = jnp.maximum(state.distance, strong(distance(now, starts), state.distance.dtype))
         spread = jax.tree.map(lambda g: jnp.full_like(g.real, weak(largest)), updates)
         return spread, state._replace(distance=largest)

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx import tree
-from gradtx._constructors import elementwise, rescaling, rescaling_each, treewise
-from gradtx._core import transformation
-from gradtx._errors import GradtxValueError
-from gradtx._norms import norm, norms, norms_along
-from gradtx._numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
-from gradtx._schedule import NonNegative, Scalar
-from gradtx._sharing import for_each
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
+from gradtx._base.sharing import for_each
+from gradtx._core.constructors import elementwise, rescaling, rescaling_each, treewise
+from gradtx._core.norms import norm, norms, norms_along
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, Scalar
 
 
 @transformation
@@ -122,7 +122,7 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
         return jnp.where(length <= largest, 1.0, safe_divide(largest, length)).astype(g.dtype) * g
 
     def update(updates, state, params):
-        for path, g in zip(tree.paths(updates), jax.tree.leaves(updates), strict=True):
+        for path, g in zip(trees.paths(updates), jax.tree.leaves(updates), strict=True):
             if axis is not None and not all(-g.ndim <= a < g.ndim for a in np.atleast_1d(axis)):
                 raise GradtxValueError(f"the array at {path!r} has the shape {g.shape}, and no axis {axis}")
         pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx import tree
-from gradtx._checks import random_key, whole_number
-from gradtx._constructors import treewise
-from gradtx._core import transformation
-from gradtx._numerics import increment
-from gradtx._typing import Array, Params
+from gradtx._base import trees
+from gradtx._base.checks import random_key, whole_number
+from gradtx._base.numerics import increment
+from gradtx._base.typing import Array, Params
+from gradtx._core.constructors import treewise
+from gradtx._core.protocol import transformation
 
 
 @transformation
@@ -43,7 +43,7 @@ def hutchinson(every: int = 1):
             [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
         )
         _, curved = jax.jvp(jax.grad(obj_fn), (params,), (signs,))
-        return tree.widened(jax.tree.map(jnp.multiply, signs, curved))
+        return trees.widened(jax.tree.map(jnp.multiply, signs, curved))
 
     def update(updates, count, params, *, obj_fn: Callable[[Params], Array], key: Array):
         zeros = jax.tree.map(jnp.zeros_like, updates)

@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
-from gradtx._constructors import elementwise
-from gradtx._core import transformation
-from gradtx._numerics import abs_square, ordered, safe_divide, safe_sqrt, select
-from gradtx._schedule import Scalar
+from gradtx._base.numerics import abs_square, ordered, safe_divide, safe_sqrt, select
+from gradtx._core.constructors import elementwise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Scalar
 
 
 @transformation

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._constructors import treewise
-from gradtx._core import transformation
-from gradtx._norms import inner_product
-from gradtx._numerics import abs_square, align, log_of_decay, safe_divide, safe_sqrt, strong, weak, weighted_mean
-from gradtx._schedule import Decay, NonNegative, Positive
-from gradtx._typing import Array, Params, Updates
+from gradtx._base import trees
+from gradtx._base.numerics import abs_square, align, log_of_decay, safe_divide, safe_sqrt, strong, weak, weighted_mean
+from gradtx._base.typing import Array, Params, Updates
+from gradtx._core.constructors import treewise
+from gradtx._core.norms import inner_product
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, NonNegative, Positive
 
 
 class Estimated(NamedTuple):
@@ -158,13 +158,13 @@ def scale_by_prodigy(
         return _packed(updates, outputs, state._replace(distance=distance, evidence=evidence, logs=logs), ms, vs, ss)
 
     def init(params: Params) -> Estimated:
-        return _begin(params, estim_lr0)._replace(start=jax.tree.map(jnp.copy, tree.widened(params)))
+        return _begin(params, estim_lr0)._replace(start=jax.tree.map(jnp.copy, trees.widened(params)))
 
     return treewise(update, init, needs_params=True)
 
 
 def _begin(params: Params, distance: Any) -> Estimated:
-    wide = tree.widened(params)
+    wide = trees.widened(params)
 
     def number(x: Any) -> Array:
         return jnp.full((), x, float)
@@ -181,8 +181,8 @@ def _begin(params: Params, distance: Any) -> Estimated:
 
 def _leaves(updates: Updates, params: Params, *memories: Any) -> tuple[list, list[list], list]:
     """The leaves of all, those of each parameter in one precision."""
-    columns = [tree.leaves_like(updates, memory, "updates", "state") for memory in memories]
-    ps = tree.leaves_like(updates, params, "updates", "parameters")
+    columns = [trees.leaves_like(updates, memory, "updates", "state") for memory in memories]
+    ps = trees.leaves_like(updates, params, "updates", "parameters")
     rows = [align(*row) for row in zip(jax.tree.leaves(updates), ps, *columns, strict=True)]
     gs, ps, *aligned = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(2 + len(memories)))
     return gs, aligned, ps
@@ -213,7 +213,7 @@ def _packed(
     pack = jax.tree.structure(updates).unflatten
 
     def memory(old: Any, new: list[Array]) -> Any:
-        parts = tree.leaves_like(updates, old, "updates", "state")
+        parts = trees.leaves_like(updates, old, "updates", "state")
         return pack([strong(x, o.dtype) for x, o in zip(new, parts, strict=True)])
 
     new = state._replace(first=memory(state.first, ms), second=memory(state.second, vs), total=memory(state.total, ss))

@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx._averaged import averages_of
-from gradtx._constructors import clocked_memory
-from gradtx._core import transformation
-from gradtx._numerics import safe_divide, times
-from gradtx._schedule import Decay, NonNegative, Scalar
-from gradtx._typing import Params
+from gradtx._base.numerics import safe_divide, times
+from gradtx._base.typing import Params
+from gradtx._core.averages import averages_of
+from gradtx._core.constructors import clocked_memory
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 class Weights(NamedTuple):

@@ -6,10 +6,10 @@ temporary array for each.
 
 import jax.numpy as jnp
 
-from gradtx._constructors import clocked_memory, memory
-from gradtx._core import transformation
-from gradtx._numerics import log_of_decay, unless_infinite
-from gradtx._schedule import Decay, Scalar
+from gradtx._base.numerics import log_of_decay, unless_infinite
+from gradtx._core.constructors import clocked_memory, memory
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, Scalar
 
 
 @transformation

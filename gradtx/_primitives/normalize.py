@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import rescaling, rescaling_each, treewise
-from gradtx._core import transformation
-from gradtx._errors import wrong_state
-from gradtx._norms import norms
-from gradtx._numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
-from gradtx._schedule import Decay, NonNegative
+from gradtx._base import trees
+from gradtx._base.errors import wrong_state
+from gradtx._base.numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
+from gradtx._core.constructors import rescaling, rescaling_each, treewise
+from gradtx._core.norms import norms
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, NonNegative
 
 
 @transformation
@@ -111,7 +112,7 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
         return [jnp.where(last < 0, now, mean) for last, now, mean in zip(lasts, nows, both, strict=True)]
 
     def init(params):
-        return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), tree.widened(params))
+        return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), trees.widened(params))
 
     def update(updates, state, params):
         if jax.tree.structure(state) != jax.tree.structure(updates):

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx._checks import one_number
-from gradtx._constructors import treewise
-from gradtx._core import transformation
-from gradtx._errors import GradtxValueError, wrong_state
-from gradtx._numerics import increment, strong, weak
-from gradtx._schedule import Decay, NonNegative, Positive
+from gradtx._base.checks import one_number
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.numerics import increment, strong, weak
+from gradtx._core.constructors import treewise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import Decay, NonNegative, Positive
 
 _SIGNS = {"min": 1.0, "max": -1.0}
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._checks import one_number
-from gradtx._constructors import treewise
-from gradtx._core import transformation
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import safe_divide, weak
-from gradtx._schedule import NonNegative, Scalar
+from gradtx._base.checks import one_number
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import safe_divide, weak
+from gradtx._core.constructors import treewise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, Scalar
 
 _GAPS = {"sps": lambda gap: gap, "sps+": lambda gap: jnp.maximum(gap, 0.0)}
 

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._core import GradientTransformation, transformation
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import safe_divide
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import safe_divide
+from gradtx._base.typing import Params, Updates
+from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._primitives.random import Random, gaussian, seeded
-from gradtx._schedule import NonNegative
-from gradtx._typing import Params, Updates
+from gradtx._values.schedule import NonNegative
 
 
 @transformation
@@ -39,11 +40,11 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
     deviation = noise_multiplier * l2_norm_clip
 
     def init(params: Params) -> Random:
-        tree.floating_leaves(params, "parameters")
+        trees.floating_leaves(params, "parameters")
         return seeded(seed)
 
     def update(updates: Updates, state: Random, params: Params = None) -> tuple[Updates, Random]:
-        updates = tree.widened(updates)
+        updates = trees.widened(updates)
         count = _number_of_examples(updates, params)
         norms = jax.vmap(tree.global_norm, axis_size=count)(updates)
         factors = jnp.where(norms <= l2_norm_clip, 1.0, safe_divide(l2_norm_clip, norms))
@@ -65,7 +66,7 @@ def _number_of_examples(updates: Updates, params: Params) -> int:
     leaves = jax.tree.leaves(updates)
     shapes = [g.shape[1:] for g in leaves] if params is None else list(map(jnp.shape, jax.tree.leaves(params)))
     count = leaves[0].shape[0] if leaves and leaves[0].ndim else 1
-    for path, g, shape in zip(tree.paths(updates), leaves, shapes, strict=False):
+    for path, g, shape in zip(trees.paths(updates), leaves, shapes, strict=False):
         if count == 0 or g.shape != (count, *shape):
             raise GradtxValueError(
                 f"the updates need an axis of examples in front, as in {(count or 1, *shape)}, but at {path!r} they "

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._constructors import elementwise, treewise
-from gradtx._core import transformation
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import align, ordered, safe_divide, weak
-from gradtx._schedule import NonNegative, Positive, Scalar
-from gradtx._typing import Array
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import align, ordered, safe_divide, weak
+from gradtx._base.typing import Array
+from gradtx._core.constructors import elementwise, treewise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, Positive, Scalar
 
 
 @transformation
@@ -109,7 +110,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
         return _on_simplex(jnp.atleast_1d(x), scale, along).reshape(x.shape) - align(x, p)[1]
 
     def update(updates, state, params):
-        return tree.map_with_path(projected, updates, params), state
+        return trees.map_with_path(projected, updates, params), state
 
     return treewise(update, needs_params=True)
 

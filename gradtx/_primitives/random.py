@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx._numerics import increment
-from gradtx._typing import Updates
+from gradtx._base.numerics import increment
+from gradtx._base.typing import Updates
 
 _KIND = "threefry2x32"  # named, so that a restored key means the same whatever JAX's default is
 

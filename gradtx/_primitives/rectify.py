@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._constructors import clocked
-from gradtx._core import transformation
-from gradtx._numerics import log_of_decay, root_of_sum, safe_divide, safe_sqrt
-from gradtx._schedule import NonNegative, PositiveDecay, Scalar
+from gradtx._base.numerics import log_of_decay, root_of_sum, safe_divide, safe_sqrt
+from gradtx._core.constructors import clocked
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, PositiveDecay, Scalar
 
 
 @transformation

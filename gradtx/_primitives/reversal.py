@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from gradtx._constructors import memory
-from gradtx._core import transformation
-from gradtx._schedule import NonNegative, Positive
+from gradtx._core.constructors import memory
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, Positive
 
 
 @transformation

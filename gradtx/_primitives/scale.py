@@ -1,8 +1,8 @@
 """Multiplication of every array by one number."""
 
-from gradtx._constructors import elementwise
-from gradtx._core import transformation
-from gradtx._schedule import NonNegative, Scalar
+from gradtx._core.constructors import elementwise
+from gradtx._core.protocol import transformation
+from gradtx._values.schedule import NonNegative, Scalar
 
 
 @transformation

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx._core import GradientTransformation
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import log_of_decay
-from gradtx._schedule import scheduled_names
-from gradtx._typing import Array, State
-from gradtx._walk import opened, parts, share, unscheduled
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import log_of_decay
+from gradtx._base.typing import Array, State
+from gradtx._core.parts import opened, parts, share, unscheduled
+from gradtx._core.protocol import GradientTransformation
+from gradtx._values.schedule import scheduled_names
 
 
 class Clock(NamedTuple):

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
-from gradtx._core import GradientTransformation, Scheduled, _read
-from gradtx._errors import GradtxValueError, at_stage, listing
-from gradtx._numerics import abs_square
-from gradtx._schedule import scheduled_names
-from gradtx._state_dict import names
-from gradtx._typing import State
-from gradtx._walk import Part, opened, parts, share, unscheduled
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError, at_stage, listing
+from gradtx._base.numerics import abs_square
+from gradtx._base.typing import State
+from gradtx._core.parts import Part, opened, parts, share, unscheduled
+from gradtx._core.protocol import GradientTransformation, Scheduled, _read
+from gradtx._inspection.state_dict import names
+from gradtx._values.schedule import scheduled_names
 from gradtx.interop._clocks import clocks
 
 
@@ -110,7 +110,7 @@ class Row:
         elif "hyperparams" in fields:
             self.add(state.inner_state)
             held = jax.tree_util.tree_leaves_with_path(getattr(state, "hyperparams_states", ()))
-            self.schedules += [state.count, *(x for path, x in held if tree.path_text(path).endswith("count"))]
+            self.schedules += [state.count, *(x for path, x in held if trees.path_text(path).endswith("count"))]
             self.rates += [x for name, x in state.hyperparams.items() if name == "learning_rate"]
         elif kind == "ScaleByScheduleState":
             self.schedules.append(state.count)
@@ -272,7 +272,7 @@ class Pairing:
             factor = window(emitted) / jnp.maximum(count.astype(float), 1.0)
             return mean * jnp.where(count == 0, 0.0, factor).astype(mean.real.dtype)
 
-        mine = dict(zip(tree.paths(state.mean), jax.tree.leaves(state.mean), strict=True))
+        mine = dict(zip(trees.paths(state.mean), jax.tree.leaves(state.mean), strict=True))
         for own, other in _by_path(mine, found.acc_grads, "MultiStepsState.acc_grads"):
             self.ours[own] = Recipe(mean, (other, found.mini_step, found.gradient_step))
             self.theirs[other] = Recipe(accumulated, (own, state.count, state.emitted))
@@ -318,7 +318,7 @@ def _same(x: Any) -> Any:
 
 def _by_path(mine: Mapping[str, int], theirs: Any, what: str) -> list[tuple[int, int]]:
     """The leaves of both, by the paths of their parameters."""
-    paths = tree.paths(theirs)
+    paths = trees.paths(theirs)
     if [path.removeprefix("(root)") for path in paths] != [path.removeprefix("(root)") for path in mine]:
         raise GradtxValueError(
             f"the parameters are others: {what} in the Optax state has {listing(paths)}, and here are {listing(mine)}"

@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from gradtx import tree
-from gradtx._core import GradientTransformation, as_transformation
-from gradtx._errors import GradtxValueError, at_stage
-from gradtx._state_dict import in_place_of, names
-from gradtx._typing import Params, State
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError, at_stage
+from gradtx._base.typing import Params, State
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._pairing import STAGES, Pairing
 
 
@@ -44,7 +45,7 @@ def from_state(optax_state: State, tx: GradientTransformation, params: Params = 
             have other paths or shapes; a decay follows a schedule; or the learning rate of an `rmsprop` with momentum
             does.
     """
-    optax_state = tree.without_variables(optax_state)
+    optax_state = trees.without_variables(optax_state)
     template = as_transformation(tx).init(_stand_in(optax_state) if params is None else params)
     recipes = _pairing("from_state", tx, template, optax_state).ours
     theirs, (mine, treedef) = jax.tree.leaves(optax_state), jax.tree.flatten(template)
@@ -71,13 +72,13 @@ def to_state(state: State, tx: GradientTransformation, like: State) -> State:
     Raises:
         GradtxValueError: as for `from_state`, or Optax reads a schedule at a count of steps that gradtx does not have.
     """
-    state, bare = tree.without_variables(state), tree.without_variables(like)
+    state, bare = trees.without_variables(state), trees.without_variables(like)
     pairing = _pairing("to_state", tx, state, bare)
     if pairing.uncounted:
         raise GradtxValueError(
             f"to_state: Optax counts steps for its schedules, and {tx.name} counts none; give the schedule to it too"
         )
-    mine, theirs, paths = jax.tree.leaves(state), jax.tree.leaves(bare), tree.paths(bare)
+    mine, theirs, paths = jax.tree.leaves(state), jax.tree.leaves(bare), trees.paths(bare)
     moved = list(theirs)
     for index, recipe in pairing.theirs.items():
         new = recipe.function(*(jnp.asarray(mine[source]) for source in recipe.sources))

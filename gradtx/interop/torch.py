@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx import tree
-from gradtx._core import GradientTransformation, Scheduled, _read, as_transformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
-from gradtx._state_dict import in_place_of, names
-from gradtx._typing import Array, Params, State
-from gradtx._walk import opened, parts, share, unscheduled
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
+from gradtx._base.typing import Array, Params, State
+from gradtx._core.parts import opened, parts, share, unscheduled
+from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation
+from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._clocks import clocks
 
 FIELDS = {
@@ -61,7 +61,7 @@ def load_optimizer_state(
             Check the other numbers: the defaults of PyTorch are not always these. It adds RAdam's `eps` before the
             bias correction, and Adamax's to each magnitude.
         params: the parameters of gradtx.
-        order: their paths, as `tree.paths(params)` has them, in the order in which PyTorch got its parameters.
+        order: their paths, as `trees.paths(params)` has them, in the order in which PyTorch got its parameters.
         arrange: `(path, array) -> array` from PyTorch's layout to yours, such as the transpose for the weights of a
             `Linear`. It gets what is stored for the parameter at the path.
         step: how many steps were made, for schedules, where PyTorch does not store it (SGD).
@@ -111,7 +111,7 @@ class _Checkpoint:
         states, groups = state_dict["state"], state_dict.get("param_groups", ())
         _refuse_options(groups)
         numbers = [number for group in groups for number in group["params"]] or list(states)
-        wanted, given = tree.paths(params), list(order)
+        wanted, given = trees.paths(params), list(order)
         if sorted(wanted) != sorted(given):
             raise GradtxValueError(
                 f"the order must have each parameter once: it has {listing(given)}, and the parameters "

@@ -11,7 +11,7 @@ from matplotlib.animation import FFMpegWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from gradtx._errors import GradtxValueError, at_stage
+from gradtx._base.errors import GradtxValueError, at_stage
 from gradtx.plot._run import transforms_by_name
 from gradtx.plot._style import TEXT, axes_of, legend_beside, styles, wrapped
 from gradtx.plot._trajectories import SIZE, draw_surface, draw_way, end_of, signs

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradtx._errors import GradtxValueError, at_stage
-from gradtx._typing import Array, Updates
+from gradtx._base.errors import GradtxValueError, at_stage
+from gradtx._base.typing import Array, Updates
 from gradtx.plot._run import drive, transforms_by_name
 from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, by_name, picture, plain, styles, wrapped
 

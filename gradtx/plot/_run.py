@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 
-from gradtx._core import GradientTransformation, apply_updates, as_transformation
-from gradtx._errors import at_stage
-from gradtx._typing import Array, Params, State, Updates
+from gradtx._base.errors import at_stage
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation
 from gradtx.plot._style import by_name
 
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradtx import schedules
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, short
-from gradtx._schedule import Schedule
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._values.schedule import Schedule
 from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from gradtx._errors import GradtxTypeError, short
+from gradtx._base.errors import GradtxTypeError, short
 
 # Okabe and Ito's palette, without the yellow, which nobody sees on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradtx._errors import GradtxTypeError, GradtxValueError, at_stage, short
-from gradtx._sweep_result import SweepResult
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._inspection.sweep_result import SweepResult
 from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 

@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradtx._errors import at_stage
+from gradtx._base.errors import at_stage
 from gradtx.plot._run import transforms_by_name
 from gradtx.plot._style import GREY, TEXT, WIDTH, axes_of, legend_beside, styles, wrapped
 from gradtx.plot._ways import until_lost, ways

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._core import GradientTransformation
-from gradtx._errors import GradtxTypeError, GradtxValueError, short
-from gradtx._typing import Array
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
+from gradtx._base.typing import Array
+from gradtx._core.protocol import GradientTransformation
 from gradtx.plot._run import drive
 from gradtx.problems.surfaces import Point, Surface
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._errors import GradtxValueError
-from gradtx._numerics import strong
-from gradtx._typing import Array
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import strong
+from gradtx._base.typing import Array
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from types import MappingProxyType
 import jax
 import jax.numpy as jnp
 
-from gradtx._errors import GradtxValueError
-from gradtx._typing import Array
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.typing import Array
 
 _PERIOD = 100
 

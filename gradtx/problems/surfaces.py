@@ -12,8 +12,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx._errors import GradtxValueError
-from gradtx._typing import Array
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.typing import Array
 
 Point = tuple[float, float]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gradtx._core import GradientTransformation, as_transformation
-from gradtx._errors import GradtxTypeError
-from gradtx._typing import Number, Params
-from gradtx._value import Spec, Value
+from gradtx._base.errors import GradtxTypeError
+from gradtx._base.typing import Number, Params
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._values.value import Spec, Value
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from gradtx._core import GradientTransformation
-from gradtx._errors import GradtxValueError
+from gradtx._base.errors import GradtxValueError
+from gradtx._core.protocol import GradientTransformation
 from gradtx.testing import execution, numerics, protocol, values
 from gradtx.testing.case import Case
 from gradtx.testing.trials import BrokenLawError, params_of

@@ -10,8 +10,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
-from gradtx._core import apply_updates
-from gradtx._value import Value
+from gradtx._core.protocol import apply_updates
+from gradtx._values.value import Value
 from gradtx.testing.case import Case
 from gradtx.testing.trials import (
     ByIdentity,

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx import tree
-from gradtx._core import apply_updates
-from gradtx._errors import GradtxError
-from gradtx._numerics import is_real, precision
+from gradtx._base import trees
+from gradtx._base.errors import GradtxError
+from gradtx._base.numerics import is_real, precision
+from gradtx._core.protocol import apply_updates
 from gradtx.testing.case import Case
 from gradtx.testing.trials import close, finite, identical, params_of, require, run, same_form, updates_of
 
@@ -73,7 +74,7 @@ def no_buffers_are_shared(case: Case) -> None:
     seen: dict[int, str] = {}
     for path, leaf in named:
         if leaf.size:
-            pointer, where = leaf.unsafe_buffer_pointer(), tree.path_text(path)
+            pointer, where = leaf.unsafe_buffer_pointer(), trees.path_text(path)
             require(pointer not in seen, f"{where} shares its memory with {seen.get(pointer)}")
             seen[pointer] = where
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx import tree
-from gradtx._core import apply_updates
-from gradtx._typing import Params, State, Updates
-from gradtx._value import Value
+from gradtx._base import trees
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.protocol import apply_updates
+from gradtx._values.value import Value
 from gradtx.testing.case import Case
 
 STEPS = 3
@@ -118,7 +119,7 @@ def same_form(got: Any, wanted: Any, what: str, dtypes: bool = True) -> None:
         jax.tree.structure(got) == jax.tree.structure(wanted),
         f"{what}: the structure is {jax.tree.structure(got)}, wanted {jax.tree.structure(wanted)}",
     )
-    for path, a, b in zip(tree.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+    for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         require(jnp.shape(a) == jnp.shape(b), f"{what} at {path}: shape {jnp.shape(a)}, wanted {jnp.shape(b)}")
         if dtypes:
             require(a.dtype == b.dtype, f"{what} at {path}: dtype {a.dtype}, wanted {b.dtype}")
@@ -129,7 +130,7 @@ def same_form(got: Any, wanted: Any, what: str, dtypes: bool = True) -> None:
 def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e-6) -> None:
     """All numbers agree: `atol` counts in units of the largest number of the leaf."""
     same_form(got, wanted, what, dtypes=False)
-    for path, a, b in zip(tree.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+    for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         x, y = np.asarray(a), np.asarray(b)
         if x.dtype.kind not in "fciub":  # the half precisions are foreign to NumPy
             x, y = x.astype(np.float32), y.astype(np.float32)
@@ -142,11 +143,11 @@ def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e
 def identical(got: Any, wanted: Any, what: str) -> None:
     """All numbers agree to the last bit."""
     same_form(got, wanted, what)
-    for path, a, b in zip(tree.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+    for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         require(np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{what} at {path}:\n{a}\nwanted\n{b}")
 
 
 def finite(what: str, *trees: Any) -> None:
     for one in trees:
-        for path, leaf in zip(tree.paths(one), jax.tree.leaves(one), strict=True):
+        for path, leaf in zip(trees.paths(one), jax.tree.leaves(one), strict=True):
             require(np.all(np.isfinite(np.asarray(leaf, np.complex128))), f"{what} at {path}: {leaf}")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import schedules
-from gradtx._config import from_config, to_config
+from gradtx._values.config import from_config, to_config
 from gradtx.testing.case import Case
 from gradtx.testing.trials import close, finite, numbers_of, params_of, require, run, same_form, updates_of
 

@@ -7,6 +7,7 @@ from references import dpsgd as reference_of_dpsgd
 from references import polyak_sgd as reference_of_polyak_sgd
 
 import gradtx as gx
+from gradtx._base import trees
 from gradtx.testing import LAWS
 
 from ._make import case, reference
@@ -21,7 +22,7 @@ def of_two_examples(inner):
     """What a user does who has gradients of examples: here g and g / 8, of which only one is clipped."""
 
     def update(updates, state, params=None):
-        examples = jax.tree.map(lambda g: jnp.stack([g, 0.125 * g]), gx.tree.widened(updates))
+        examples = jax.tree.map(lambda g: jnp.stack([g, 0.125 * g]), trees.widened(updates))
         return inner.update(examples, state, params)
 
     return gx.GradientTransformation(inner.init, update)

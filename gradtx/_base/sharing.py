@@ -1,0 +1,32 @@
+"""The same work on many arrays, traced once for all that are alike."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from gradtx._base.numerics import is_traced
+
+
+def for_each(function: Callable[..., Any], rows: Sequence[tuple]) -> list[Any]:
+    """`[function(*row) for row in rows]`; inside a trace, rows of the same shapes and dtypes are one function.
+
+    A model has many arrays of few shapes: what is done to those of one shape is traced and lowered once, and then
+    called. XLA puts the calls back into the program before it does anything else, so it compiles to the same.
+
+    Args:
+        function: arrays to arrays, without side effects; it may close over numbers of the trace.
+        rows: its arguments, pytrees of arrays.
+    """
+    signatures = [_signature(row) for row in rows]
+    frequent = {signature for signature, count in Counter(signatures).items() if count > 1}
+    in_trace = any(map(is_traced, jax.tree.leaves(list(rows))))
+    shared = jax.jit(function) if frequent and in_trace else function
+    return [
+        (shared if signature in frequent else function)(*row) for signature, row in zip(signatures, rows, strict=True)
+    ]
+
+
+def _signature(row: tuple) -> tuple:
+    return tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(row))

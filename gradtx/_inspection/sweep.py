@@ -1,0 +1,223 @@
+"""Sweeps: a transform's numbers are leaves, so training with many of them is one mapped program."""
+
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._base.typing import Array
+from gradtx._core.parts import number_at, with_numbers
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.sweep_result import SweepResult
+from gradtx.inspect import describe
+
+Block = tuple[np.ndarray, np.ndarray]
+"""The points and the seeds that go at once, by their indices."""
+
+
+def sweep(
+    train: Callable[[GradientTransformation, Array], Any],
+    tx: GradientTransformation,
+    grid: Mapping[str, Any],
+    seeds: int | Sequence[int] = 1,
+    *,
+    has_aux: bool = False,
+    chunk: int | None = None,
+    max_bytes: int | None = None,
+    progress: bool = True,
+) -> SweepResult:
+    """Trains with each combination of some numbers of a transform, from each seed, as one compiled program.
+
+    `train` is traced once and mapped over the numbers and over the random keys; what it closes over, the data for
+    instance, is one array for all runs. What depends on the key only is computed once for all points of the grid, and
+    each point gets the same keys, so points differ by their numbers and not by luck. A run that diverges does not touch
+    the others.
+
+    Args:
+        train: `(tx, key) -> loss`, or `(loss, aux)` with `has_aux`: any JAX function, with `jit` and `scan` inside as
+            it likes. The loss is a real 0-d array, aux a pytree of arrays.
+        tx: the transform, made by factories.
+        grid: for each number to sweep, by name, the numbers to try; every combination is. Names are those of
+            `get_hyperparams`: `learning_rate`, or `fast/learning_rate` where several have one. A number of a schedule
+            has a name too: `init_value`, or `learning_rate/init_value`.
+        seeds: how many seeds, from 0, or which ones; a run gets `jax.random.key(seed)`.
+        has_aux: whether `train` returns something else beside the loss.
+        chunk: how many runs go at once at most; None for all. Smaller chunks show their progress more often.
+        max_bytes: how much memory the program may take for results and in between. If the compiler says that it would
+            take more, it is compiled again for fewer runs at once, down to one. None for half of what the device has
+            left, or 2 GiB where the device does not say (a CPU).
+        progress: whether to show on a terminal how far it is.
+
+    Returns:
+        The result: `losses`, `diverged`, `best` (the transform with the best numbers in it), and as text a table.
+
+    Raises:
+        GradtxValueError: a name is that of no number, of several, or of one that follows a schedule; a number is out of
+            its range; there is nothing to try; `seeds`, `chunk` or `max_bytes` are not positive.
+        GradtxTypeError: what is to be tried is not numbers, or `train` returns something else than a real 0-d array.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> def train(tx, key):
+        ...     loss = lambda p: jnp.sum(p**2)
+        ...     def step(carry, _):
+        ...         updates, state = tx.update(jax.grad(loss)(carry[0]), carry[1])
+        ...         return (carry[0] + updates, state), None
+        ...     p = jax.random.normal(key, (3,))
+        ...     return loss(jax.lax.scan(step, (p, tx.init(p)), length=20)[0][0])
+        >>> result = sweep(train, sgd(0.1), {"learning_rate": [0.01, 0.1, 1.0]}, seeds=2)
+        >>> result.best
+        sgd(learning_rate=0.1, momentum=None, nesterov=False)
+    """
+    with at_stage("sweep"):
+        tx = as_transformation(tx)
+        values = _values(tx, grid)
+        seeds = _seeds(seeds)
+        limit = _positive("chunk", chunk) or math.inf
+        bound = _positive("max_bytes", max_bytes) or _spare_memory()
+        points = jnp.asarray(np.asarray([*itertools.product(*values.values())]), float)
+        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+
+        def member(numbers: Array, key: Array) -> tuple[Array, Any]:
+            result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
+            return _loss_and_aux(result, has_aux)
+
+        # Traced here, once; the arrays it closes over become arguments, and are not copied into the program.
+        traced, shapes = jax.make_jaxpr(member, return_shape=True)(points[0], keys[0])
+
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here, for it takes as long to import as all of gradtx
+
+    def run(data: list[Any], points: Array, keys: Array) -> list[Array]:
+        one = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, data))
+        return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(points, keys)
+
+    say = _terminal(progress)
+    say("sweep: compiling")
+    program, blocks = _fitted(jax.jit(run), traced.consts, points, keys, limit, bound)
+    results = [np.empty((len(points), len(keys), *x.shape), x.dtype) for x in traced.out_avals]
+    for rows, columns in _followed(blocks, say):
+        for whole, part in zip(results, program(traced.consts, points[rows], keys[columns]), strict=True):
+            whole[np.ix_(rows, columns)] = part
+    results = [x.reshape(*map(len, values.values()), *x.shape[1:]) for x in results]
+    losses, aux = jax.tree.structure(shapes).unflatten(results)
+    return SweepResult(tx, values, seeds, losses, aux)
+
+
+def _values(tx: GradientTransformation, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The numbers to try by name, each of which its place and the expression behind it admit."""
+    if not isinstance(grid, Mapping):
+        raise GradtxTypeError(f"the grid must be a dict of numbers to try by name, got {short(grid)}")
+    found = {name: _tried(name, given) for name, given in grid.items()}
+    places = {name: number_at(tx, name) for name in found}
+    for name, (leaf, place) in places.items():
+        other = next(other for other in places if places[other][0] == leaf)
+        if other != name:
+            raise GradtxValueError(f"{other!r} and {name!r} are names of the same number")
+        for index, number in enumerate(found[name].tolist()):
+            if not place.range.allows(number):
+                raise GradtxValueError(f"{name} must be {place.range}, got {number!r} at position {index}")
+            with at_stage(f"{name}[{index}]"):
+                describe(with_numbers(tx, {name: number}))  # builds every part, so that each sees its number
+    return found
+
+
+def _tried(name: str, given: Any) -> np.ndarray:
+    array = np.asarray(given)
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise GradtxTypeError(f"{name}: a sequence of numbers to try is wanted, got {short(given)}")
+    if array.ndim != 1 or array.size == 0:
+        raise GradtxValueError(f"{name}: a sequence of at least one number is wanted, got {short(given)}")
+    # By the shortest decimals that are the number in its own precision: 0.1 in float32 is meant to be 0.1.
+    return np.asarray([float(str(number)) for number in array])
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool) and seeds > 0:
+        return tuple(range(seeds))
+    array = np.asarray(seeds)
+    if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
+        raise GradtxValueError(f"seeds must be a positive whole number, or a sequence of whole numbers, got {seeds!r}")
+    return tuple(array.tolist())
+
+
+def _positive(name: str, number: int | None) -> int | None:
+    if number is not None and (isinstance(number, bool) or not number > 0):
+        raise GradtxValueError(f"{name} must be positive, got {number!r}")
+    return number
+
+
+def _loss_and_aux(result: Any, has_aux: bool) -> tuple[Array, Any]:
+    """What `train` returned, with the loss as an array."""
+    if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+        raise GradtxTypeError(f"with has_aux, train must return the pair (loss, aux), got {short(result)}")
+    loss, aux = result if has_aux else (result, None)
+    is_array = isinstance(loss, (int, float, np.ndarray, np.generic, jax.Array))
+    if not is_array or jnp.shape(loss) != () or jnp.iscomplexobj(loss):
+        hint = "" if has_aux else "; for a pair (loss, aux) give has_aux=True"
+        raise GradtxTypeError(f"train must return the loss, a real 0-d array, got {short(loss)}{hint}")
+    return jnp.asarray(loss, float), aux
+
+
+def _spare_memory() -> int:
+    """Half of what the default device has left; 2 GiB where it does not say."""
+    stats = jnp.zeros(()).devices().pop().memory_stats() or {}
+    return (stats["bytes_limit"] - stats["bytes_in_use"]) // 2 if "bytes_limit" in stats else 2**31
+
+
+def _fitted(
+    run: Any, data: list[Any], points: Array, keys: Array, limit: float, bound: int
+) -> tuple[Callable[..., list[Array]], list[Block]]:
+    """The program compiled for as many runs at once as allowed, and the blocks of runs to give it."""
+    runs = min(limit, len(points) * len(keys))
+    while True:
+        blocks = _blocks(len(points), len(keys), int(runs))
+        rows, columns = blocks[0]
+        program = run.lower(data, points[rows], keys[columns]).compile()
+        memory, runs = program.memory_analysis(), len(rows) * len(columns)
+        needed = memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else 0
+        if needed <= bound or runs == 1:
+            return program, blocks
+        runs = max(1, min(runs - 1, runs * bound // needed))
+
+
+def _blocks(points: int, seeds: int, runs: int) -> list[Block]:
+    """All runs in blocks of one shape, of at most so many runs: of whole points, as long as one fits.
+
+    The last ones are filled up with the last run, which is then computed more than once.
+    """
+    return list(itertools.product(_slices(points, max(1, runs // seeds)), _slices(seeds, min(runs, seeds))))
+
+
+def _slices(length: int, size: int) -> list[np.ndarray]:
+    """The indices of `length` things in equal slices of at most `size`, the last one filled up with the last index."""
+    size = math.ceil(length / math.ceil(length / size))
+    return [np.minimum(np.arange(start, start + size), length - 1) for start in range(0, length, size)]
+
+
+def _terminal(wanted: bool) -> Callable[[str], None]:
+    """Rewrites one line of the terminal; says nothing where there is none."""
+    stream = sys.stderr
+
+    def say(text: str) -> None:
+        stream.write(f"\r\x1b[K{text}")
+        stream.flush()
+
+    return say if wanted and stream.isatty() else lambda text: None
+
+
+def _followed(blocks: list[Block], say: Callable[[str], None]) -> Iterator[Block]:
+    """The blocks, with a bar that says how many are done and how long the rest takes."""
+    began, width = time.perf_counter(), 30
+    for done, block in enumerate(blocks):
+        passed = time.perf_counter() - began
+        left = f", {passed / done * (len(blocks) - done):.0f} s left" if done else ""
+        say(f"sweep: {'█' * (width * done // len(blocks)):·<{width}} {done}/{len(blocks)} chunks{left}")
+        yield block
+    say(f"sweep: {'█' * width} {len(blocks)}/{len(blocks)} chunks in {time.perf_counter() - began:.1f} s\n")

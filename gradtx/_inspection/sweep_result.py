@@ -1,0 +1,122 @@
+"""What a sweep found: the losses, and the table that shows them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradtx._base.errors import GradtxValueError
+from gradtx._core.parts import with_numbers
+from gradtx._core.protocol import GradientTransformation
+from gradtx.inspect import _table
+
+_ROWS = 40
+"""A longer table shows its best rows only."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult:
+    """The losses of a sweep; `str` is a table, notebooks show it, and `gradtx.plot.sweep` draws it.
+
+    A run has diverged when its loss is not finite. Means and spreads are over the other runs.
+
+    Attributes:
+        tx: the transform whose numbers were swept.
+        grid: for each swept number, by name, what it was.
+        seeds: the seeds of the random keys.
+        losses: the loss of each run: one axis for each swept number, and the last for the seeds.
+        aux: what else `train` returned: a pytree of arrays with those axes first; None without `has_aux`.
+    """
+
+    tx: GradientTransformation
+    grid: dict[str, np.ndarray]
+    seeds: tuple[int, ...]
+    losses: np.ndarray
+    aux: Any = None
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which runs ended with a loss that is not finite: booleans of the shape of `losses`."""
+        return ~np.isfinite(self.losses)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean loss over the seeds, float64 of the shape of the grid; NaN where every run diverged."""
+        return self._mean(np.asarray(self.losses, float))
+
+    @property
+    def spread(self) -> np.ndarray:
+        """The standard deviation of the loss over the seeds, float64; NaN where every run diverged."""
+        deviations = np.where(self.diverged, 0.0, self.losses) - self.mean[..., None]
+        return np.sqrt(self._mean(deviations**2))
+
+    @property
+    def best_numbers(self) -> dict[str, float]:
+        """The point of the grid with the lowest mean loss among those where no run diverged: number by name.
+
+        Raises:
+            GradtxValueError: a run diverged at every point.
+        """
+        index = self._best_index()
+        if index is None:
+            raise GradtxValueError("sweep: there is no best point, for at each of them a run diverged; try others")
+        return self._numbers(index)
+
+    @property
+    def best(self) -> GradientTransformation:
+        """The transform with the best numbers in it.
+
+        Raises:
+            GradtxValueError: a run diverged at every point.
+        """
+        return with_numbers(self.tx, self.best_numbers)
+
+    def _mean(self, x: np.ndarray) -> np.ndarray:
+        counts = np.sum(~self.diverged, axis=-1)
+        sums = np.sum(np.where(self.diverged, 0.0, x), axis=-1)
+        return np.where(counts == 0, np.nan, sums / np.maximum(counts, 1))
+
+    def _best_index(self) -> tuple[int, ...] | None:
+        sound = ~self.diverged.any(axis=-1)
+        if not sound.any():
+            return None
+        lowest = np.argmin(np.where(sound, self.mean, np.inf))
+        return tuple(int(i) for i in np.unravel_index(lowest, sound.shape))
+
+    def _numbers(self, index: tuple[int, ...]) -> dict[str, float]:
+        return {name: float(values[i]) for (name, values), i in zip(self.grid.items(), index, strict=True)}
+
+    def _cells(self) -> list[list[str]]:
+        """The header and a line for each point: its numbers, the mean, the spread where there are seeds, a remark."""
+        several, best, diverged = len(self.seeds) > 1, self._best_index(), self.diverged.sum(axis=-1)
+        points = list(np.ndindex(self.mean.shape))
+        if len(points) > _ROWS:
+            points = [points[i] for i in np.argsort(np.where(diverged > 0, np.inf, self.mean), axis=None)[:_ROWS]]
+        lines = [[*self.grid, "loss", *(["±"] if several else []), ""]]
+        for index in points:
+            numbers = [f"{number:.4g}" for number in self._numbers(index).values()]
+            found = [self.mean[index], self.spread[index]][: 1 + several]
+            gone = "diverged" if not several else f"{diverged[index]} of {len(self.seeds)} diverged"
+            remark = "← best" if index == best else gone if diverged[index] else ""
+            lines.append([*numbers, *("–" if np.isnan(x) else f"{x:.4g}" for x in found), remark])
+        return lines
+
+    def _footer(self) -> str:
+        points, seeds = self.mean.size, len(self.seeds)
+        text = f"{self.tx.name}: {points} points, " + (
+            f"{seeds} seeds each; ± is the standard deviation" if seeds > 1 else f"seed {self.seeds[0]}"
+        )
+        return f"{text}; the {_ROWS} best are shown" if points > _ROWS else text
+
+    def __str__(self) -> str:
+        lines = self._cells()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = ["  ".join([*map(str.rjust, line[:-1], widths[:-1]), line[-1]]).rstrip() for line in lines]
+        return "\n".join([text[0], "─" * max(map(len, text)), *text[1:], "", self._footer()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        header, *rows = self._cells()
+        return _table(header, rows) + f"<p>{self._footer()}</p>"

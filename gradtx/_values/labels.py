@@ -1,0 +1,160 @@
+"""Labels: which leaves of the parameters belong to which group.
+
+Given as a tree or prefix tree of labels, or as a function of the parameters that returns one. Functions see the
+parameters' structure, paths, shapes and dtypes, never their values, so the answer is the same in `init` and `update`.
+"""
+
+from collections.abc import Callable, Hashable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
+from gradtx._base.numerics import is_float0, is_traced
+from gradtx._base.typing import Params, Updates
+from gradtx._values.factory import P, make_factory
+from gradtx._values.value import Value
+
+
+class Labels(Value, data=False):
+    """A function from parameters to a tree of labels, as a value. Made by `by_path` and `where`."""
+
+    __slots__ = ()
+
+    def __call__(self, params: Params) -> Any:
+        label = self._spec.call(self._spec.body, self._arguments)
+        return trees.map_with_path(label, params)
+
+
+def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
+    return make_factory(body, Labels)
+
+
+@_labels
+def by_path(patterns: dict[str, Any]):
+    """Labels by path: `by_path({"**/bias": "plain", "**": "decayed"})`.
+
+    A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` stands
+    for any part of one name and `**` for any number of names, none too.
+
+    Args:
+        patterns: label by pattern; of the patterns that match a path, the first counts.
+
+    Raises:
+        GradtxValueError: no pattern matches a path.
+    """
+    if not isinstance(patterns, dict):
+        raise GradtxTypeError(f"by_path: patterns must be a dict of label by pattern, got {patterns!r}")
+    order = list(patterns)
+    if "**" in order[:-1]:
+        raise GradtxValueError(
+            f'by_path: "**" matches every path, so {order[-1]!r} after it never counts; put "**" last'
+        )
+
+    def label(path: str, _: Any) -> Hashable:
+        for pattern, name in patterns.items():
+            if _matches(pattern.split("/"), path.split("/")):
+                return name
+        raise GradtxValueError(
+            f"by_path: no pattern matches {path!r}; the patterns are {listing(map(repr, patterns))}; "
+            f'add "**" at the end for the rest'
+        )
+
+    return label
+
+
+@_labels
+def where(predicate: Callable[[str, Any], bool]):
+    """A mask by a question about each leaf: `where(lambda path, p: p.ndim > 1)`.
+
+    Args:
+        predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
+            dtype, which answers whether the leaf is in.
+    """
+    return predicate
+
+
+def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
+    """The label of each leaf of `updates`.
+
+    Args:
+        labels: a tree, a prefix tree, or a function of the parameters.
+        params: the parameters, or None.
+        updates: a tree of the parameters' structure and shapes, which stands in for them where they are not given.
+    """
+    if not _is_function(labels):
+        answer = labels
+    elif params is not None:
+        answer = _ask(labels, params)
+    else:
+        # Updates share the parameters' paths and shapes, but not their dtypes: the answer must not depend on those.
+        answer, other = (_ask(labels, updates, dtype) for dtype in (jnp.float32, jnp.bfloat16))
+        if jax.tree.leaves(answer) != jax.tree.leaves(other):
+            raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
+    return _broadcast(answer, updates)
+
+
+def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
+    """`resolve` for labels that must be booleans."""
+    chosen = resolve(mask, params, updates)
+    for index, keep in enumerate(chosen):
+        if not isinstance(keep, (bool, np.bool_)):
+            raise GradtxValueError(
+                f"the mask must be of booleans, and is {short(keep)} at {trees.paths(updates)[index]!r}"
+            )
+    return [bool(keep) for keep in chosen]
+
+
+def _is_function(labels: Any) -> bool:
+    # Some pytrees are callable, modules for instance: those are trees.
+    return callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0)
+
+
+def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:
+    """What the function says of parameters whose values it cannot see, all of them of `dtype` if that is given."""
+    answers = []
+
+    def probe(abstract: Params) -> tuple[()]:
+        answers.append(labels(abstract))
+        return ()
+
+    try:
+        jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, dtype), params))
+    except jax.errors.ConcretizationTypeError as error:
+        raise GradtxValueError(
+            f"labels and masks are found from the parameters' paths, shapes and dtypes, but {labels!r} reads their "
+            f"values"
+        ) from error
+    if any(map(is_traced, jax.tree.leaves(answers[0]))):
+        raise GradtxValueError(
+            f"labels and masks are Python values for each leaf, but {labels!r} computes arrays; ask for shapes, dtypes "
+            f"and paths, without jax.numpy"
+        )
+    return answers[0]
+
+
+def _abstract(x: Any, dtype: Any) -> Any:
+    dtype = dtype or (jnp.int32 if is_float0(x) else jnp.result_type(x))
+    return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
+
+
+def _broadcast(labels: Any, full: Any) -> list[Any]:
+    try:
+        return jax.tree.leaves(jax.tree.broadcast(labels, full))
+    except (ValueError, TypeError, KeyError):
+        raise GradtxValueError(
+            f"the labels do not fit the parameters: labels at {listing(trees.paths(labels))}; parameters at "
+            f"{listing(trees.paths(full))}; give a label for each leaf, or for a whole branch"
+        ) from None
+
+
+def _matches(pattern: list[str], path: list[str]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])

@@ -1,0 +1,134 @@
+"""Schedules: numbers that change with the step, wherever a transform takes a number."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradtx._base.errors import GradtxValueError, at_stage
+from gradtx._base.numerics import weak
+from gradtx._base.typing import Number
+from gradtx._values.value import REGISTRY, Spec, Value, holds_value, is_value
+
+
+class Schedule(Value):
+    """A number that changes with the step: a function of the step count, which is 0 at the first update.
+
+    Made by the factories in `gradtx.schedules`, by `@schedule`, or from any function: `Schedule(lambda step: ...)`.
+    Accepted for every number of every transform.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self._set(_FUNCTION, {"function": function})
+
+    def __call__(self, count: Any) -> jax.Array:
+        """The number at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
+        count = jax.numpy.asarray(count, dtype=float)
+        with at_stage(self.name):
+            result = self._spec.call(self._spec.body, prepared(self, count))(count)
+        return jax.numpy.asarray(result, dtype=float)
+
+    def _arithmetic(self, operation: str, *operands: Any) -> "Schedule":
+        return REGISTRY["schedules.arithmetic"].factory(operation, *operands)
+
+    def __add__(self, other: Any) -> "Schedule":
+        return self._arithmetic("add", self, other)
+
+    def __radd__(self, other: Any) -> "Schedule":
+        return self._arithmetic("add", other, self)
+
+    def __sub__(self, other: Any) -> "Schedule":
+        return self._arithmetic("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> "Schedule":
+        return self._arithmetic("subtract", other, self)
+
+    def __mul__(self, other: Any) -> "Schedule":
+        return self._arithmetic("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> "Schedule":
+        return self._arithmetic("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> "Schedule":
+        return self._arithmetic("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Schedule":
+        return self._arithmetic("divide", other, self)
+
+    def __pow__(self, other: Any) -> "Schedule":
+        return self._arithmetic("power", self, other)
+
+    def __rpow__(self, other: Any) -> "Schedule":
+        return self._arithmetic("power", other, self)
+
+    def __neg__(self) -> "Schedule":
+        return self._arithmetic("multiply", -1.0, self)
+
+
+# To a type checker these are `Any`: callers give a float, an array or a schedule, but a factory's body gets a number.
+
+Scalar = typing.Annotated[Any, Number()]
+"""A number of a transform: a Python float, a 0-d array (traced or not), or a schedule."""
+
+Decay = typing.Annotated[Any, Number(0.0, 1.0)]
+"""A `Scalar` in [0, 1): how much of an average is kept from one step to the next."""
+
+NonNegative = typing.Annotated[Any, Number(0.0)]
+"""A `Scalar` that is not negative: a learning rate, an epsilon, a bound."""
+
+Positive = typing.Annotated[Any, Number(0.0, above=True)]
+"""A `Scalar` above 0, because something is divided by it."""
+
+Fraction = typing.Annotated[Any, Number(0.0, 1.0, to=True)]
+"""A `Scalar` in [0, 1]: a part of something, which may be all of it."""
+
+PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]
+"""A `Decay` above 0, because something is divided by it."""
+
+
+def scheduled_names(value: Value) -> list[str]:
+    """The numbers of `value` that follow a schedule."""
+    return [name for name in value._spec.numbers if holds_value(value._arguments[name])]
+
+
+def prepared(value: Value, count: Any = None) -> dict[str, Any]:
+    """The arguments as a factory's body wants them: numbers as floats or weakly typed 0-d arrays.
+
+    Schedules are read at `count`, or left as they are when there is none.
+    """
+
+    def prepare(name: str, x: Any) -> Any:
+        if isinstance(x, Schedule):
+            return x if count is None else x(count)
+        if isinstance(x, (int, float)):
+            return float(x)
+        if np.shape(x) != ():
+            raise GradtxValueError(
+                f"{name} has shape {np.shape(x)}, but one number is wanted; to run many at once, "
+                f"map over the transform: jax.vmap(run)(jax.vmap({value.name})(numbers))"
+            )
+        return weak(x)
+
+    arguments = dict(value._arguments)
+    for name in value._spec.numbers:
+        arguments[name] = jax.tree.map(functools.partial(prepare, name), arguments[name], is_leaf=is_value)
+    return arguments
+
+
+def is_constant(value: Value) -> bool:
+    """Whether every number in `value` is a Python number, so that what is built from it may be kept."""
+    return all(isinstance(leaf, (int, float)) for leaf in jax.tree.leaves(value))
+
+
+def _function(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return function
+
+
+_FUNCTION = Spec("Schedule", _function, inspect.signature(_function), {}, Schedule)
+_FUNCTION.factory = Schedule

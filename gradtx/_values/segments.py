@@ -1,0 +1,64 @@
+"""Functions of the step count that schedules are put together from."""
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
+from gradtx._base.numerics import safe_divide
+
+
+def as_function(name, schedule):
+    """A schedule, or a number at every step, as a function."""
+    if callable(schedule):
+        return schedule
+    if isinstance(schedule, (int, float, jax.Array)) and jnp.shape(schedule) == ():
+        return lambda t: jnp.full_like(jnp.asarray(t, float), schedule)
+    raise GradtxTypeError(f"{name} must be a schedule or a number, got {short(schedule)}")
+
+
+def elapsed(t, steps):
+    """The part of `steps` that is over at `t`, from 0 to 1."""
+    return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
+
+
+def half_cosine(x, end):
+    """From 1 at `x = 0` to `end` at `x = 1`, and exactly so."""
+    part = 0.5 * (1 + jnp.cos(jnp.pi * x))
+    return part + (1 - part) * end
+
+
+def ways(values, steps, shape):
+    """From one number to the next, along a line or half a cosine, and the last one for ever."""
+    if shape not in ("linear", "cosine"):
+        raise GradtxValueError(f"the shape must be 'linear' or 'cosine', got {shape!r}")
+
+    def way(start, end, duration):
+        def value(t):
+            x = elapsed(t, duration)
+            x = x if shape == "linear" else 0.5 * (1 - jnp.cos(jnp.pi * x))
+            return (1 - x) * start + x * end
+
+        return value
+
+    parts = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
+    if len(values) != len(steps) + 1:
+        raise GradtxValueError(f"{len(values)} numbers need {len(values) - 1} durations between them, got {len(steps)}")
+    return in_turn([*parts, lambda t: jnp.full_like(t, values[-1])], steps)
+
+
+def in_turn(functions, steps):
+    """One function after another, each of the steps since it began."""
+    if len(functions) != len(steps) + 1:
+        raise GradtxValueError(
+            f"{len(functions)} segments need {len(functions) - 1} durations, the last segment has no end; "
+            f"got {len(steps)}"
+        )
+
+    def value(t):
+        begin, result = 0.0, functions[0](t)
+        for function, duration in zip(functions[1:], steps, strict=True):
+            begin = begin + duration
+            result = jnp.where(t >= begin, function(t - begin), result)
+        return result
+
+    return value

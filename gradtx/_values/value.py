@@ -1,0 +1,278 @@
+"""Values: what a decorated factory returns is a record of the factory and its arguments.
+
+From that one record follow printing, comparison, hashing, pickling, configs, and being a pytree: arguments marked as
+numbers, and values inside arguments, are its children; everything else is structure.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx._base.errors import GradtxTypeError
+from gradtx._base.numerics import is_real, is_traced
+from gradtx._base.typing import Number
+
+F = TypeVar("F")
+
+REGISTRY: dict[str, "Spec"] = {}
+"""The factories that a config may name: those of gradtx, and users' own as they are decorated."""
+
+NAMED: dict[str, Any] = {
+    f"jnp.{name}": getattr(jnp, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+}
+"""What a text or a config may name, where a function or a codec is an argument: these of JAX, and some of gradtx."""
+
+
+def nameable(name: str) -> Callable[[F], F]:
+    """Decorates a function that texts and configs call by this name; for other objects, a plain call."""
+
+    def named(x: F) -> F:
+        NAMED[name] = x
+        return x
+
+    return named
+
+
+def given_name(x: Any) -> str | None:
+    """The name that texts and configs have for `x`, if they have one."""
+    return next((name for name, known in NAMED.items() if known is x), None)
+
+
+@dataclass(eq=False)
+class Spec:
+    """What the decorator knows of a factory.
+
+    Attributes:
+        name: the public name, with its module where that is part of the address (`schedules.linear`).
+        body: the undecorated function.
+        signature: its signature.
+        numbers: the arguments that are numbers, with the range of each.
+        kind: the class of the values.
+        factory: the decorated function, or the class for values that no factory made.
+    """
+
+    name: str
+    body: Callable[..., Any]
+    signature: inspect.Signature
+    numbers: dict[str, Number]
+    kind: type["Value"]
+    factory: Callable[..., Any] = field(init=False)
+
+    @property
+    def usage(self) -> str:
+        """How it is called: `adam(learning_rate, b1=0.9, ...)`."""
+        bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
+        return f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
+
+    def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """`function` of the arguments, passed by position or by name as the signature has them."""
+        bound = inspect.BoundArguments(self.signature, arguments)  # type: ignore[arg-type]
+        return function(*bound.args, **bound.kwargs)
+
+
+class Value:
+    """An immutable record of a factory and its arguments, which read as attributes: `adam(1e-3).learning_rate`."""
+
+    __slots__ = ("__weakref__", "_arguments", "_cache", "_spec")
+
+    _spec: Spec
+    _arguments: dict[str, Any]
+    _cache: Any
+    _is_data: ClassVar[bool]  # whether it is a pytree with numbers in it, or structure as a whole
+
+    def __init_subclass__(cls, data: bool = True) -> None:
+        cls._is_data = data
+        if data:
+            jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
+
+    @classmethod
+    def _make(cls, spec: Spec, arguments: dict[str, Any]) -> Self:
+        self = object.__new__(cls)
+        self._set(spec, arguments)
+        return self
+
+    def _set(self, spec: Spec, arguments: dict[str, Any], cache: Any = None) -> None:
+        object.__setattr__(self, "_spec", spec)
+        object.__setattr__(self, "_arguments", arguments)
+        object.__setattr__(self, "_cache", cache)
+
+    @property
+    def name(self) -> str:
+        """The factory's public name."""
+        return self._spec.name
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The factory's arguments by name, defaults filled in."""
+        return types.MappingProxyType(self._arguments)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value with some arguments changed: `adam(1e-3).replace(b1=0.8)`."""
+        unknown = [name for name in changes if name not in self._arguments]
+        if unknown:
+            raise GradtxTypeError(f"{self.name} has no argument {unknown[0]!r}; it has {', '.join(self._arguments)}")
+        return self._spec.call(self._spec.factory, self._arguments | changes)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self._arguments:
+            return self._arguments[name]
+        raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, _: Any) -> None:
+        raise AttributeError(f"{self.name} is immutable; use .replace({name}=...) to make another")
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(self._shown())})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Value):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        # As numbers 1 and 1.0 are the same; as structure they need not be, and neither need True.
+        numbers = self._spec.numbers
+        return self._spec, tuple(frozen(x, typed=name not in numbers) for name, x in self._arguments.items())
+
+    def __reduce__(self):
+        return _remake, (self._spec.factory, self._arguments)
+
+    def _shown(self, hide: Callable[[Any], bool] = lambda argument: False) -> list[str]:
+        """The arguments as source text, without those that `hide` names."""
+        texts, keyword = [], True
+        kinds = {name: p.kind for name, p in self._spec.signature.parameters.items()}
+        if inspect.Parameter.VAR_POSITIONAL in kinds.values():
+            keyword = False
+        for name, argument in self._arguments.items():
+            if kinds[name] is inspect.Parameter.VAR_POSITIONAL:
+                texts += [source(x) for x in argument if not hide(x)]
+                keyword = True
+            elif not hide(argument):
+                texts.append(f"{name}={source(argument)}" if keyword else source(argument))
+        return texts
+
+    # As a pytree. Each argument is split in two trees of the same shape: what is data, and what is structure.
+
+    def _flatten_with_keys(self):
+        split = {name: self._split(name) for name in self._arguments}
+        children = tuple((jax.tree_util.GetAttrKey(name), data) for name, (data, _) in split.items())
+        return children, (self._spec, tuple((name, structure) for name, (_, structure) in split.items()))
+
+    def _flatten(self):
+        keyed, aux = self._flatten_with_keys()
+        return tuple(child for _, child in keyed), aux
+
+    @classmethod
+    def _unflatten(cls, aux, children):
+        spec, split = aux
+        return cls._make(spec, {name: s.merge(data) for (name, s), data in zip(split, children, strict=True)})
+
+    def _split(self, name: str) -> tuple[Any, "_Structure"]:
+        argument = self._arguments[name]
+        if name in self._spec.numbers:
+            return jax.tree.map(_as_number, argument, is_leaf=is_value), _ALL_DATA
+        if not holds_value(argument):
+            return None, _Structure(None, (argument,))
+        leaves, treedef = jax.tree.flatten(argument, is_leaf=is_value)
+        data = [x if is_value(x) else None for x in leaves]
+        return treedef.unflatten(data), _Structure(treedef, tuple(None if is_value(x) else x for x in leaves))
+
+
+class _Structure:
+    """The part of an argument that is not data, and how to put the data back.
+
+    `treedef=None` means that nothing is data, or everything, in which case there is no rest.
+    """
+
+    __slots__ = ("_rest", "_treedef")
+
+    def __init__(self, treedef: Any, rest: tuple):
+        self._treedef, self._rest = treedef, rest
+
+    def merge(self, data: Any) -> Any:
+        if self._treedef is None:
+            return self._rest[0] if self._rest else data
+        pairs = zip(self._treedef.flatten_up_to(data), self._rest, strict=True)
+        return self._treedef.unflatten([x if rest is None else rest for x, rest in pairs])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Structure) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self):
+        return self._treedef, frozen(self._rest, typed=True)
+
+
+def is_value(x: Any) -> bool:
+    """Whether `x` is a value with numbers in it."""
+    return isinstance(x, Value) and x._is_data
+
+
+def holds_value(x: Any) -> bool:
+    return any(map(is_value, jax.tree.leaves(x, is_leaf=is_value)))
+
+
+def frozen(x: Any, typed: bool = False) -> Any:
+    """A hashable stand-in for an argument, equal exactly when the arguments are; with `typed` in type too."""
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, dict):
+        items = tuple((key, frozen(item, typed)) for key, item in x.items())
+        # JAX sorts the keys of dicts it rebuilds; where values are inside, order is not part of the meaning.
+        return (dict, frozenset(items) if holds_value(x) else items)
+    if isinstance(x, (list, tuple)):
+        return (type(x), tuple(frozen(item, typed) for item in x))
+    if is_traced(x):
+        return ("traced", id(x))
+    if isinstance(x, (jax.Array, np.ndarray)):
+        return ("array", str(x.dtype), np.shape(x), np.asarray(x).tobytes())
+    leaves, treedef = jax.tree.flatten(x)
+    if treedef != _LEAF:
+        return (treedef, tuple(frozen(leaf, typed) for leaf in leaves))
+    return (type(x), x) if typed and isinstance(x, (int, float)) else x
+
+
+def source(x: Any) -> str:
+    """The text of an argument in a call; for numbers, values and plain containers it evaluates back."""
+    if isinstance(x, dict):
+        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in x.items()) + "}"
+    if type(x) in (tuple, list):
+        inside = ", ".join(map(source, x)) + ("," if type(x) is tuple and len(x) == 1 else "")
+        return f"({inside})" if type(x) is tuple else f"[{inside}]"
+    if is_traced(x):
+        return f"<traced {x.dtype}{list(x.shape)}>"
+    if isinstance(x, (jax.Array, np.ndarray)):
+        # The shortest decimals that are this number in its own precision.
+        shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
+        numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
+        return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
+    if name := given_name(x):
+        return name
+    if callable(x) and hasattr(x, "__name__"):
+        return f"<function {getattr(x, '__qualname__', x.__name__)}>"
+    return repr(x)
+
+
+def _as_number(x: Any) -> Any:
+    return float(x) if isinstance(x, int) and not isinstance(x, bool) else x
+
+
+def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    # Without checking the numbers again: derivatives and differences of values need not be in their ranges.
+    spec = getattr(factory, "spec", None)
+    return factory(**arguments) if spec is None else spec.kind._make(spec, arguments)
+
+
+_ALL_DATA = _Structure(None, ())
+_LEAF = jax.tree.structure(0)
