@@ -9,11 +9,13 @@ from gradtx._core.averages import eval_params as eval_params
 from gradtx._values.config import from_config as from_config
 from gradtx._values.config import to_config as to_config
 from gradtx._core.constructors import clocked as clocked
+from gradtx._core.constructors import clocked_memory as clocked_memory
+from gradtx._core.constructors import combinator as combinator
 from gradtx._core.constructors import elementwise as elementwise
 from gradtx._core.constructors import memory as memory
 from gradtx._core.constructors import treewise as treewise
 from gradtx._core.protocol import GradientTransformation as GradientTransformation
-from gradtx._core.protocol import apply_updates as apply_updates
+from gradtx._core.updates import apply_updates as apply_updates
 from gradtx._core.protocol import transformation as transformation
 from gradtx._base.errors import GradtxError as GradtxError
 from gradtx._base.errors import GradtxTypeError as GradtxTypeError
@@ -111,10 +113,10 @@ from gradtx._combinators.master import master_weights as master_weights
 from gradtx._combinators.mechanize import mechanize as mechanize
 from gradtx._combinators.model_step import model_step as model_step
 from gradtx._combinators.parallel import add as add
-from gradtx._combinators.parallel import average as average
 from gradtx._combinators.parallel import difference as difference
 from gradtx._combinators.parallel import interpolate as interpolate
 from gradtx._combinators.parallel import maximum as maximum
+from gradtx._combinators.parallel import mean as mean
 from gradtx._combinators.parallel import parallel as parallel
 from gradtx._combinators.parallel import product as product
 from gradtx._combinators.parallel import ratio as ratio

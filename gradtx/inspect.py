@@ -7,8 +7,8 @@ import jax
 
 from gradtx import tree
 from gradtx._base.typing import Params, State
-from gradtx._core.parts import holds_transforms, parts, share, unscheduled, written_out
-from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.parts import holds_transforms, parts, share
+from gradtx._core.protocol import GradientTransformation, as_transformation, unscheduled, written_out
 
 _HEADER = ["part", "stored as", "per parameter", "bytes"]
 
@@ -118,13 +118,13 @@ def _rows(tx: GradientTransformation, state: State, elements: int, label: str, d
     for index, part in enumerate(parts(tx)):
         named = part.is_named
         part_state = None if state is None else share(part, index, own)
-        rows += _rows(part.transform, part_state, elements, part.label if named else "", depth + 1)
+        rows += _rows(as_transformation(part.transform), part_state, elements, part.label if named else "", depth + 1)
     return rows
 
 
 def _call(tx: GradientTransformation) -> str:
-    shown = tx._shown(hide=holds_transforms)
-    return f"{tx.name}({', '.join(shown)})" if shown or not parts(tx) else tx.name
+    shown = tx._shown(hide=holds_transforms if parts(tx) else lambda argument: False)
+    return f"{tx.factory_name}({', '.join(shown)})" if shown or not parts(tx) else tx.factory_name
 
 
 def _outline(rows: tuple[Row, ...]) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import widened
 from gradtx._base.typing import Params, State
-from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.updates import apply_updates
 
 
 def make_train_step(

@@ -19,7 +19,7 @@ HEADER = ["| optimizer | arrays stored per parameter | paper | expression |", "|
 
 def table():
     """The lines of the table."""
-    names = sorted({case.transform.name for case in OPTIMIZERS})
+    names = sorted({case.transform.factory_name for case in OPTIMIZERS})
     rows = (f"| `{name}` | {_stored(name)} | {_paper(name)} | `{_expression(name)}` |" for name in names)
     return "".join(f"{line}\n" for line in [*HEADER, *rows])
 
@@ -32,7 +32,7 @@ def rewritten(text):
 
 def _stored(name):
     """How many arrays, and how many in the variants that store others; in words where it depends on the shape."""
-    cases = [case for case in OPTIMIZERS if case.transform.name == name and case.stored is not None]
+    cases = [case for case in OPTIMIZERS if case.transform.factory_name == name and case.stored is not None]
     assert cases, f"no case of {name} says how many arrays are stored"
     if len({len(case.shape or ()) for case in cases}) > 1:
         return " ".join(inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].split())

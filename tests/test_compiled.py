@@ -23,7 +23,7 @@ COMPOSED = [
     Case(gx.partition({"a": gx.adam(1e-3)}, gx.by_path({"**": "a"})), "partition of one"),
 ]
 COMPILED = [case for case in CASES if "lowers_everywhere" not in case.excused]
-IN_PLACE = [case for case in COMPILED if case in OPTIMIZERS or case.transform.kernel is not None] + COMPOSED
+IN_PLACE = [case for case in COMPILED if case in OPTIMIZERS or case.transform._built().work.leaf is not None] + COMPOSED
 
 
 def _compiled(tx, apply_updates, shape=(SIZE,), dtype=jnp.float32, extras=lambda params: {}):

@@ -37,8 +37,8 @@ def test_it_solves(case, name):
 
 
 def test_every_named_optimizer_declares_what_it_solves():
-    solved = {(case.transform.name, name) for case in DECLARED for name in case.solves}
-    wanted = {(case.transform.name, name) for case in OPTIMIZERS for name in NAMES}
+    solved = {(case.transform.factory_name, name) for case in DECLARED for name in case.solves}
+    wanted = {(case.transform.factory_name, name) for case in OPTIMIZERS for name in NAMES}
     assert wanted - solved == set(), "add solves={problem: (learning rate or transform, steps)} to their cases"
 
 

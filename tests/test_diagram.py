@@ -187,5 +187,5 @@ def test_a_notebook_shows_the_drawing_and_a_terminal_the_text():
 
 
 def test_what_is_no_transform():
-    with pytest.raises(gx.GradtxTypeError, match=r"a transform is wanted, .* got 3"):
+    with pytest.raises(gx.GradtxTypeError, match=r"expected a transform, .* got 3"):
         gx.diagram(3)

@@ -73,7 +73,7 @@ def test_wrong_arguments_name_the_factory_and_how_it_is_called():
 
 
 def test_what_is_no_transform():
-    with _raises(TypeError, "in chain: a transform is wanted, something with .init and .update, got 3"):
+    with _raises(TypeError, "in chain: expected a transform, something with .init and .update, got 3"):
         chain(3, adam(0.1)).init(PARAMS)
     with _raises(TypeError, r"give the transforms one by one, as in chain\(\*transforms\)"):
         chain([adam(0.1), sgd(0.1)]).init(PARAMS)
@@ -172,13 +172,11 @@ def test_an_integer_leaf_is_refused_with_its_path(dtype):
 
 def test_parameters_that_are_needed():
     tx = chain(gx.clip_by_global_norm(1.0), ("decayed", adamw(0.1))[1])
-    message = (
-        r"in chain > adamw > chain: add_decayed_weights needs the parameters; call tx.update\(updates, state, params\)"
-    )
+    message = r"in chain > adamw > chain > add_decayed_weights: expected the parameters, got None; call tx.update\(updates, state, params\)"
     with _raises(ValueError, message):
         tx.update(PARAMS, tx.init(PARAMS))
     masked = adamw(0.1, mask=gx.where(lambda path, p: p.ndim > 1))
-    with _raises(ValueError, "in adamw > chain > add_decayed_weights: this transform needs the parameters"):
+    with _raises(ValueError, "in adamw > chain > add_decayed_weights: expected the parameters, got None"):
         masked.update(PARAMS, masked.init(PARAMS))
 
 
@@ -284,12 +282,12 @@ def test_a_body_that_branches_on_a_number():
 
 
 def test_functions_that_change_shapes():
-    with _raises(ValueError, r"memory: init must keep the shape \(2,\), got \(\)"):
+    with _raises(ValueError, r"init must keep the shape \(2,\), got \(\)"):
         gx.memory(lambda p: 0.0, lambda g, m, p: m, lambda g, m, p: m).init(jnp.ones(2))
     tx = gx.memory(jnp.zeros_like, lambda g, m, p: m.sum(), lambda g, m, p: m)
-    with _raises(ValueError, r"memory: step must keep the shape \(2,\), got \(\)"):
+    with _raises(ValueError, r"step must keep the shape \(2,\), got \(\)"):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
-    with _raises(ValueError, r"what makes an update of an array must keep the shape \(2,\), got \(\)"):
+    with _raises(ValueError, r"the update of one array must keep the shape \(2,\), got \(\)"):
         gx.elementwise(jnp.sum).update(jnp.ones(2), ())
     with _raises(ValueError, "the structures of the updates that came in and the updates that go out differ"):
         gx.treewise(lambda updates, state, params: ({}, state)).update(PARAMS, ())

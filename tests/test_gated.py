@@ -127,7 +127,7 @@ def test_eager_steps_are_the_compiled_ones(wrap):
 
 @by_wrapper
 def test_bad_input(wrap):
-    with pytest.raises(TypeError, match=r"a transform is wanted, something with \.init and \.update, got 3"):
+    with pytest.raises(TypeError, match=r"expected a transform, something with \.init and \.update, got 3"):
         wrap(3).init(P)
     with pytest.raises(ValueError, match="state of another transform"):
         wrap(gx.adam(0.1)).update(P, gx.adam(0.1).init(P))

@@ -33,7 +33,7 @@ def test_a_stored_state_goes_on_with_the_same_numbers(name):
     assert path.exists(), f"{name} has no golden file: run `python tests/golden/make.py`"
     config, arrays = _read(name)
     tx, params, grads = gx.from_config(config), _tree(arrays["params"]), _tree(arrays["gradient"])
-    assert tx.name == name
+    assert tx.factory_name == name
     state = gx.load_state_dict(tx, params, arrays["state"])
     with jax.disable_jit():  # operations are compiled once for all of them, loops and branches for each
         updates, _ = tx.update(grads, state, params, **NAMED[name].extras(params))

@@ -74,7 +74,7 @@ def test_names_come_from_chains_and_partitions():
 def test_two_parts_of_one_factory_are_told_apart():
     tx = inject(gx.chain(gx.scale(2.0), gx.scale(3.0)))
     numbers = get_hyperparams(tx.init(PARAMS))
-    assert {name: float(x) for name, x in numbers.items()} == {"scale[0]/factor": 2.0, "scale[1]/factor": 3.0}
+    assert {name: float(x) for name, x in numbers.items()} == {"scale/factor": 2.0, "scale[1]/factor": 3.0}
 
 
 def test_the_part_is_found_anywhere_in_a_nested_state():

@@ -21,8 +21,8 @@ def _trials():
     """
     seen = set()
     for case in CASES:
-        waits = case.transform.name in seen or is_direction(case.transform)
-        seen.add(case.transform.name)
+        waits = case.transform.factory_name in seen or is_direction(case.transform)
+        seen.add(case.transform.factory_name)
         for law in LAWS:
             marks = [pytest.mark.slow] if waits or law in COSTLY else []
             yield pytest.param(law, case, id=f"{case.name}-{law}", marks=marks)
@@ -48,7 +48,7 @@ def test_numbers_of_other_libraries_widen_nothing(kind):
 
 def test_every_public_factory_has_a_case():
     public = {name for name, item in vars(gx).items() if _makes_transforms(item)}
-    cased = {case.transform.name for case in CASES}
+    cased = {case.transform.factory_name for case in CASES}
     assert public - cased == set(), "these public factories have no case in tests/cases"
 
 

@@ -214,7 +214,7 @@ def test_measures_that_are_refused():
     with pytest.raises(TypeError, match="in record: the name must be a string, got <function"):
         record(gx.tree.global_norm, "norm").init(params)
     tx = gx.chain(record("size", sizes))
-    with pytest.raises(ValueError, match="in chain > record: this transform needs the parameters"):
+    with pytest.raises(ValueError, match="in chain > record: expected the parameters, got None"):
         tx.update(params, tx.init(params))
     with pytest.raises(ValueError, match="state of another transform: wanted a `Recorded`"):
         record("norm", gx.tree.norm).update(params, ())

@@ -82,7 +82,7 @@ def test_under_and_over_a_partition():
 
 def test_bad_input():
     tx, params = gx.master_weights(gx.sgd(0.1)), jnp.ones(2, jnp.bfloat16)
-    with pytest.raises(ValueError, match=r"in master_weights: .*needs the parameters"):
+    with pytest.raises(ValueError, match=r"in master_weights: .*expected the parameters, got None"):
         tx.update(params, tx.init(params))
     with pytest.raises(ValueError, match=r"in master_weights: .*a `Master`"):
         tx.update(params, (), params)

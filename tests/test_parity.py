@@ -188,6 +188,6 @@ def test_it_differs_from_optax_still(name):
 
 
 def test_every_optimizer_of_both_is_compared():
-    names = {case.transform.name for case in OPTIMIZERS}
+    names = {case.transform.factory_name for case in OPTIMIZERS}
     both = names & {*vars(optax), *vars(contrib)}
-    assert both - {one.ours.name for one in [*PARITIES.values(), *DIFFERENCES.values()]} == set()
+    assert both - {one.ours.factory_name for one in [*PARITIES.values(), *DIFFERENCES.values()]} == set()

@@ -32,7 +32,7 @@ def test_snippets_print_what_they_say(monkeypatch):
                 assert printed == text
                 checked += 1
     assert checked >= 6
-    assert names["adam_from_parts"].kernel is not None
+    assert names["adam_from_parts"]._built().work.leaf is not None
 
 
 def test_adam_from_parts_is_adam():

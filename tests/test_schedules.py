@@ -59,7 +59,7 @@ EXAMPLES = {
 
 def test_every_schedule_has_an_example():
     public = {name for name, item in vars(s).items() if hasattr(item, "spec") and not name.startswith("_")}
-    assert public - {schedule.name.removeprefix("schedules.") for schedule, _ in EXAMPLES.values()} == set()
+    assert public - {schedule.factory_name.removeprefix("schedules.") for schedule, _ in EXAMPLES.values()} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "of schedules"])

@@ -34,7 +34,7 @@ CHOSEN = [
 ELEMENTWISE = [
     case.name
     for case in [*OPTIMIZERS, *COMPOSED]
-    if case.transform.kernel is not None and (case.shape is None or len(case.shape) == 1)
+    if case.transform._built().work.leaf is not None and (case.shape is None or len(case.shape) == 1)
 ]
 
 

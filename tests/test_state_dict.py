@@ -88,8 +88,8 @@ def test_a_name_is_the_way_through_the_expression():
     assert names_of(gx.adamw(RATE))[:2] == ["adamw/count", "adamw/learning_rate"]
     assert names_of(gx.chain(("clip", gx.clip(1.0)), ("opt", gx.adam(1e-3)))) == behind("opt/adam/scale_by_adam", ADAM)
     assert names_of(gx.aggmo(0.1, [0.0, 0.9]), jnp.ones(2)) == [
-        "aggmo/average/add_momentum",
-        "aggmo/average/add_momentum[1]",
+        "aggmo/mean/add_momentum",
+        "aggmo/mean/add_momentum[1]",
     ]
     groups = gx.partition({"a": gx.sgd(0.1, 0.9), "b": gx.adam(1.0)}, gx.by_path({"**/bias": "a", "**": "b"}))
     assert names_of(groups)[:2] == [

@@ -69,14 +69,13 @@ def test_half_the_bytes_and_float32_clocks():
 
 def test_slow_parameters_are_no_memory_to_be_encoded():
     state = gx.store(gx.lookahead(gx.adam(0.1), 2, 0.5), codecs.bfloat16).init(PARAMS)
-    assert {x.dtype for x in jax.tree.leaves(state.slow)} == {jnp.dtype(jnp.float32)}
-    assert jnp.dtype(jnp.bfloat16) in {x.dtype for x in jax.tree.leaves(state.inner)}
+    assert {x.dtype for x in jax.tree.leaves(state.inner["slow"].params)} == {jnp.dtype(jnp.float32)}
+    assert jnp.dtype(jnp.bfloat16) in {x.dtype for x in jax.tree.leaves(state.inner["inner"])}
 
 
 def test_it_distributes_over_what_needs_the_whole_tree():
     whole = gx.store(gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1)), codecs.bfloat16)
     parts = gx.chain(gx.clip_by_global_norm(1.0), gx.store(gx.adamw(0.1), codecs.bfloat16))
-    assert whole.expression == parts
     state = whole.init(PARAMS)
     updates, _ = whole.update(PARAMS, state, PARAMS)
     wanted, _ = parts.update(PARAMS, parts.init(PARAMS), PARAMS)
@@ -131,7 +130,7 @@ def test_codecs_are_values():
 
 
 def test_bad_input():
-    with pytest.raises(TypeError, match=r"in store: a codec is wanted, codecs.bfloat16 for instance, got 'bfloat16'"):
+    with pytest.raises(TypeError, match=r"in store: expected a codec, codecs.bfloat16 for instance, got 'bfloat16'"):
         gx.store(gx.adam(0.1), "bfloat16").init(PARAMS)
-    with pytest.raises(TypeError, match=r"is a bare pair: make it of parts"):
+    with pytest.raises(TypeError, match=r"in store: a bare pair does not say which arrays .*make it of parts"):
         gx.store(optax.adam(0.1), codecs.bfloat16).init(PARAMS)

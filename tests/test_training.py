@@ -146,7 +146,7 @@ def test_the_loss_as_a_function_is_of_this_batch_and_of_any_parameters(accumulat
         gx.adahessian(0.1),
         gx.chain(gx.sgd(0.1), gx.reduce_on_plateau(patience=20)),
     ],
-    ids=lambda tx: tx.name,
+    ids=lambda tx: tx.factory_name,
 )
 def test_what_wants_the_loss_trains_by_it(tx):
     step, params = make_train_step(_loss, tx, accumulate=2), _params()

@@ -289,7 +289,7 @@ def test_polyak_is_right_for_tiny_and_huge_gradients(size):
 @pytest.mark.parametrize(
     "tx",
     [gx.polyak_sgd(), gx.momo(), gx.momo_adam(), gx.chain(gx.sgd(0.1), gx.reduce_on_plateau())],
-    ids=lambda tx: tx.name,
+    ids=lambda tx: tx.factory_name,
 )
 def test_the_value_may_be_of_any_kind(tx):
     g = jnp.asarray([3.0, 4.0])

@@ -120,8 +120,8 @@ def test_find_in_states_of_transforms():
         ("opt", gx.partition({"a": gx.lookahead(gx.adam(0.1), 2, 0.5), "b": gx.sgd(0.1)}, labels)),
     )
     state = tx.init(params)
-    assert tree.find(state, "slow")["w"].shape == (2,)
-    assert tree.find(state, "a/inner") is state["opt"]["a"].inner
+    assert tree.find(state, "slow/params")["w"].shape == (2,)
+    assert tree.find(state, "a/inner") is state["opt"]["a"]["inner"]
     state = tree.replace(state, count=1)
     updates, _ = tx.update(params, state, params)
     np.testing.assert_allclose(updates["w"], -0.05, rtol=1e-5)  # so that this step synchronizes

@@ -36,13 +36,31 @@ class GradtxTypeError(GradtxError, TypeError):
     """A dtype or kind of object that cannot be used here, or an argument that is missing."""
 
 
+def add_stages(error: Exception, stages: tuple[str, ...]) -> Exception:
+    """The error with these stages in front of its path; errors that are not of gradtx carry the path as a note."""
+    if isinstance(error, GradtxError):
+        error.stages = (*stages, *error.stages)
+    elif stages:
+        path = " > ".join(stages)
+        notes = getattr(error, "__notes__", [])
+        known = next((note for note in notes if note.startswith(_NOTE)), None)
+        if known is None:
+            error.add_note(_NOTE + path)
+        else:
+            notes[notes.index(known)] = f"{_NOTE}{path} > {known.removeprefix(_NOTE)}"
+    return error
+
+
+_NOTE = "raised in "
+
+
 @contextmanager
 def at_stage(name: str) -> Iterator[None]:
-    """Adds `name` in front of the stages of any gradtx error that leaves the block."""
+    """Adds `name` in front of the stages of any error that leaves the block."""
     try:
         yield
-    except GradtxError as error:
-        error.stages = (name, *error.stages)
+    except Exception as error:
+        add_stages(error, (name,))
         raise
 
 

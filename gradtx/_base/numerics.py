@@ -4,6 +4,7 @@ Everything computes in at least 32 bits. Arrays that meet are brought to the wid
 numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -45,27 +46,37 @@ def strong(x: ArrayLike, dtype=None) -> Array:
     return lax.convert_element_type(x, dtype or jnp.asarray(x).dtype)
 
 
-def weak(x: ArrayLike) -> Array:
-    """A 0-d array as a weakly typed float, the way a Python float would behave in its place."""
-    return lax.full_like(0.0, x)
+weak = functools.partial(lax.full_like, 0.0)
+"""A 0-d array as a weakly typed float, the way a Python float would behave in its place."""
 
 
 def widened(x: Array) -> Array:
     """`x` in the dtype it is computed in."""
-    return strong(x, widen(x.dtype))
+    return x if x.dtype == _FLOAT32 and not x.weak_type else strong(x, widen(x.dtype))
 
 
-def align(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays in the widest of their precisions, at least 32 bits; complex ones stay complex, real ones real."""
-    if all(x.dtype == jnp.float32 for x in arrays):
+def align(*arrays: Any) -> tuple[Any, ...]:
+    """The arrays in the widest of their precisions, at least 32 bits; complex ones stay complex, real ones real.
+
+    None stays None.
+    """
+    for x in arrays:
+        if x is not None and x.dtype != _FLOAT32:
+            break
+    else:
         return arrays  # nearly always, and tracing a large tree comes here often
-    bits = max(32, *(precision(x.dtype) for x in arrays))
-    return tuple(strong(x, widen(x.dtype, bits)) for x in arrays)
+    bits = max(32, *(precision(x.dtype) for x in arrays if x is not None))
+    return tuple(None if x is None else strong(x, widen(x.dtype, bits)) for x in arrays)
+
+
+_FLOAT32 = jnp.dtype("float32")
 
 
 def select(condition: Array, number: float, x: Array) -> Array:
-    """`jnp.where(condition, number, x)` for a condition of the shape of `x`: one operation, not a function call."""
-    return lax.select(condition, lax.full_like(x, number), x)
+    """`jnp.where(condition, number, x)` for a condition of the shape of `x`."""
+    if not is_traced(x):
+        return jnp.where(condition, number, x)
+    return lax.select(condition, lax.full_like(x, number), x)  # in a program: one operation, and no function
 
 
 def ordered(x: Array) -> Array:
@@ -169,6 +180,14 @@ def increment(count: Array) -> Array:
 def is_traced(x: Any) -> bool:
     """Whether `x` stands for an array in a trace."""
     return isinstance(x, Tracer)
+
+
+def any_traced(tree: Any) -> bool:
+    """Whether any array of the tree stands for one in a trace."""
+    for x in jax.tree.leaves(tree):  # no generator: this is asked at every eager update
+        if isinstance(x, Tracer):
+            return True
+    return False
 
 
 def is_real(x: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from gradtx._base.numerics import is_traced
+from gradtx._base.numerics import any_traced
 
 
 def for_each(function: Callable[..., Any], rows: Sequence[tuple]) -> list[Any]:
@@ -19,10 +19,11 @@ def for_each(function: Callable[..., Any], rows: Sequence[tuple]) -> list[Any]:
         function: arrays to arrays, without side effects; it may close over numbers of the trace.
         rows: its arguments, pytrees of arrays.
     """
+    if not any_traced(rows):
+        return [function(*row) for row in rows]
     signatures = [_signature(row) for row in rows]
     frequent = {signature for signature, count in Counter(signatures).items() if count > 1}
-    in_trace = any(map(is_traced, jax.tree.leaves(list(rows))))
-    shared = jax.jit(function) if frequent and in_trace else function
+    shared = jax.jit(function)
     return [
         (shared if signature in frequent else function)(*row) for signature, row in zip(signatures, rows, strict=True)
     ]

@@ -46,10 +46,15 @@ def is_variable(x: Any) -> bool:
     return any(kind.__name__ == "Variable" and kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
 
 
+_FLOAT32 = jnp.dtype("float32")
+
+
 def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
     """The leaves as arrays; an integer or boolean one is refused with its path."""
     leaves = jax.tree.leaves(tree)
     for index, leaf in enumerate(leaves):
+        if getattr(leaf, "dtype", None) == _FLOAT32 and isinstance(leaf, jax.Array):
+            continue  # nearly always
         if isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic)) and not is_float0(leaf):
             leaf = leaves[index] = jnp.asarray(leaf)
         if not hasattr(leaf, "dtype"):

@@ -10,11 +10,11 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
-from gradtx._base.typing import Array, Params, Updates
+from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.condition import single
-from gradtx._core.constructors import gated_update
-from gradtx._core.gate import gate
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Schedule
 
 
@@ -35,7 +35,7 @@ class Accumulated(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] | None = None):
     r"""The mean of several gradients, given to the transform once they are all there; until then updates are zero.
 
@@ -65,14 +65,12 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
     """
     inner, length = as_transformation(inner), _length(every)
 
-    def init(params: Params) -> Accumulated:
+    def init(step: Context, params: Params) -> Accumulated:
         leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
         mean = treedef.unflatten([jnp.zeros_like(p, dtype=widen(p.dtype)) for p in leaves])
-        return Accumulated(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, inner.init(params))
+        return Accumulated(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, step.init(inner, params))
 
-    def update(
-        updates: Updates, state: Accumulated, params: Params = None, **extra: Any
-    ) -> tuple[Updates, Accumulated]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Accumulated]:
         if not isinstance(state, Accumulated):
             raise wrong_state("an `Accumulated`", state)
         trees.leaves_like(updates, state.mean, "updates", "state")
@@ -88,15 +86,11 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
         mean = jax.tree.map(add, trees.widened(updates), state.mean)
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
-
-        if (chosen_update := gated_update(inner, full, often=False)) is not None:
-            out, own = chosen_update(mean, state.inner, params, **extra)
-        else:
-            out, own = gate(full, state.inner, lambda own: inner.update(mean, own, params, **extra))
+        out, own = step.update_where(full, inner, mean, state.inner, params)
         emitted = jnp.where(full, increment(state.emitted), state.emitted)
         return out, Accumulated(jnp.where(full, 0, count), emitted, mean, own)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _length(every: Any) -> Callable[[Array], Any]:

@@ -1,6 +1,5 @@
 """The gradient ahead: where the momentum leads, and not where it comes from."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +11,9 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._combinators.sharpness import gradient_at
-from gradtx._core.constructors import required
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator, needed, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay
 
 
@@ -29,7 +29,7 @@ class Ahead(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
     r"""Momentum over the steps of the inner transform, which gets the gradient where the momentum alone leads.
 
@@ -58,12 +58,11 @@ def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
     """
     inner, points = as_transformation(inner), whole_number("points", points)
 
-    def init(params: Params) -> Ahead:
-        return Ahead(jax.tree.map(jnp.zeros_like, trees.copied(params)), inner.init(params))
+    def init(step: Context, params: Params) -> Ahead:
+        return Ahead(jax.tree.map(jnp.zeros_like, trees.copied(params)), step.init(inner, params))
 
-    def update(
-        updates: Updates, state: Ahead, params: Params = None, *, grad_fn: Callable[[Params], Updates], **extra: Any
-    ) -> tuple[Updates, Ahead]:
+    def update(step: Context, updates: Updates, state: Ahead, params: Params) -> tuple[Updates, Ahead]:
+        grad_fn = needed(step, "grad_fn")
         if not isinstance(state, Ahead):
             raise wrong_state("an `Ahead`", state)
         trees.leaves_like(updates, required(params), "updates", "parameters")
@@ -79,11 +78,11 @@ def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
         if points > 1:  # a loop in the program, which then holds the gradient's function twice and not n times
             total = jax.lax.fori_loop(1, points, add_gradient, total)
         mean = jax.tree.map(lambda g: g * (1 / points), total)
-        steps, new = inner.update(mean, state.inner, params, grad_fn=grad_fn, **extra)
+        steps, new = step.update(inner, mean, state.inner, params)
         momentum = jax.tree.map(_added, ahead, steps)
         return momentum, Ahead(momentum, new)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _added(ahead: Array, step: Array) -> Array:

@@ -11,8 +11,10 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak, weighted_mean
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.averages import averages_of
-from gradtx._core.constructors import required
-from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._core.constructors import combinator, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
+from gradtx._core.updates import apply_updates
 from gradtx._values.schedule import Fraction
 
 
@@ -35,7 +37,7 @@ class Averaged(NamedTuple):
         return averages_of(params, self.average)
 
 
-@transformation
+@transformation(role="wrapper")
 def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
     r"""Keeps an average of the parameters as each update leaves them, for `eval_params`; the updates are the inner's.
 
@@ -73,13 +75,13 @@ def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
     """
     inner, every = as_transformation(inner), whole_number("every", every)
 
-    def init(params: Params) -> Averaged:
-        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), trees.copied(params), inner.init(params))
+    def init(step: Context, params: Params) -> Averaged:
+        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), trees.copied(params), step.init(inner, params))
 
-    def update(updates: Updates, state: Averaged, params: Params = None, **extra: Any) -> tuple[Updates, Averaged]:
+    def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:
         if not isinstance(state, Averaged):
             raise wrong_state("an `Averaged`", state)
-        updates, new = inner.update(updates, state.inner, required(params), **extra)
+        updates, new = step.update(inner, updates, state.inner, required(params))
         params = apply_updates(params, updates)
         trees.leaves_like(params, state.average, "parameters", "state")
         count = (state.count + 1) % every
@@ -93,7 +95,7 @@ def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
         average = moved() if every == 1 else jax.lax.cond(first | (count == 0), moved, lambda: state.average)
         return updates, Averaged(count, weight, average, new)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _heavier(weight: Array, rest: Any) -> Array:

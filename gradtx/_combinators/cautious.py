@@ -9,10 +9,12 @@ from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, is_inexact, weak
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
 
 
-@transformation
+@transformation(role="wrapper")
 def cautious(inner: Any):
     r"""Leaves out the coordinates of an optimizer's update that would go up the gradient of the moment.
 
@@ -32,18 +34,18 @@ def cautious(inner: Any):
     """
     inner = as_transformation(inner)
 
-    def init(params: Params) -> State:
-        return (inner.init(params),)
+    def init(step: Context, params: Params) -> State:
+        return (step.init(inner, params),)
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("one with the state of `inner`", state)
-        proposed, new = inner.update(updates, state[0], params, **extra)
+        proposed, new = step.update(inner, updates, state[0], params)
         gradients = trees.leaves_like(proposed, updates, "updates that go out", "updates that came in")
         leaves, treedef = jax.tree.flatten(proposed)
         return treedef.unflatten(list(map(_where_it_descends, leaves, gradients))), (new,)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _where_it_descends(w: Any, g: Any) -> Array:

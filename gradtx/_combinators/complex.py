@@ -10,8 +10,10 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align
 from gradtx._base.typing import Params, Updates
 from gradtx._core.averages import merged_averages
-from gradtx._core.constructors import matching
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
+from gradtx._core.leafwise import matching
+from gradtx._core.protocol import as_transformation, transformation
 
 
 class Split(NamedTuple):
@@ -32,7 +34,7 @@ class Split(NamedTuple):
         return jax.tree.map(lambda p, x, any_own: x if any(jax.tree.leaves(any_own)) else None, params, joined, own)
 
 
-@transformation
+@transformation(role="wrapper")
 def split_complex(inner: Any):
     r"""Real and imaginary parts of each complex leaf go through the inner transform as two real leaves.
 
@@ -49,18 +51,18 @@ def split_complex(inner: Any):
     """
     inner = as_transformation(inner)
 
-    def init(params: Params) -> Split:
-        return Split(inner.init(_split(params)))
+    def init(step: Context, params: Params) -> Split:
+        return Split(step.init(inner, _split(params)))
 
-    def update(updates: Updates, state: Split, params: Params = None, **extra: Any) -> tuple[Updates, Split]:
+    def update(step: Context, updates: Updates, state: Split, params: Params) -> tuple[Updates, Split]:
         if not isinstance(state, Split):
             raise wrong_state("a `Split`", state)
-        if "bound" in extra:  # what `let` has given a name is split as the updates are
-            extra["bound"] = {name: _split(matching(updates, value)) for name, value in extra["bound"].items()}
-        halves, new = inner.update(_split(updates), state.inner, _split(params), **extra)
+        # What `let` has given a name is split as the updates are.
+        names = {name: _split(matching(updates, value)) for name, value in step.names.items()}
+        halves, new = step._replace(names=names).update(inner, _split(updates), state.inner, _split(params))
         return _joined(updates, halves), Split(new)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update, is_cheap=inner._built().work.is_cheap)
 
 
 def _split(whole: Any) -> Any:

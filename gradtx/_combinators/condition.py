@@ -6,24 +6,25 @@ they depend on the numbers themselves (`skip_nonfinite`), which are known only o
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, wrong_state
-from gradtx._base.numerics import increment, is_float0, is_traced, strong
+from gradtx._base.numerics import increment, is_float0, strong
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import gated_update
-from gradtx._core.gate import branch, like, settled, zeros_like
+from gradtx._core.branch import branch, like, settled
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context, kept, zeroed
 from gradtx._core.identity import identity
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._cpu import isolated
 from gradtx._values.value import nameable
 
 _IDENTITY = identity()
@@ -43,7 +44,7 @@ class Conditional(NamedTuple):
     otherwise: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def conditional(inner: Any, predicate: Callable[..., Any] | str, otherwise: Any = _IDENTITY):
     r"""A transform for the steps at which a condition holds, and another for the rest.
 
@@ -67,22 +68,22 @@ def conditional(inner: Any, predicate: Callable[..., Any] | str, otherwise: Any 
     """
     transforms = as_transformation(otherwise), as_transformation(inner)
 
-    def init(params: Params) -> Conditional:
-        idle, active = (tx.init(params) for tx in transforms)
-        return Conditional(_no_steps(), active, idle)
+    def init(step: Context, params: Params) -> Conditional:
+        idle, busy = (step.init(tx, params) for tx in transforms)
+        return Conditional(_no_steps(), busy, idle)
 
-    def update(updates: Updates, state: Conditional, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, Conditional):
             raise wrong_state("a `Conditional`", state)
-        holds = jnp.asarray(_answer("predicate", predicate, state.count, extra)).astype(bool)
+        holds = jnp.asarray(_answer("predicate", predicate, state.count, step.extra)).astype(bool)
         states = (state.otherwise, state.inner)
-        updates, (idle, active) = _one_of(holds, transforms, updates, states, params, extra)
-        return updates, Conditional(increment(state.count), active, idle)
+        updates, (idle, busy) = _one_of(step, holds, transforms, updates, states, params)
+        return updates, Conditional(increment(state.count), busy, idle)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
-@transformation
+@transformation(role="wrapper")
 def switch(index: Callable[..., Any] | str, *inners: Any):
     r"""One of several transforms at each step.
 
@@ -106,18 +107,18 @@ def switch(index: Callable[..., Any] | str, *inners: Any):
         raise GradtxTypeError("at least one transform is needed: switch(index, *inners)")
     transforms = tuple(map(as_transformation, inners))
 
-    def init(params: Params) -> State:
-        return (*(tx.init(params) for tx in transforms), _no_steps())
+    def init(step: Context, params: Params) -> State:
+        return (*(step.init(tx, params) for tx in transforms), _no_steps())
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, (tuple, list)) or len(state) != len(transforms) + 1:
             raise wrong_state(f"one of {len(transforms)} transforms and a count", state)
         *states, count = state
-        chosen = jnp.floor(jnp.asarray(_answer("index", index, count, extra), float))
-        updates, new = _one_of(chosen, transforms, updates, tuple(states), params, extra)
+        chosen = jnp.floor(jnp.asarray(_answer("index", index, count, step.extra), float))
+        updates, new = _one_of(step, chosen, transforms, updates, tuple(states), params)
         return updates, (*new, increment(count))
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 class Guarded(NamedTuple):
@@ -136,7 +137,7 @@ class Guarded(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
     r"""Skips a step where NaN or infinity comes in, or comes out of the transform: zero updates, and the state stays.
 
@@ -163,14 +164,14 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
     if max_consecutive is not None:
         whole_number("max_consecutive", max_consecutive)
 
-    def init(params: Params) -> Guarded:
-        return Guarded(_no_steps(), _no_steps(), jnp.zeros((), bool), inner.init(params))
+    def init(step: Context, params: Params) -> Guarded:
+        return Guarded(_no_steps(), _no_steps(), jnp.zeros((), bool), step.init(inner, params))
 
-    def update(updates: Updates, state: Guarded, params: Params = None, **extra: Any) -> tuple[Updates, Guarded]:
+    def update(step: Context, updates: Updates, state: Guarded, params: Params) -> tuple[Updates, Guarded]:
         if not isinstance(state, Guarded):
             raise wrong_state("a `Guarded`", state)
         enough = jnp.zeros((), bool) if max_consecutive is None else state.consecutive >= max_consecutive
-        finite, out, new = _where_finite(inner, enough, updates, state.inner, params, extra)
+        finite, out, new = _where_finite(step, inner, enough, updates, state.inner, params)
         skipped = ~(finite | enough)
         return out, Guarded(
             jnp.where(skipped, increment(state.total), state.total),
@@ -179,33 +180,28 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
             new,
         )
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _where_finite(
-    inner: GradientTransformation, enough: Array, updates: Updates, state: State, params: Params, extra: dict[str, Any]
+    step: Context, inner: GradientTransformation, enough: Array, updates: Updates, state: State, params: Params
 ) -> tuple[Array, Updates, State]:
     """Whether all is finite, and the updates and the state where it is, or where it is enough."""
     leaves = jax.tree.leaves(updates)
-    if all(map(_is_float, leaves)) and gated_update(inner, enough, often=True) is not None:
-        # Computed once to look at what comes out, from copies of its own, and again to keep it: to keep what was looked
-        # at would take an array for each of the updates and of the memories until it is known whether it stays.
-        apart = jax.tree.map(lambda x: lax.optimization_barrier(x) if is_traced(x) else x, (state, params))
-        out, _ = inner.update(updates, *apart, **extra)
+    if all(map(_is_float, leaves)) and inner._built().work.is_cheap:
+        # Computed once to look at the output, and again to keep it: to keep what was looked at would take an array for
+        # each update and each slot until it is known whether it stays.
+        out, _ = step.update(inner, updates, *isolated((state, params)))
         pairs = zip(leaves, jax.tree.leaves(out), strict=True)
         finite = _none([~jnp.all(jnp.isfinite(g) & jnp.isfinite(u)) for g, u in pairs])
-        update = gated_update(inner, finite | enough, often=True)
-        assert update is not None
-        return finite, *update(updates, state, params, **extra)
+        return finite, *step.update_where(finite | enough, inner, updates, state, params)
     came_in = ~has_nonfinite(updates)
-    admitted = came_in | enough
     # Zeros in place of what is skipped, so that no NaN enters the derivatives.
-    safe = jax.tree.map(lambda g: jnp.where(admitted, g, jnp.zeros_like(g)) if _is_float(g) else g, updates)
-    out, new = inner.update(safe, state, params, **extra)
+    safe = jax.tree.map(lambda g: zeroed(came_in | enough, g) if _is_float(g) else g, updates)
+    out, new = step.update(inner, safe, state, params)
     finite = came_in & ~has_nonfinite(out)
-    choose = partial(_select, finite | enough)
-    kept = jax.tree.map(lambda new, old: choose(like(new, old), old), new, state)
-    return finite, jax.tree.map(choose, out, zeros_like(out)), kept
+    active = finite | enough
+    return finite, zeroed(active, out), kept(active, jax.tree.map(like, new, state), state)
 
 
 @nameable("has_nonfinite")
@@ -235,7 +231,7 @@ def single(name: str, answer: Any) -> Any:
     return answer
 
 
-def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: dict[str, Any]) -> Any:
+def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: Mapping[str, Any]) -> Any:
     """The extra of that name, or what the function says of the count and the extras that it names."""
     if isinstance(question, str):
         wanted, needed = [question], [question]
@@ -254,17 +250,17 @@ def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: 
 
 
 def _one_of(
+    step: Context,
     index: Array,
     transforms: Sequence[GradientTransformation],
     updates: Updates,
     states: tuple[State, ...],
     params: Params,
-    extra: dict[str, Any],
 ) -> tuple[Updates, tuple[State, ...]]:
     """The updates of `transforms[index]` in the widest of all their dtypes, and the states, of which its own is new."""
 
     def only(i: int, states: tuple[State, ...]) -> tuple[Updates, tuple[State, ...]]:
-        out, new = transforms[i].update(updates, states[i], params, **extra)
+        out, new = step.update(transforms[i], updates, states[i], params)
         return out, (*states[:i], new, *states[i + 1 :])
 
     works = [partial(only, i) for i in range(len(transforms))]
@@ -285,7 +281,3 @@ def _widest(*arrays: Any) -> Any:
 
 def _is_float(x: Any) -> bool:
     return not is_float0(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact)
-
-
-def _select(condition: Array, x: Any, y: Any) -> Any:
-    return x if is_float0(x) else jnp.where(condition, x, y)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, listing, wrong_state
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import gated_update
-from gradtx._core.parts import numbers
+from gradtx._base.typing import Array, State
+from gradtx._core.compose import around
+from gradtx._core.context import Built
+from gradtx._core.hyperparams import numbers
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._values.schedule import Schedule
 
@@ -28,7 +29,7 @@ class Injected(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def inject(inner: GradientTransformation):
     """Moves the numbers of a transform into its state, where they can be read, logged and set without recompiling.
 
@@ -54,34 +55,20 @@ def inject(inner: GradientTransformation):
     leaves, treedef = jax.tree.flatten(inner, is_leaf=lambda x: isinstance(x, Schedule))
     free = [not isinstance(leaf, Schedule) for leaf in leaves]
 
-    def init(params: Params) -> Injected:
+    def start() -> tuple:
         values = [jnp.asarray(leaf, float) for leaf, is_free in zip(leaves, free, strict=True) if is_free]
-        return Injected(dict(zip(names, values, strict=True)), inner.init(params))
+        return (dict(zip(names, values, strict=True)),)
 
-    def at(state: Injected) -> GradientTransformation:
+    def at(own: tuple) -> Built:
         """The transform with the numbers of the state."""
-        if not isinstance(state, Injected) or set(state.numbers) != set(names):
-            raise wrong_state(f"an `Injected` with the numbers {listing(names)}", state)
-        values = iter([state.numbers[name] for name in names])
-        return treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
+        (found,) = own
+        if set(found) != set(names):
+            raise wrong_state(f"an `Injected` with the hyperparameters {listing(names)}", found)
+        values = iter([found[name] for name in names])
+        tx = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
+        return tx._built()
 
-    def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
-        updates, new = at(state).update(updates, state.inner, params, **extra)
-        return updates, Injected(state.numbers, new)
-
-    def behind(opened: Array, often: bool) -> Any:
-        if gated_update(inner, opened, often) is None:
-            return None
-
-        def update(updates: Updates, state: Injected, params: Params = None, **extra: Any) -> tuple[Updates, Injected]:
-            chosen_update = gated_update(at(state), opened, often)
-            assert chosen_update is not None
-            updates, new = chosen_update(updates, state.inner, params, **extra)
-            return updates, Injected(state.numbers, new)
-
-        return update
-
-    return GradientTransformation(init, update, gated=behind)
+    return GradientTransformation._of(around(Injected, inner._built(), start, lambda own: (own, own), at))
 
 
 def get_hyperparams(state: State) -> dict[str, Array]:

@@ -10,11 +10,13 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_traced
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import matching
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
+from gradtx._core.leafwise import matching
+from gradtx._core.protocol import as_transformation, transformation
 
 
-@transformation
+@transformation(role="wrapper")
 def over_layers(inner: Any, axis: int = 0):
     r"""A transform of its own for each layer of parameters that are stacked along an axis, as `lax.scan` wants them.
 
@@ -40,19 +42,20 @@ def over_layers(inner: Any, axis: int = 0):
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise GradtxTypeError(f"axis must be a whole number, got {short(axis)}")
 
-    def init(params: Params) -> State:
+    def init(step: Context, params: Params) -> State:
         if not _layers(params, axis, "parameters"):
-            return {"inner": inner.init(params)}
-        return {"inner": _placed(jax.vmap(inner.init, in_axes=axis)(params), params, axis)}
+            return {"inner": step.init(inner, params)}
+        run = jax.vmap(lambda params: step.init(inner, params), in_axes=axis)
+        return {"inner": _placed(run(params), params, axis)}
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
-        # What `let` has given a name has layers as the updates have; all other extras are whole.
-        bound = {name: matching(updates, value) for name, value in extra.pop("bound", {}).items()}
+        # What `let` has given a name has layers as the updates have; extra arguments are whole.
+        names = {name: matching(updates, value) for name, value in step.names.items()}
 
-        def one(updates: Updates, state: State, params: Params, bound: Any) -> tuple[Updates, State]:
-            return inner.update(updates, state, params, **extra, **({"bound": bound} if bound else {}))
+        def one(updates: Updates, state: State, params: Params, names: Any) -> tuple[Updates, State]:
+            return step._replace(names=names).update(inner, updates, state, params)
 
         count = _layers(updates, axis, "updates")
         if count and params is not None:
@@ -61,10 +64,10 @@ def over_layers(inner: Any, axis: int = 0):
             if count and jnp.shape(leaf)[:1] != (count[0],):
                 raise wrong_state(f"one of {count[0]} layers, but {path!r} has the shape {jnp.shape(leaf)}", state)
         run = jax.vmap(one, in_axes=(axis, 0, axis, axis), out_axes=(axis, 0)) if count else one
-        updates, new = run(updates, state["inner"], params, bound)
+        updates, new = run(updates, state["inner"], params, names)
         return updates, {"inner": new}
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _layers(stacked: Any, axis: int, what: str) -> list[int]:

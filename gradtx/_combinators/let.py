@@ -1,17 +1,16 @@
 """Names for what several branches read."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-from gradtx._base.errors import GradtxValueError, wrong_state
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import lift, matching
-from gradtx._core.kernel import Clock, Flow, Kernel, Memory, Step, naming
+from gradtx._base.errors import GradtxValueError
+from gradtx._base.typing import Array
+from gradtx._core.compose import compose, naming
+from gradtx._core.context import Context
+from gradtx._core.leafwise import LeafTransform, Leafwise
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
-@transformation
+@transformation(role="naming")
 def let(name: str, value: Any, body: Any):
     r"""Gives a name to what one transform makes of the updates, for another that reads it with `use(name)`.
 
@@ -29,25 +28,11 @@ def let(name: str, value: Any, body: Any):
     Example: the gradient's distance from its mean, over the mean itself.
         >>> tx = let("m", scale_by_ema(0.9), ratio(difference(identity(), use("m")), use("m")))
     """
-    value, body = as_transformation(value), as_transformation(body)
-    if value.kernel is not None and body.kernel is not None:
-        return lift(naming(name, value.kernel, body.kernel))
-
-    def init(params: Params) -> State:
-        return value.init(params), body.init(params)
-
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        if not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise wrong_state("one of a value and a body", state)
-        named, value_state = value.update(updates, state[0], params, **extra)
-        extra["bound"] = {**extra.get("bound", {}), name: named}
-        updates, body_state = body.update(updates, state[1], params, **extra)
-        return updates, (value_state, body_state)
-
-    return GradientTransformation(init, update)
+    built = [as_transformation(value)._built(), as_transformation(body)._built()]
+    return GradientTransformation._of(compose(built, naming([part.stages for part in built], name)))
 
 
-@transformation
+@transformation(role="reading")
 def use(name: str):
     """What `let` gave this name, in place of the updates.
 
@@ -62,24 +47,12 @@ def use(name: str):
         GradtxValueError: no `let` around it gives this name.
     """
 
-    def look_up(bound: Mapping[str, Any]) -> Any:
+    def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         try:
-            return bound[name]
+            return step.names[name], slots
         except KeyError:
             raise GradtxValueError(
-                f"use({name!r}) stands outside let({name!r}, value, body); known are: {', '.join(bound) or 'none'}"
+                f"use({name!r}) stands outside let({name!r}, value, body); known are: {', '.join(step.names) or 'none'}"
             ) from None
 
-    def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
-        named = look_up(g.bound)
-        return g.to(named.value, named.again), memory
-
-    def tick(clock: Clock) -> tuple[Step, Clock]:
-        return step, clock
-
-    def update(
-        updates: Updates, state: State, params: Params = None, *, bound: Mapping[str, Updates] = MappingProxyType({})
-    ) -> tuple[Updates, State]:
-        return matching(updates, look_up(bound)), state
-
-    return GradientTransformation(lambda params: (), update, Kernel((), lambda: (lambda p: (), ()), tick))
+    return GradientTransformation._of(Leafwise(LeafTransform((), lambda step, p: (), update_leaf, lambda: ())))

@@ -8,8 +8,9 @@ from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import required
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
 
 
 class Master(NamedTuple):
@@ -24,7 +25,7 @@ class Master(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def master_weights(inner: Any):
     r"""Keeps half-precision parameters in float32 too, so that small updates add up instead of being rounded away.
 
@@ -48,22 +49,22 @@ def master_weights(inner: Any):
     """
     inner = as_transformation(inner)
 
-    def init(params: Params) -> Master:
+    def init(step: Context, params: Params) -> Master:
         masters = jax.tree.map(lambda p, wide: wide if precision(p.dtype) < 32 else None, params, trees.copied(params))
-        return Master(masters, inner.init(_whole(params, masters)))
+        return Master(masters, step.init(inner, _whole(params, masters)))
 
-    def update(updates: Updates, state: Master, params: Params = None, **extra: Any) -> tuple[Updates, Master]:
+    def update(step: Context, updates: Updates, state: Master, params: Params) -> tuple[Updates, Master]:
         if not isinstance(state, Master):
             raise wrong_state("a `Master`", state)
         whole = _whole(required(params), state.params)
-        steps, new = inner.update(updates, state.inner, whole, **extra)
+        steps, new = step.update(inner, updates, state.inner, whole)
         treedef, leaves = jax.tree.structure(steps), trees.floating_leaves(steps)
         moved = [_moved(w, u) for w, u in zip(_like(steps, state.params), leaves, strict=True)]
         rows = zip(moved, trees.leaves_like(steps, params, "updates", "parameters"), leaves, strict=True)
         out = [u if w is None else w - align(w, p)[1] for w, p, u in rows]
         return treedef.unflatten(out), Master(treedef.unflatten(moved), new)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _moved(w: Array | None, u: Array) -> Array | None:

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
 from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import combinator, required
+from gradtx._core.context import Context
 from gradtx._core.norms import inner_product, norm
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Positive
 
 
@@ -35,7 +37,7 @@ class Mechanized(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def mechanize(
     inner: Any, weight_decay: NonNegative = 1e-2, eps: NonNegative = 1e-8, s_init: Positive = 1e-6, num_betas: int = 6
 ):
@@ -70,19 +72,17 @@ def mechanize(
     inner, num_betas = as_transformation(inner), whole_number("num_betas", num_betas)
     decays = [1 - 10.0**-i for i in range(1, num_betas + 1)]
 
-    def init(params: Params) -> Mechanized:
+    def init(step: Context, params: Params) -> Mechanized:
         def vector(x: Any) -> Array:
             return jnp.full(num_betas, x, float)
 
         start = jax.tree.map(jnp.copy, trees.widened(params))
-        return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), inner.init(params))
+        return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), step.init(inner, params))
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, Mechanized]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Mechanized]:
         if not isinstance(state, Mechanized):
             raise wrong_state("a `Mechanized`", state)
-        if params is None:
-            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params)")
-        moves, inner_state = inner.update(updates, state.inner, params, **extra)
+        moves, inner_state = step.update(inner, updates, state.inner, required(params))
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),
@@ -112,4 +112,4 @@ def mechanize(
         new = Mechanized(state.start, scales, largest, variance, reward, inner_state)
         return treedef.unflatten(outputs), new
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)

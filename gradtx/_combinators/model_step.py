@@ -7,11 +7,13 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import one_number
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._base.typing import Params, State, Updates
+from gradtx._core.constructors import combinator, needed, required
+from gradtx._core.context import Context
 from gradtx._core.norms import inner_product
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
@@ -35,7 +37,7 @@ class ModelStep(NamedTuple):
     denominator: Any
 
 
-@transformation
+@transformation(role="wrapper")
 def model_step(
     learning_rate: NonNegative,
     decay: Decay = 0.9,
@@ -79,20 +81,18 @@ def model_step(
     """
     divisor = None if denominator is None else as_transformation(denominator)
 
-    def init(params: Params) -> ModelStep:
+    def init(step: Context, params: Params) -> ModelStep:
         wide = trees.widened(params)
         value, product, log = (jnp.zeros((), float) for _ in range(3))
-        own = () if divisor is None else divisor.init(params)
+        own = () if divisor is None else step.init(divisor, params)
         bound = jnp.full((), lower_bound, float)
         return ModelStep(jax.tree.map(jnp.zeros_like, wide), value, product, log, bound, own)
 
-    def update(
-        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
-    ) -> tuple[Updates, ModelStep]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, ModelStep]:
+        value = needed(step, "value")
         if not isinstance(state, ModelStep):
             raise wrong_state("a `ModelStep`", state)
-        if params is None:
-            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params, value=loss)")
+        required(params)
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),
@@ -112,7 +112,7 @@ def model_step(
         ds = [mean(d, g) for d, g in zip(ds, gs, strict=True)]
         steps, own = ds, state.denominator
         if divisor is not None:
-            scales, own = divisor.update(updates, own, params, value=value, **extra)
+            scales, own = step.update(divisor, updates, own, params)
             steps = [safe_divide(*align(d, s)) for d, s in zip(ds, treedef.flatten_up_to(scales), strict=True)]
 
         size, along = strong(inner_product(ds, steps), dtype), strong(inner_product(ds, ps), dtype)
@@ -133,4 +133,4 @@ def model_step(
         direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, stored, strict=True)])
         return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)

@@ -8,17 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.errors import GradtxTypeError, wrong_state
+from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._base.sharing import for_each
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import lift
-from gradtx._core.kernel import side_by_side
+from gradtx._base.typing import Array, Updates
+from gradtx._core.compose import compose, side_by_side
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
 
-@transformation
+@transformation(role="side by side")
 def parallel(combine: Callable[..., Array], *branches: Any):
     r"""Branches side by side: each transforms the same updates, and `combine` joins what comes out.
 
@@ -33,7 +32,7 @@ def parallel(combine: Callable[..., Array], *branches: Any):
     return _joined(combine, branches)
 
 
-@transformation
+@transformation(role="side by side")
 def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
     r"""Quotient of two branches: how far over how noisy.
 
@@ -53,7 +52,7 @@ def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: No
     return _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
 
 
-@transformation
+@transformation(role="side by side")
 def difference(minuend: Any, subtrahend: Any):
     r"""Difference of two branches.
 
@@ -68,7 +67,7 @@ def difference(minuend: Any, subtrahend: Any):
     return _joined(operator.sub, (minuend, subtrahend))
 
 
-@transformation
+@transformation(role="side by side")
 def interpolate(first: Any, second: Any, weight: Scalar):
     r"""Weighted mean of two branches.
 
@@ -84,7 +83,7 @@ def interpolate(first: Any, second: Any, weight: Scalar):
     return _joined(weighted_mean(weight), (first, second))
 
 
-@transformation
+@transformation(role="side by side")
 def add(*branches: Any):
     r"""Sum of branches.
 
@@ -98,7 +97,7 @@ def add(*branches: Any):
     return _joined(lambda *outputs: functools.reduce(operator.add, outputs), branches)
 
 
-@transformation
+@transformation(role="side by side")
 def product(*branches: Any):
     r"""Product of branches, element by element.
 
@@ -112,7 +111,7 @@ def product(*branches: Any):
     return _joined(lambda *outputs: functools.reduce(times, outputs), branches)
 
 
-@transformation
+@transformation(role="side by side")
 def maximum(*branches: Any):
     r"""The largest of branches, element by element, for real updates.
 
@@ -129,8 +128,8 @@ def maximum(*branches: Any):
     return _joined(lambda *outputs: functools.reduce(jnp.maximum, map(ordered, outputs)), branches)
 
 
-@transformation
-def average(*branches: Any):
+@transformation(role="side by side")
+def mean(*branches: Any):
     r"""Mean of branches.
 
     .. math:: u = \tfrac{1}{n} (branch_1(g) + \dots + branch_n(g))
@@ -146,24 +145,15 @@ def average(*branches: Any):
 def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransformation:
     if not branches:
         raise GradtxTypeError("at least one branch is needed")
-    transforms = [as_transformation(branch) for branch in branches]
-    kernels = [kernel for kernel in (tx.kernel for tx in transforms) if kernel is not None]
-    if len(kernels) == len(transforms):
-        return lift(side_by_side(combine, kernels))
+    built = [as_transformation(branch)._built() for branch in branches]
+    stages = [branch.stages for branch in built]
 
     def join(*outputs: Array) -> Array:
         return combine(*align(*outputs))
 
-    def init(params: Params) -> State:
-        return tuple(tx.init(params) for tx in transforms)
-
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        if not isinstance(state, (tuple, list)) or len(state) != len(transforms):
-            raise wrong_state(f"one of {len(transforms)} branches", state)
-        pairs = [tx.update(updates, s, params, **extra) for tx, s in zip(transforms, state, strict=True)]
-        outputs, states = zip(*pairs, strict=True)
+    def join_trees(*outputs: Updates) -> Updates:
         treedef = jax.tree.structure(outputs[0])
         columns = [map(jnp.asarray, treedef.flatten_up_to(output)) for output in outputs]
-        return treedef.unflatten(for_each(join, list(zip(*columns, strict=True)))), states
+        return treedef.unflatten(for_each(join, list(zip(*columns, strict=True))))
 
-    return GradientTransformation(init, update)
+    return GradientTransformation._of(compose(built, side_by_side(stages, join), side_by_side(stages, join_trees)))

@@ -7,8 +7,9 @@ import jax
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import gated_update
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
 from gradtx._core.identity import identity, set_to_zero
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.labels import resolve, resolve_mask
@@ -16,7 +17,7 @@ from gradtx._values.labels import resolve, resolve_mask
 _IDENTITY = identity()
 
 
-@transformation
+@transformation(role="wrapper")
 def partition(transforms: Mapping[Any, Any], labels: Any):
     """A transform for each group of leaves.
 
@@ -51,7 +52,7 @@ def partition(transforms: Mapping[Any, Any], labels: Any):
     return _grouped({label: as_transformation(tx) for label, tx in transforms.items()}, labels_of)
 
 
-@transformation
+@transformation(role="wrapper")
 def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
     """A transform for some of the leaves, and another for the rest.
 
@@ -95,41 +96,30 @@ def freeze(mask: Any):
 def _grouped(
     transforms: dict[Hashable, GradientTransformation], labels_of: Callable[[Params, Updates], list[Hashable]]
 ) -> GradientTransformation:
-    def init(params: Params) -> State:
+    def init(step: Context, params: Params) -> State:
         labels = labels_of(params, params)
         states = {}
         for label, tx in transforms.items():
             with at_stage(str(label)):
-                states[label] = tx.init(_group(params, labels, label))
+                states[label] = step.init(tx, _group(params, labels, label))
         return states
 
-    def work(
-        updates_of: dict[Hashable, Any], updates: Updates, state: State, params: Params, extra: dict[str, Any]
-    ) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, Mapping) or set(state) != set(transforms):
             raise wrong_state(f"one with the groups {listing(map(repr, transforms))}", state)
         labels = labels_of(params, updates)
         if params is not None:
             trees.leaves_like(updates, params, "updates", "parameters")
         outputs, states = {}, {}
-        for label, update in updates_of.items():
+        for label, tx in transforms.items():
             with at_stage(str(label)):
                 own_params = None if params is None else _group(params, labels, label)
-                out, states[label] = update(_group(updates, labels, label), state[label], own_params, **extra)
+                out, states[label] = step.update(tx, _group(updates, labels, label), state[label], own_params)
             outputs[label] = jax.tree.structure(updates).flatten_up_to(out)
         merged = [outputs[label][index] for index, label in enumerate(labels)]
         return jax.tree.structure(updates).unflatten(merged), states
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        return work({label: tx.update for label, tx in transforms.items()}, updates, state, params, extra)
-
-    def behind(opened: Array, often: bool) -> Any:
-        updates_of = {label: gated_update(tx, opened, often) for label, tx in transforms.items()}
-        if None in updates_of.values():
-            return None
-        return lambda updates, state, params=None, **extra: work(updates_of, updates, state, params, extra)
-
-    return GradientTransformation(init, update, gated=behind)
+    return combinator(init, update, is_cheap=all(tx._built().work.is_cheap for tx in transforms.values()))
 
 
 def _group(full: Any, labels: list[Hashable], label: Hashable) -> Any:

@@ -12,8 +12,9 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_
 from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._core.constructors import required
-from gradtx._core.protocol import GradientTransformation, Scheduled, transformation
+from gradtx._core.constructors import combinator, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import Scheduled, transformation
 
 
 class Recorded(NamedTuple):
@@ -69,15 +70,15 @@ def record(name: str, measure: Callable[..., Any]):
             named[own] = jnp.asarray(x, float)
         return named
 
-    def init(params: Params) -> Recorded:
+    def init(step: Context, params: Params) -> Recorded:
         return Recorded({name: jnp.zeros((), float) for name in jax.eval_shape(numbers, params, params)})
 
-    def update(updates: Updates, state: Recorded, params: Params = None) -> tuple[Updates, Recorded]:
+    def update(step: Context, updates: Updates, state: Recorded, params: Params) -> tuple[Updates, Recorded]:
         if not isinstance(state, Recorded):
             raise wrong_state("a `Recorded`", state)
         return updates, Recorded(numbers(updates, params))
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def logs(state: State) -> dict[str, Array]:

@@ -11,12 +11,14 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, wrong_state
 from gradtx._base.numerics import align, safe_divide, strong, weak
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import required
-from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation, transformation
+from gradtx._core.constructors import combinator, needed, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
+from gradtx._core.updates import apply_updates
 from gradtx._values.schedule import NonNegative
 
 
-@transformation
+@transformation(role="wrapper")
 def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False):
     r"""Sharpness-aware minimization: gives the inner transform the gradient a step uphill from the parameters.
 
@@ -50,23 +52,22 @@ def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False)
     def sized(updates: Updates, params: Params) -> Updates:
         return jax.tree.map(_times_size, updates, params) if adaptive else updates
 
-    def init(params: Params) -> State:
-        return {"inner": inner.init(params)}
+    def init(step: Context, params: Params) -> State:
+        return {"inner": step.init(inner, params)}
 
-    def update(
-        updates: Updates, state: State, params: Params = None, *, grad_fn: Callable[[Params], Updates], **extra: Any
-    ) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        grad_fn = needed(step, "grad_fn")
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
         trees.leaves_like(updates, required(params), "updates", "parameters")
         uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.global_norm(uphill)))
-        step = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)
-        grads = gradient_at(grad_fn, params, step)
-        updates, new = inner.update(grads, state["inner"], params, grad_fn=grad_fn, **extra)
+        offset = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)
+        grads = gradient_at(grad_fn, params, offset)
+        updates, new = step.update(inner, grads, state["inner"], params)
         return updates, {"inner": new}
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _times_size(g: Array, p: Array) -> Array:

@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import abs_square, align, safe_divide, safe_sqrt, times
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.constructors import combinator, required
+from gradtx._core.context import Context
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import NonNegative
 
 
-@transformation
+@transformation(role="wrapper")
 def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
     r"""Takes the radial part out of updates of scale-invariant weights, with weight decay that knows of it.
 
@@ -52,17 +54,18 @@ def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative =
         )
         return direction + jnp.where(along_channels | along_array, wd_ratio, 1.0) * weight_decay * p
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        if params is None:
-            raise GradtxValueError("the parameters are needed; call tx.update(updates, state, params)")
-        gradients, params = trees.widened(updates), trees.widened(params)
+    def init(step: Context, params: Params) -> State:
+        return (step.init(inner, params),)
+
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        gradients, params = trees.widened(updates), trees.widened(required(params))
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("a tuple of one", state)
-        directions, inner_state = inner.update(updates, state[0], params, **extra)
+        directions, inner_state = step.update(inner, updates, state[0], params)
         ps = jax.tree.structure(updates).unflatten(trees.leaves_like(updates, params, "updates", "parameters"))
         return jax.tree.map(project, gradients, directions, ps), (inner_state,)
 
-    return GradientTransformation(lambda params: (inner.init(params),), update)
+    return combinator(init, update)
 
 
 def _size(x: Array, axes: tuple[int, ...]) -> int:

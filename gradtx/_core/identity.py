@@ -1,4 +1,4 @@
-"""The two transforms that do not read the numbers: everything through, and nothing through."""
+"""The two transforms that do not read their input: one lets everything through, the other nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from gradtx._base.numerics import is_float0
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.kernel import Flow, Kernel, Memory
+from gradtx._core.context import Context, Work
+from gradtx._core.leafwise import LeafTransform
 from gradtx._core.protocol import GradientTransformation, transformation
 
 
@@ -20,7 +21,7 @@ def identity():
 
     State: none. The unit of `chain`.
     """
-    return _on_any_dtype(lambda g: g)
+    return GradientTransformation._of(OnAnyDtype(lambda g: g))
 
 
 @transformation
@@ -31,15 +32,23 @@ def set_to_zero():
 
     State: none.
     """
-    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g))
+    return GradientTransformation._of(OnAnyDtype(lambda g: g if is_float0(g) else jnp.zeros_like(g)))
 
 
-def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
-    def step(g: Flow, memory: Memory, p: Array | None) -> tuple[Flow, Memory]:
-        return g.map(function), memory
+class OnAnyDtype(Work):
+    """The work of a function of one array of any dtype, without state."""
 
-    def update(updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
-        return jax.tree.map(function, updates), state
+    is_cheap = True
 
-    kernel = Kernel((), lambda: (lambda p: (), ()), lambda clock: (step, clock))
-    return GradientTransformation(lambda params: (), update, kernel)
+    def __init__(self, function: Callable[[Any], Any]):
+        def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
+            return function(g), slots
+
+        self._function = function
+        self.leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
+
+    def init(self, step: Context, params: Params) -> State:
+        return ()
+
+    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return jax.tree.map(self._function, updates), state

@@ -3,27 +3,28 @@
     init(params) -> state
     update(updates, state, params=None, **extra) -> (updates, state)
 
-A factory decorated with `@transformation` returns the record of its call; the pair is built from the factory's body
-when it is first used. Schedules are read here, in one place, so no transform holds code for them.
+A factory decorated with `@transformation` returns the record of its call; the work is built from the factory's body
+when it is first used.
 """
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
 
-from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, at_stage, listing, short, wrong_state
-from gradtx._base.numerics import increment
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.gate import chosen
-from gradtx._core.kernel import Begin, Clock, Flow, Kernel, Slot, Step
+from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short
+from gradtx._base.numerics import any_traced, increment
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.branch import like
+from gradtx._core.combinator import Combinator
+from gradtx._core.compose import around
+from gradtx._core.context import Built, Context, Work
+from gradtx._core.parts import parts
 from gradtx._values.factory import P, make_factory
-from gradtx._values.schedule import Schedule, is_constant, prepared, scheduled_names
-from gradtx._values.value import Spec, Value, is_value
+from gradtx._values.schedule import Schedule, prepared, scheduled_names
+from gradtx._values.value import Role, Spec, Value, is_plain, is_value
 
 
 class GradientTransformation(Value):
@@ -36,136 +37,153 @@ class GradientTransformation(Value):
             `update`.
         update: `(updates, state, params=None, **extra) -> (updates, state)`. Extras are keyword-only arguments that it
             names; the others are not passed to it, unless it takes `**extra`.
-        kernel: what the pair does to one array, if it can be said; the constructors know.
-        factor: `(updates, state, params, opened=None) -> (factor, state)` where all that the pair does is to multiply
-            the whole tree by one number. Where it is closed what it says does not count, and derivatives are finite.
-        gated: `(opened, often) -> update`, the update where the 0-d boolean says so, else zero updates and the state as
-            it was, chosen in the loops over the arrays, or None; where a kernel does not say it already. `often` is
-            whether it is opened at most steps.
     """
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        init: Callable[..., State],
-        update: Callable[..., Any],
-        kernel: Kernel | None = None,
-        factor: Callable[..., tuple[Array, State]] | None = None,
-        gated: Callable[[Array, bool], Callable[..., Any] | None] | None = None,
-    ):
-        self._set(_PAIR, {"init": init, "update": update, "kernel": kernel, "factor": factor, "gated": gated})
+    def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
+        self._set(_PAIR, {"init": init, "update": update}, Built((), Pair(init, update)))
 
-    def init(self, params: Params) -> State:
+    @classmethod
+    def _of(cls, work: Work) -> "GradientTransformation":
+        """A transform that does this work."""
+        self = object.__new__(cls)
+        self._set(_WORK, {"work": work}, Built((), work))
+        return self
+
+    def init(self, /, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
-        if self._spec is _PAIR:
-            return self._arguments["init"](params)
-        with at_stage(self.name):
-            return self._built().init(params)
+        return Context().init(self, params)
 
-    def update(self, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(self, /, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         """The updates transformed, and the state after them. Give `params` and extras by keyword where needed."""
-        if self._spec is _PAIR:
-            return self._call_update(updates, state, params, extra)
-        with at_stage(self.name):
-            return self._built().update(updates, state, params, **extra)
+        step = Context(extra)
+        if any_traced(updates):
+            step = step._replace(is_traced=True, scope=jax.named_scope)
+        return self._built().update(step, updates, state, params)
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
 
     @property
-    def kernel(self) -> Kernel | None:
-        """What the transform does to one array, or None if it needs more than one array at a time."""
-        if self._spec is _PAIR:
-            return self._arguments["kernel"]
-        kernel = _scheduled_kernel(self) if scheduled_names(self) else self._built().kernel
-        if kernel is None or kernel.needs_params is None:
-            return kernel
-        return replace(kernel, needs_params=f"{self.name} > {kernel.needs_params}".removesuffix(" > "))
-
-    @property
-    def factor(self) -> Callable[..., tuple[Array, State]] | None:
-        """What the whole tree is multiplied by, where that is all; see the class."""
-        if self._spec is _PAIR:
-            return self._arguments["factor"]
-        return None if scheduled_names(self) else self._built().factor
-
-    @property
-    def gated(self) -> Callable[[Array, bool], Callable[..., Any] | None] | None:
-        """The update behind a gate, where there is no kernel to put behind it; see the class."""
-        if self._spec is _PAIR:
-            return self._arguments["gated"]
-        return _scheduled_gated(self) if scheduled_names(self) else self._built().gated
-
-    @property
-    def takes_pending(self) -> bool:
-        """Whether `update` takes a number, `pending`, by which it multiplies what comes in while it works on it."""
-        if self._spec is not _PAIR:
-            return self._built().takes_pending
-        _, wanted = _extras_of(self._arguments["update"])
-        return wanted is not None and "pending" in wanted
-
-    @property
     def expression(self) -> "GradientTransformation | None":
         """What a named optimizer stands for; None for what is not made of parts."""
-        if self._spec is _PAIR:
+        if self._is_bare:
             return None
-        with at_stage(self.name):
+        with at_stage(self._spec.name):
             whole = self._spec.call(self._spec.body, self._arguments)
-        return whole if isinstance(whole, GradientTransformation) and whole._spec is not _PAIR else None
+        return whole if isinstance(whole, GradientTransformation) and not whole._is_bare else None
 
-    def _built(self) -> "GradientTransformation":
-        """What the factory's body returns for the arguments, numbers ready for use."""
+    @property
+    def _is_bare(self) -> bool:
+        """Whether no factory made it."""
+        return self._spec is _PAIR or self._spec is _WORK
+
+    def _built(self) -> Built:
+        """The work of the transform, hyperparameters ready for use."""
         if self._cache is not None:
             return self._cache
-        if scheduled_names(self):
-            return _following_schedules(self)
-        if not is_constant(self):
-            return self._call_body()
+        if self._is_bare:  # taken apart and put together as a pytree
+            work = self._arguments.get("work") or Pair(**self._arguments)
+            return Built((), work)
+        if not is_plain(self):
+            return self._build()
         with jax.ensure_compile_time_eval():  # what is kept must not hold tracers of the trace it was made in
-            built = self._call_body()
+            built = self._build()
         object.__setattr__(self, "_cache", built)
         return built
 
-    def _call_body(self) -> "GradientTransformation":
+    def _build(self) -> Built:
+        name = self._spec.name
         try:
-            return as_transformation(self._spec.call(self._spec.body, prepared(self)))
+            if scheduled_names(self):
+                first = _at(self, _read(self, 0))
+                return Built((name, *first.stages[1:]), _following_schedules(self, first))
+            whole = as_transformation(self._called(prepared(self)))
+            stages, work = whole._built()
+        except Exception as error:
+            add_stages(error, (name,))
+            raise
+        if isinstance(work, Combinator) and whole._is_bare:
+            work = work.with_parts(parts(self))
+        return Built((name, *stages), work)
+
+    def _called(self, arguments: dict[str, Any]) -> Any:
+        """What the body of the factory returns for the arguments."""
+        try:
+            return self._spec.call(self._spec.body, arguments)
         except jax.errors.TracerBoolConversionError as error:
             raise GradtxTypeError(
-                f"the body of {self.name} branches on a number, which may be traced; use jnp.where, or take the "
+                f"the body of {self._spec.name} branches on a number, which may be traced; use jnp.where, or take the "
                 f"annotation away if it is no number but a choice"
             ) from error
 
-    def _call_update(self, updates: Updates, state: State, params: Params, extra: dict[str, Any]) -> Any:
-        update = self._arguments["update"]
-        needed, wanted = self._cache or _extras_of(update)
-        object.__setattr__(self, "_cache", (needed, wanted))
-        for name in needed:
-            if name not in extra:
-                raise GradtxTypeError(
-                    f"the extra argument {name!r} is missing; call tx.update(updates, state, params, {name}=...)"
-                )
-        if wanted is not None:
-            extra = {name: value for name, value in extra.items() if name in wanted}
-        return update(updates, state, params, **extra)
+
+class Pair(Work):
+    """The work of a bare pair, or of a transform of another library."""
+
+    def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
+        self._init, self._update = init, update
+
+    def init(self, step: Context, params: Params) -> State:
+        if step.encoding is not None:
+            raise GradtxTypeError(
+                "a bare pair does not say which arrays of its state may be encoded; make it of parts, or with `memory`"
+            )
+        return self._init(params)
+
+    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        out, new = self._update(step.safe(updates), state, params, **accepted(self._update, step.extra))
+        return out, step.keep(new if step.active is None else jax.tree.map(like, new, state), state)
 
 
-def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation]:
+def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
+    """Those of the extra arguments that `update` takes: those that it names, or all if it takes `**extra`."""
+    needed, wanted = _extras_of(update)
+    for name in needed:
+        if name not in extra:
+            raise missing_extra(name)
+    return dict(extra) if wanted is None else {name: extra[name] for name in wanted if name in extra}
+
+
+def missing_extra(name: str) -> GradtxTypeError:
+    return GradtxTypeError(
+        f"the extra argument {name!r} is missing; call tx.update(updates, state, params, {name}=...)"
+    )
+
+
+def _extras_of(update: Callable[..., Any]) -> tuple[list[str], list[str] | None]:
+    """The extras without which `update` cannot do, and all that it takes; None for any."""
+    parameters = list(inspect.signature(update).parameters.values())
+    needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return needed, None if anything else [p.name for p in parameters[3:]]
+
+
+@overload
+def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformation]: ...
+@overload
+def transformation(
+    *, role: Role | str | None = None
+) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
+def transformation(body: Any = None, /, *, role: Any = None) -> Any:
     """Decorates a factory of transforms: a function whose body returns a transform, or a pair `(init, update)`.
 
     Arguments annotated `Scalar` (or `Decay`, `NonNegative`) become leaves: `jit` traces them, `vmap` batches them,
     `grad` differentiates them, and each may be a schedule. In the body they are floats or 0-d arrays; do not branch on
     them.
+
+    Args:
+        body: the function.
+        role: what it does with the transforms among its arguments, where their states are parts of its state: a
+            `Role`, or its value. None, the default, for primitives and expressions.
+
+    Raises:
+        GradtxTypeError: an argument has the name of an attribute of transforms, such as `init`.
     """
-    return make_factory(body, GradientTransformation)
-
-
-def _extras_of(update: Callable[..., Any]) -> tuple[list[str], set[str] | None]:
-    """The extras without which `update` cannot do, and all that it takes; None for any."""
-    parameters = list(inspect.signature(update).parameters.values())
-    needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return needed, None if anything else {p.name for p in parameters[3:]}
+    if body is None:
+        return lambda body: make_factory(body, GradientTransformation, role)
+    return make_factory(body, GradientTransformation, role)
 
 
 def as_transformation(pair: Any) -> GradientTransformation:
@@ -181,15 +199,15 @@ def as_transformation(pair: Any) -> GradientTransformation:
         hint = "; give the transforms one by one, as in chain(*transforms)"
     elif spec := getattr(pair, "spec", None):
         hint = f"; that is a factory, call it: {spec.usage}"
-    raise GradtxTypeError(f"a transform is wanted, something with .init and .update, got {short(pair)}{hint}")
+    raise GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
 
 
 class Scheduled(NamedTuple):
-    """The state of a transform with numbers that follow schedules.
+    """The state of a transform with hyperparameters that follow schedules.
 
     Attributes:
         count: int32, the number of updates so far.
-        values: the scheduled numbers as they were in the last update (as they will be in the first, before it).
+        values: the scheduled hyperparameters as they were in the last update (as they will be in the first, before it).
         inner: the state of the transform itself.
     """
 
@@ -198,120 +216,65 @@ class Scheduled(NamedTuple):
     inner: Any
 
 
-def _following_schedules(tx: GradientTransformation) -> GradientTransformation:
-    """`tx` with its schedules read at each step: at 0 for the first update."""
+def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
+    """The work of `tx`, whose schedules are read at each step: at 0 for the first update."""
 
-    def init(params: Params) -> Scheduled:
-        values = _read(tx, 0)
-        return Scheduled(jnp.zeros((), jnp.int32), values, _at(tx, values).init(params))
+    def start() -> tuple:
+        return jnp.zeros((), jnp.int32), _read(tx, 0)
 
-    def update(updates: Updates, state: Scheduled, params: Params = None, **extra: Any) -> tuple[Updates, Scheduled]:
-        if not isinstance(state, Scheduled):
-            raise wrong_state(f"a `Scheduled`, because of the schedules for {listing(scheduled_names(tx))}", state)
-        values = _read(tx, state.count)
-        updates, inner = _at(tx, values).update(updates, state.inner, params, **extra)
-        return updates, Scheduled(increment(state.count), values, inner)
+    def advance(own: tuple) -> tuple[tuple, tuple]:
+        count, _ = own
+        values = _read(tx, count)
+        return (count, values), (increment(count), values)
 
-    return GradientTransformation(init, update)
-
-
-def _scheduled_kernel(tx: GradientTransformation) -> Kernel | None:
-    """The kernel of `_following_schedules(tx)`."""
-    inner = _at(tx, _read(tx, 0)).kernel
-    if inner is None:
-        return None
-
-    def kernel_at(values: dict[str, Any]) -> Kernel:
-        kernel = _at(tx, values).kernel
-        assert kernel is not None, "whether there is a kernel must not depend on a number"
-        return kernel
-
-    def start() -> tuple[Begin, Clock]:
-        first = _read(tx, 0)  # here and not above: a kernel may be kept, and the width of floats may change
-        begin, clock = kernel_at(first).start()
-        memory = Scheduled(None, dict.fromkeys(first), None)
-        return lambda p: memory._replace(inner=begin(p)), Scheduled(jnp.zeros((), jnp.int32), first, clock)
-
-    def tick(clock: Clock) -> tuple[Step, Clock]:
-        values = _read(tx, clock.count)
-        work, inner_clock = kernel_at(values).tick(clock.inner)
-
-        def step(g: Flow, memory: Any, p: Array | None) -> tuple[Flow, Any]:
-            g, inner = work(g, memory.inner, p)
-            return g, memory._replace(inner=inner)
-
-        return step, Scheduled(increment(clock.count), values, inner_clock)
-
-    layout = Scheduled(Slot.CLOCK, dict.fromkeys(scheduled_names(tx), Slot.CLOCK), inner.layout)
-    return Kernel(layout, start, tick, inner.needs_params)
-
-
-def _scheduled_gated(tx: GradientTransformation) -> Callable[..., Any] | None:
-    """The update of `_following_schedules(tx)` behind a gate."""
-    if _at(tx, _read(tx, 0)).gated is None:
-        return None
-
-    def behind(opened: Array, often: bool) -> Callable[..., Any] | None:
-        def gated_at(values: dict[str, Any]) -> Any:
-            gated = _at(tx, values).gated
-            return None if gated is None else gated(opened, often)
-
-        def update(updates: Updates, state: Scheduled, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-            values = _read(tx, state.count)
-            updates, inner = gated_at(values)(updates, state.inner, params, **extra)
-            count, values = chosen(opened, (increment(state.count), values), (state.count, state.values))
-            return updates, Scheduled(count, values, inner)
-
-        return None if gated_at(_read(tx, 0)) is None else update
-
-    return behind
+    return around(Scheduled, first, start, advance, lambda own: _at(tx, own[1]))
 
 
 def _read(tx: GradientTransformation, count: Any) -> dict[str, Any]:
-    """The scheduled numbers of `tx` at `count`."""
+    """The scheduled hyperparameters of `tx` at `count`."""
     numbers = {name: tx._arguments[name] for name in scheduled_names(tx)}
     return jax.tree.map(lambda x: x(count) if isinstance(x, Schedule) else x, numbers, is_leaf=is_value)
 
 
-def _at(tx: GradientTransformation, values: dict[str, Any]) -> GradientTransformation:
-    """What `tx` is built as with its scheduled numbers replaced by `values`."""
-    return GradientTransformation._make(tx._spec, tx._arguments | values)._built()
+def _at(tx: GradientTransformation, values: dict[str, Any]) -> Built:
+    """What `tx` is built as with its scheduled hyperparameters replaced by `values`."""
+    return GradientTransformation._make(tx._spec, tx._arguments | values)._build()
 
 
-def apply_updates(params: Params, updates: Updates) -> Params:
-    r"""Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
+def unscheduled_at(tx: GradientTransformation, count: Any) -> GradientTransformation:
+    """`tx` with its schedules replaced by their values at `count`."""
+    return GradientTransformation._make(tx._spec, tx._arguments | _read(tx, count)) if scheduled_names(tx) else tx
 
-    .. math:: p \leftarrow p + u
 
-    Args:
-        params: a pytree of arrays.
-        updates: a pytree of the same structure and shapes; where it has None, or the empty gradient that JAX gives for
-            integers, the parameter stays as it is.
+def unfolded(tx: GradientTransformation) -> GradientTransformation | None:
+    """The transform that the factory of `tx` returned, with its schedules read at 0; None for a primitive.
 
-    Raises:
-        GradtxValueError: structures or shapes differ.
+    Its state is the state of `tx` itself, without the step count of its schedules.
     """
-    leaves, treedef = jax.tree.flatten(params)
-    parts = trees.leaves_like(params, updates, "parameters", "updates", absent=True)
-    return treedef.unflatten([p if u is None else _add(p, u) for p, u in zip(leaves, parts, strict=True)])
+    if tx._is_bare:
+        return None
+    tx = unscheduled_at(tx, 0)
+    whole = as_transformation(tx._spec.call(tx._spec.body, prepared(tx)))
+    return None if whole._is_bare else whole
 
 
-def _add(p: Any, u: Any) -> Array:
-    dtype = jnp.result_type(p)
-    if dtype == jnp.result_type(u):
-        return p + u
-    wide = _wider(dtype, jnp.result_type(u))
-    return (jnp.asarray(p, wide) + jnp.asarray(u, wide)).astype(dtype)
+def written_out(tx: GradientTransformation) -> GradientTransformation | None:
+    """What `tx` stands for, where that shows more than its parts do; None for what is no expression."""
+    return None if parts(tx) else tx.expression
 
 
-def _wider(*dtypes: Any) -> Any:
-    with jax.numpy_dtype_promotion("standard"):
-        return jnp.promote_types(*dtypes)
+def unscheduled(state: State) -> State:
+    """The state of the transform itself, without the step count of its schedules."""
+    return state.inner if isinstance(state, Scheduled) else state
 
 
-def _pair(init: Any, update: Any, kernel: Any = None, factor: Any = None, gated: Any = None) -> Any:
-    return GradientTransformation(init, update, kernel, factor, gated)
+def _pair(init: Any, update: Any) -> Any:
+    return GradientTransformation(init, update)
 
 
-_PAIR = Spec("GradientTransformation", _pair, inspect.signature(_pair), {}, GradientTransformation)
-_PAIR.factory = GradientTransformation
+def _work(work: Any) -> Any:
+    return GradientTransformation._of(work)
+
+
+_PAIR = Spec("GradientTransformation", _pair, {}, GradientTransformation, factory=GradientTransformation)
+_WORK = Spec("GradientTransformation", _work, {}, GradientTransformation, factory=GradientTransformation._of)

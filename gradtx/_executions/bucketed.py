@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +14,9 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._base.numerics import is_spread, is_traced, widen, widened
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import lift, matching, required
-from gradtx._core.kernel import Kernel, Slot, gated, over_first_axis
+from gradtx._core.combinator import Combinator
+from gradtx._core.context import Context
+from gradtx._core.leafwise import SLOT, LeafTransform, Leafwise, Slots, matching, missing_params
 from gradtx._core.parts import told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -35,7 +35,7 @@ class Buckets(NamedTuple):
     others: dict[str, Any]
 
 
-@transformation
+@transformation(role="wrapper")
 def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
     r"""Keeps the memory of small parameters in stacks, and works on each stack at once: for trees of many small leaves.
 
@@ -60,70 +60,76 @@ def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
     """
     inner = as_transformation(inner)
     max_size, min_count = whole_number("max_size", max_size), whole_number("min_count", min_count)
-    kernel = inner.kernel
-    if kernel is None:
+    leaf = inner._built().work.leaf
+    if leaf is None:
         raise GradtxTypeError(
-            f"{inner.name} does not work on each array by itself, so arrays cannot be worked on together; put what "
-            f"needs the whole tree outside, as chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3))) does"
+            f"{inner.factory_name} does not work on each array by itself, so arrays cannot be worked on together; put "
+            f"what needs the whole tree outside, as chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3))) does"
         )
-    return _in_buckets(kernel, max_size, min_count)
-
-
-def _in_buckets(kernel: Kernel, max_size: int, min_count: int) -> GradientTransformation:
-    slots, layout = jax.tree.flatten(kernel.layout)
-    each, stacked = lift(kernel), lift(over_first_axis(kernel))
+    each, stacked = Leafwise(leaf), Leafwise(_over_first_axis(leaf))
 
     def joined(stacks: State, others: State) -> State:
-        pairs = zip(slots, layout.flatten_up_to(stacks), layout.flatten_up_to(others), strict=True)
-        return (layout.unflatten([Buckets(x, y) if slot is Slot.MEMORY else y for slot, x, y in pairs]),)
+        rows = zip(leaf.places, leaf.structure.flatten_up_to(stacks), leaf.structure.flatten_up_to(others), strict=True)
+        return (leaf.structure.unflatten([Buckets(x, y) if place is SLOT else y for place, x, y in rows]),)
 
     def parted(state: State) -> tuple[State, State, Buckets | None]:
         """The states of stacks and others, and what they have for each tree of arrays."""
         try:
             (inside,) = state
-            contents = layout.flatten_up_to(inside)
+            contents = leaf.structure.flatten_up_to(inside)
         except (ValueError, TypeError, KeyError):
-            raise wrong_state(f"a tuple of one, with {str(layout).removeprefix('PyTreeDef')}", state) from None
-        buckets = [x for slot, x in zip(slots, contents, strict=True) if slot is Slot.MEMORY]
+            expected = str(leaf.structure).removeprefix("PyTreeDef")
+            raise wrong_state(f"a tuple of one, with {expected}", state) from None
+        pairs = list(zip(leaf.places, contents, strict=True))
+        buckets = [x for place, x in pairs if place is SLOT]
         if not all(isinstance(x, Buckets) for x in buckets):
             raise wrong_state("one with Buckets for each tree of arrays", state)
         stacks, others = (
-            layout.unflatten([x[part] if slot is Slot.MEMORY else x for slot, x in zip(slots, contents, strict=True)])
-            for part in (0, 1)
+            leaf.structure.unflatten([x[which] if place is SLOT else x for place, x in pairs]) for which in (0, 1)
         )
         return stacks, others, next(iter(buckets), None)
 
-    def init(params: Params) -> State:
+    def init(step: Context, params: Params) -> State:
         buckets = _gathered(params, _first_places(params, max_size, min_count))
-        return joined(stacked.init(buckets.stacks), each.init(buckets.others))
+        return joined(stacked.init(step, buckets.stacks), each.init(step, buckets.others))
 
-    def update(
-        updates: Updates,
-        state: State,
-        params: Params = None,
-        *,
-        bound: Mapping[str, Updates] = MappingProxyType({}),
-        pending: Array | None = None,
-    ) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         stacks, others, buckets = parted(state)
         places = _places(updates, buckets)
         gs, ps = _gathered(updates, places), Buckets({}, {})
-        if kernel.needs_params is not None:
-            trees.leaves_like(updates, required(params, kernel.needs_params), "updates", "parameters")
+        if leaf.needs_params is not None:
+            if params is None:
+                raise missing_params()
+            trees.leaves_like(updates, params, "updates", "parameters")
             ps = _gathered(matching(updates, params), places)
-        bs = {name: _gathered(matching(updates, x), places) for name, x in bound.items()}
-        in_stacks, stacks = stacked.update(
-            gs.stacks, stacks, ps.stacks, bound={name: x.stacks for name, x in bs.items()}, pending=pending
-        )
-        alone, others = each.update(
-            gs.others, others, ps.others, bound={name: x.others for name, x in bs.items()}, pending=pending
-        )
+        names = {name: _gathered(matching(updates, x), places) for name, x in step.names.items()}
+        within = [step._replace(names={name: x[which] for name, x in names.items()}) for which in (0, 1)]
+        in_stacks, stacks = stacked.update(within[0], gs.stacks, stacks, ps.stacks)
+        alone, others = each.update(within[1], gs.others, others, ps.others)
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
-    def behind(opened: Array, often: bool) -> Any:
-        return _in_buckets(gated(kernel, opened), max_size, min_count).update
+    return GradientTransformation._of(Stacked(init, update, is_cheap=True))
 
-    return GradientTransformation(init, update, gated=behind)
+
+class Stacked(Combinator):
+    """The work of `bucketed`, which multiplies what is in stacks."""
+
+    takes_factor = True
+
+
+def _over_first_axis(leaf: LeafTransform) -> LeafTransform:
+    """`leaf` on stacks of arrays, each by itself."""
+
+    def init_slots(step: Context, p: Array) -> Slots:
+        return jax.vmap(lambda p: leaf.init_slots(step, p))(p)
+
+    def update_leaf(reading: Any, step: Context, g: Array, slots: Slots, p: Array | None) -> tuple[Array, Slots]:
+        def one(g: Array, names: Any, slots: Slots, p: Array | None) -> tuple[Array, Slots]:
+            return leaf.update_leaf(reading, step._replace(names=names), g, slots, p)
+
+        return jax.vmap(one)(g, step.names, slots, p)
+
+    return replace(leaf, init_slots=init_slots, update_leaf=update_leaf)
 
 
 class Place(NamedTuple):

@@ -8,10 +8,12 @@ import jax
 
 from gradtx._base.errors import GradtxTypeError, short, wrong_state
 from gradtx._base.typing import Params, State, Updates
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context, Encoding
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
-@transformation
+@transformation(role="wrapper")
 def jit(inner: Any):
     """Compiles `update`, for training loops that do not.
 
@@ -30,21 +32,24 @@ def jit(inner: Any):
     """
     inner = as_transformation(inner)
 
-    def init(params: Params) -> State:
-        return (inner.init(params),)  # as it is: compiled, it would not put memories where their parameters are
+    def init(step: Context, params: Params) -> State:
+        return (step.init(inner, params),)  # as it is: compiled, it would not put slots where their parameters are
 
-    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("a tuple of one", state)
-        arrays = {name: x for name, x in extra.items() if _is_data(x)}
-        rest = tuple((name, x) for name, x in extra.items() if name not in arrays)
+        arrays = {name: x for name, x in step.extra.items() if _is_data(x)}
+        rest = tuple((name, x) for name, x in step.extra.items() if name not in arrays)
         for name, x in rest:
             if not isinstance(x, Hashable):
                 raise GradtxTypeError(f"the extra {name!r} can be no argument of a compiled function: got {short(x)}")
-        new, inner_state = _update(inner, updates, state[0], params, arrays, rest)
+        encoding = step.encoding
+        codec, number = (None, None) if encoding is None else encoding
+        own = (arrays, dict(step.names), step.active, number)
+        new, inner_state = _update(inner, updates, state[0], params, own, rest, codec)
         return new, (inner_state,)
 
-    return GradientTransformation(init, update)
+    return combinator(init, update, is_cheap=inner._built().work.is_cheap)
 
 
 def _is_data(x: Any) -> bool:
@@ -52,8 +57,11 @@ def _is_data(x: Any) -> bool:
     return all(isinstance(leaf, (bool, int, float, complex)) or hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x))
 
 
-@partial(jax.jit, static_argnums=5)
+@partial(jax.jit, static_argnums=(5, 6))
 def _update(
-    inner: GradientTransformation, updates: Updates, state: State, params: Params, arrays: dict[str, Any], rest: tuple
+    inner: GradientTransformation, updates: Updates, state: State, params: Params, own: tuple, rest: tuple, codec: Any
 ) -> tuple[Updates, State]:
-    return inner.update(updates, state, params, **arrays, **dict(rest))
+    arrays, names, active, number = own
+    encoding = None if codec is None else Encoding(codec, number)
+    step = Context({**arrays, **dict(rest)}, names, active, encoding, None, True, jax.named_scope)
+    return step.update(inner, updates, state, params)

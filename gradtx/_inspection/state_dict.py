@@ -10,6 +10,8 @@ name the first moment of a kernel alike: `adamw/scale_by_adam/numerator/scale_by
 """
 
 import difflib
+import itertools
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -22,8 +24,9 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.numerics import is_traced, strong
 from gradtx._base.typing import Array, Params, State
-from gradtx._core.parts import Part, opened, parts, share, told_apart, unscheduled
-from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.parts import Part, parts, share, told_apart
+from gradtx._core.protocol import GradientTransformation, as_transformation, unfolded, unscheduled
+from gradtx._values.value import Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label, and what stands behind it: the names from there on, and which leaf of the state each one is."""
@@ -83,6 +86,7 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
     template = jax.eval_shape(tx.init, params) if abstract else tx.init(params)
     leaves, treedef = jax.tree.flatten(template)
     named = names(tx, trees.without_variables(template))
+    d = _by_present_names(d, set(named))
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
         complaint = _what_differs(tx, missing, extra, len(named))
@@ -91,6 +95,30 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
         warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
     pairs = zip(named, leaves, strict=True)
     return treedef.unflatten([in_place_of(old, d[n], f"load_state_dict: {n!r}") if n in d else old for n, old in pairs])
+
+
+FORMER_NAMES = {
+    "average": "mean",
+}
+"""What factories, and fields of states, were called when a state was saved, and what they are called now."""
+
+
+def _by_present_names(d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
+    """The arrays by the names that they have now. Where a parameter is called as a part once was, it keeps its name."""
+    found = {}
+    for name in d:
+        present = name
+        if name not in named:
+            words = [(word, FORMER_NAMES[word]) if word in FORMER_NAMES else (word,) for word in _words(name)]
+            readings = map("".join, itertools.product(*words))
+            present = next((reading for reading in readings if reading in named and reading not in d), name)
+        found[present] = d[name]
+    return found
+
+
+def _words(name: str) -> list[str]:
+    """The name in pieces: the words between slashes and brackets, and those."""
+    return re.split(r"([/\[\]])", name)
 
 
 def names(tx: GradientTransformation, state: State) -> list[str]:
@@ -104,20 +132,15 @@ def names(tx: GradientTransformation, state: State) -> list[str]:
 def _standing(tx: GradientTransformation, state: State) -> list[Group]:
     """What is stored where `tx` stands: behind its name, or part by part for a chain, which has none."""
     inside = _inside(tx, state)
-    return inside if tx.name == "chain" else [(tx.name, _joined(inside))]
+    return inside if tx._spec.role is Role.SERIES else [(tx.factory_name, _joined(inside))]
 
 
 def _inside(tx: GradientTransformation, state: State) -> list[Group]:
     own = unscheduled(state)
     groups = [] if own is state else _by_path({"count": state.count}) + _by_path(state.values)
-    if (whole := opened(tx)) is not None:
+    if not parts(tx) and (whole := unfolded(tx)) is not None:
         return groups + _inside(whole, own)
-    try:
-        inner = [group for index, part in enumerate(parts(tx)) for group in _of_part(part, index, own)]
-    except GradtxValueError:
-        if tx._spec.body.__module__.split(".")[0] == "gradtx":
-            raise
-        inner = []  # a combinator of users, who need not keep the convention
+    inner = [group for index, part in enumerate(parts(tx)) for group in _of_part(part, index, own)]
     held = {index for _, entries in inner for _, index in entries}
     mine = [(path, entries) for path, entries in _by_path(own) if entries[0][1] not in held]
     return groups + mine + [group for group in inner if group[1]]
@@ -128,7 +151,7 @@ def _of_part(part: Part, index: int, state: State) -> list[Group]:
         own = share(part, index, state)
     except (KeyError, IndexError, AttributeError, TypeError):
         raise wrong_state(f"one with the part {part.label}", state) from None
-    found = _standing(part.transform, own)
+    found = _standing(as_transformation(part.transform), own)
     return [(part.label, _joined(found))] if part.is_named else found
 
 
@@ -154,7 +177,7 @@ def _what_differs(tx: GradientTransformation, missing: list[str], extra: list[st
         hint = "with strict=False what is missing begins anew, and the rest stays unused"
     if close:
         hint = f"is {close[0]!r} what is called {missing[0]!r} now? then rename it in the dict; {hint}"
-    return f"the entries are not those of a state of {tx.name}: {'; '.join(said)}; {hint}"
+    return f"the entries are not those of a state of {tx.factory_name}: {'; '.join(said)}; {hint}"
 
 
 def in_place_of(old: Any, new: Any, who: str) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.typing import Array
-from gradtx._core.parts import number_at, with_numbers
+from gradtx._core.hyperparams import number_at, with_numbers
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.sweep_result import SweepResult
 from gradtx.inspect import describe

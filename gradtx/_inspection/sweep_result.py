@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradtx._base.errors import GradtxValueError
-from gradtx._core.parts import with_numbers
+from gradtx._core.hyperparams import with_numbers
 from gradtx._core.protocol import GradientTransformation
 from gradtx.inspect import _table
 
@@ -103,7 +103,7 @@ class SweepResult:
 
     def _footer(self) -> str:
         points, seeds = self.mean.size, len(self.seeds)
-        text = f"{self.tx.name}: {points} points, " + (
+        text = f"{self.tx.factory_name}: {points} points, " + (
             f"{seeds} seeds each; ± is the standard deviation" if seeds > 1 else f"seed {self.seeds[0]}"
         )
         return f"{text}; the {_ROWS} best are shown" if points > _ROWS else text

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gradtx._combinators.ahead import gradient_ahead
 from gradtx._combinators.chain import chain
-from gradtx._combinators.parallel import average, interpolate
+from gradtx._combinators.parallel import interpolate, mean
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
@@ -111,7 +111,7 @@ def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.
 
     Reference: Lucas, Sun, Zemel and Grosse, "Aggregated Momentum: Stability Through Passive Damping", 2019.
     """
-    return chain(average(*map(add_momentum, momentums)), scale_by_learning_rate(learning_rate))
+    return chain(mean(*map(add_momentum, momentums)), scale_by_learning_rate(learning_rate))
 
 
 @transformation

@@ -25,7 +25,6 @@ def scale_by_ema(decay: Decay):
     return memory(
         init=jnp.zeros_like,
         step=lambda g, m, p: mean(m, g),
-        emit=lambda g, m, p: m,
     )
 
 
@@ -96,7 +95,6 @@ def running_sum(initial_value: Scalar = 0.0):
     return memory(
         init=lambda p: jnp.full_like(p, initial_value),
         step=lambda g, s, p: s + g,
-        emit=lambda g, s, p: s,
     )
 
 
@@ -116,7 +114,6 @@ def running_sum_above_zero():
     return memory(
         init=jnp.zeros_like,
         step=lambda g, s, p: jnp.maximum(s + ordered(g), 0.0),
-        emit=lambda g, s, p: s,
     )
 
 
@@ -137,7 +134,6 @@ def running_max(decay: Scalar = 1.0):
     return memory(
         init=jnp.zeros_like,
         step=lambda g, m, p: jnp.maximum(decay * m, ordered(g)),
-        emit=lambda g, m, p: m,
     )
 
 
@@ -162,7 +158,6 @@ def add_momentum(decay: Decay, nesterov: bool = False):
         init=jnp.zeros_like,
         step=lambda g, m, p: decay * m + g,
         emit=lambda g, m, p: g + decay * m if nesterov else m,
-        emit_reads_update=nesterov,
     )
 
 
@@ -186,7 +181,6 @@ def scale_by_additive_ema(decay: Decay, initial_value: NonNegative = 1e-6):
     return memory(
         init=lambda p: jnp.full_like(p, initial_value),
         step=lambda g, m, p: unless_infinite(m, m - part * jnp.sign(m - g) * g),
-        emit=lambda g, m, p: m,
     )
 
 
@@ -215,5 +209,4 @@ def scale_by_own_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNe
         init=lambda p: jnp.full_like(p.real, initial_value),
         step=lambda g, d, p: mean(d, (d + eps) * abs_square(g)),
         emit=emit,
-        emit_reads_update=True,
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from gradtx._base.numerics import safe_sqrt, weak
+from gradtx._base.numerics import align, safe_sqrt, weak
 from gradtx._core.constructors import elementwise, treewise
 from gradtx._core.protocol import transformation
 from gradtx._primitives.random import gaussian, seeded
@@ -32,17 +32,19 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
     """
     # A constant 0, the default of many optimizers, then costs nothing: not even reading the parameters.
     none = isinstance(weight_decay, (int, float)) and weight_decay == 0
-    decayed = elementwise(lambda g, p: g if none else g + weight_decay * p, needs_params=True)
+
+    def decayed(g, p):
+        return g if none else g + weight_decay * p
+
     if mask is None:
-        return decayed
+        return elementwise(decayed, needs_params=True)
 
     def update(updates, state, params):
-        new, _ = decayed.update(updates, (), params)
-        chosen = resolve_mask(mask, params, updates)
-        leaves = zip(chosen, jax.tree.leaves(new), jax.tree.leaves(updates), strict=True)
-        return jax.tree.structure(updates).unflatten([u if keep else g for keep, u, g in leaves]), state
+        leaves, treedef = jax.tree.flatten(updates)
+        rows = zip(leaves, jax.tree.leaves(params), resolve_mask(mask, params, updates), strict=True)
+        return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
-    return treewise(update, needs_params=True, light=True)
+    return treewise(update, needs_params=True, is_cheap=True)
 
 
 @transformation

@@ -35,7 +35,6 @@ def start():
     return memory(
         init=lambda p: p,
         step=lambda g, first, p: first,
-        emit=lambda g, first, p: first,
     )
 
 
@@ -99,8 +98,8 @@ def scale_by_global_rss(eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
     Reference: Streeter and McMahan, "Less Regret via Online Conditioning", 2010; also known as AdaGrad-Norm.
     """
 
-    def factor(updates, total, params):
-        new = strong(jnp.hypot(total, strong(norm(jax.tree.leaves(updates)), total.dtype)), total.dtype)
+    def factor(norm, total):
+        new = strong(jnp.hypot(total, strong(norm, total.dtype)), total.dtype)
         return weak(safe_divide(1.0, root_of_sum(new, eps_root) + eps)), new
 
     return rescaling(factor, lambda params: jnp.zeros((), float))

@@ -9,7 +9,7 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._base.sharing import for_each
 from gradtx._core.constructors import elementwise, rescaling, rescaling_each, treewise
-from gradtx._core.norms import norm, norms, norms_along
+from gradtx._core.norms import norms, norms_along
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -148,7 +148,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     Reference: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
     algorithm 1.
     """
-    return rescaling(lambda updates, state, params: (_down_to(max_norm, norm(jax.tree.leaves(updates))), state))
+    return rescaling(lambda norm, state: (_down_to(max_norm, norm), state))
 
 
 def _unit_axes(shape):

@@ -84,5 +84,4 @@ def average_ahead(learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: 
         emit=lambda g, z, p, c: c * (z - p) + (1 - b1) * (1 - c) * g,
         state=AheadOfAverage,
         needs_params=True,
-        emit_reads_update=True,
     )

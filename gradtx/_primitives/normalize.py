@@ -7,7 +7,6 @@ one leaf of the tree; where layers are stacked in one array, `over_layers` makes
 import jax
 import jax.numpy as jnp
 
-from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
@@ -141,11 +140,7 @@ def normalize_by_global_norm(eps: NonNegative = 0.0):
     Reference: Nesterov, "Introductory Lectures on Convex Optimization", 2004, section 3.2.3. Optax's
     `normalize_by_update_norm` has eps=1e-6.
     """
-
-    def factor(updates, state, params):
-        return weak(safe_divide(1.0, tree.global_norm(updates) + eps)), state
-
-    return rescaling(factor)
+    return rescaling(lambda norm, state: (weak(safe_divide(1.0, norm + eps)), state))
 
 
 @transformation

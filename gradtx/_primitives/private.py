@@ -8,7 +8,9 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import safe_divide
 from gradtx._base.typing import Params, Updates
-from gradtx._core.protocol import GradientTransformation, transformation
+from gradtx._core.constructors import combinator
+from gradtx._core.context import Context
+from gradtx._core.protocol import transformation
 from gradtx._primitives.random import Random, gaussian, seeded
 from gradtx._values.schedule import NonNegative
 
@@ -39,11 +41,11 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
     """
     deviation = noise_multiplier * l2_norm_clip
 
-    def init(params: Params) -> Random:
+    def init(step: Context, params: Params) -> Random:
         trees.floating_leaves(params, "parameters")
         return seeded(seed)
 
-    def update(updates: Updates, state: Random, params: Params = None) -> tuple[Updates, Random]:
+    def update(step: Context, updates: Updates, state: Random, params: Params) -> tuple[Updates, Random]:
         updates = trees.widened(updates)
         count = _number_of_examples(updates, params)
         norms = jax.vmap(tree.global_norm, axis_size=count)(updates)
@@ -58,7 +60,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
         return jax.tree.map(mean, updates, noise), state
 
-    return GradientTransformation(init, update)
+    return combinator(init, update)
 
 
 def _number_of_examples(updates: Updates, params: Params) -> int:

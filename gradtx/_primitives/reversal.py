@@ -62,5 +62,4 @@ def running_step_size(
     return memory(
         init=lambda p: jnp.full_like(p.real, initial_value),
         step=step,
-        emit=lambda g, s, p: s,
     )

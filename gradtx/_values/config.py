@@ -28,7 +28,7 @@ def to_config(value: Value) -> dict[str, Any]:
     """
     if not isinstance(value, Value):
         raise GradtxTypeError(f"to_config: a transform or a schedule is wanted, got {value!r}")
-    return _encode(value, value.name)
+    return _encode(value, value.factory_name)
 
 
 def from_config(config: dict[str, Any]) -> Any:
@@ -48,13 +48,13 @@ def from_config(config: dict[str, Any]) -> Any:
 
 def _encode(x: Any, where: str) -> Any:
     if isinstance(x, Value):
-        if REGISTRY.get(x.name) is not x._spec:
+        if REGISTRY.get(x.factory_name) is not x._spec:
             raise GradtxTypeError(
                 f"to_config: {where} is {x!r}, which no registered factory made; decorate its factory with "
                 f"@gradtx.transformation (or @gradtx.schedule), under a name that is not taken"
             )
-        arguments = {name: _encode(argument, f"{x.name}.{name}") for name, argument in x.arguments.items()}
-        return {"factory": x.name, "arguments": arguments}
+        arguments = {name: _encode(argument, f"{x.factory_name}.{name}") for name, argument in x.arguments.items()}
+        return {"factory": x.factory_name, "arguments": arguments}
     if isinstance(x, dict):  # as pairs: their order may be part of the meaning, and some writers sort keys
         return {"dict": [[_encode(key, where), _encode(item, f"{where}[{key!r}]")] for key, item in x.items()]}
     if type(x) in (list, tuple):

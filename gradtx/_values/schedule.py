@@ -1,7 +1,6 @@
 """Schedules: numbers that change with the step, wherever a transform takes a number."""
 
 import functools
-import inspect
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ class Schedule(Value):
     def __call__(self, count: Any) -> jax.Array:
         """The number at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
         count = jax.numpy.asarray(count, dtype=float)
-        with at_stage(self.name):
+        with at_stage(self._spec.name):
             result = self._spec.call(self._spec.body, prepared(self, count))(count)
         return jax.numpy.asarray(result, dtype=float)
 
@@ -93,12 +92,13 @@ PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]
 
 
 def scheduled_names(value: Value) -> list[str]:
-    """The numbers of `value` that follow a schedule."""
-    return [name for name in value._spec.numbers if holds_value(value._arguments[name])]
+    """The hyperparameters of `value` that follow a schedule."""
+    arguments = value._arguments
+    return [name for name in value._spec.numbers if type(arguments[name]) is not float and holds_value(arguments[name])]
 
 
 def prepared(value: Value, count: Any = None) -> dict[str, Any]:
-    """The arguments as a factory's body wants them: numbers as floats or weakly typed 0-d arrays.
+    """The arguments as a factory's body wants them: hyperparameters as floats or weakly typed 0-d arrays.
 
     Schedules are read at `count`, or left as they are when there is none.
     """
@@ -111,24 +111,19 @@ def prepared(value: Value, count: Any = None) -> dict[str, Any]:
         if np.shape(x) != ():
             raise GradtxValueError(
                 f"{name} has shape {np.shape(x)}, but one number is wanted; to run many at once, "
-                f"map over the transform: jax.vmap(run)(jax.vmap({value.name})(numbers))"
+                f"map over the transform: jax.vmap(run)(jax.vmap({value.factory_name})(numbers))"
             )
         return weak(x)
 
     arguments = dict(value._arguments)
     for name in value._spec.numbers:
-        arguments[name] = jax.tree.map(functools.partial(prepare, name), arguments[name], is_leaf=is_value)
+        if type(arguments[name]) is not float:
+            arguments[name] = jax.tree.map(functools.partial(prepare, name), arguments[name], is_leaf=is_value)
     return arguments
-
-
-def is_constant(value: Value) -> bool:
-    """Whether every number in `value` is a Python number, so that what is built from it may be kept."""
-    return all(isinstance(leaf, (int, float)) for leaf in jax.tree.leaves(value))
 
 
 def _function(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return function
 
 
-_FUNCTION = Spec("Schedule", _function, inspect.signature(_function), {}, Schedule)
-_FUNCTION.factory = Schedule
+_FUNCTION = Spec("Schedule", _function, {}, Schedule, factory=Schedule)

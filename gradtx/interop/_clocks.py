@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import log_of_decay
 from gradtx._base.typing import Array, State
-from gradtx._core.parts import opened, parts, share, unscheduled
-from gradtx._core.protocol import GradientTransformation
+from gradtx._core.parts import parts, share
+from gradtx._core.protocol import GradientTransformation, as_transformation, unfolded, unscheduled
 from gradtx._values.schedule import scheduled_names
 
 
@@ -32,16 +32,20 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
         GradtxValueError: a decay that a clock depends on follows a schedule.
     """
     own = unscheduled(state)
-    if tx.name in _STATES:
+    if tx.factory_name in _STATES:
         found = [(_clock(tx), own)]
-    elif (whole := opened(tx)) is not None:
+    elif (whole := unfolded(tx)) is not None:
         found = clocks(whole, own)
     else:
-        found = [pair for i, part in enumerate(parts(tx)) for pair in clocks(part.transform, share(part, i, own))]
+        found = [
+            pair
+            for i, part in enumerate(parts(tx))
+            for pair in clocks(as_transformation(part.transform), share(part, i, own))
+        ]
     decays = [name for name in scheduled_names(tx) if tx._spec.numbers[name].high == 1.0]
     if found and decays:
         raise GradtxValueError(
-            f"the decay {decays[0]!r} of {tx.name} follows a schedule, and a count of steps does not say what it was "
+            f"the decay {decays[0]!r} of {tx.factory_name} follows a schedule, and a count of steps does not say what it was "
             f"until now; move to a constant one first"
         )
     return found
@@ -50,7 +54,7 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
 def _clock(tx: GradientTransformation) -> Clock:
     if scheduled_names(tx):  # refused by who asked, who knows the name of the optimizer
         return Clock(lambda count: count, lambda x: x)
-    log, (state, read) = log_of_decay(tx.decay, jnp.zeros((), float).dtype), _STATES[tx.name]
+    log, (state, read) = log_of_decay(tx.decay, jnp.zeros((), float).dtype), _STATES[tx.factory_name]
     return Clock(lambda count: state(count.astype(float), log), lambda x: read(x, log).astype(jnp.int32))
 
 

@@ -18,8 +18,8 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, at_stage, listing
 from gradtx._base.numerics import abs_square
 from gradtx._base.typing import State
-from gradtx._core.parts import Part, opened, parts, share, unscheduled
-from gradtx._core.protocol import GradientTransformation, Scheduled, _read
+from gradtx._core.parts import Part, parts, share
+from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
 from gradtx._inspection.state_dict import names
 from gradtx._values.schedule import scheduled_names
 from gradtx.interop._clocks import clocks
@@ -151,7 +151,7 @@ class Pairing:
         self._follow(tx, state, _numbered(theirs))
         lacking = [name for index, name in enumerate(names(tx, ours)) if index not in self.ours]
         if lacking:
-            raise GradtxValueError(f"nothing in the Optax state is what {tx.name} stores as {listing(lacking)}")
+            raise GradtxValueError(f"nothing in the Optax state is what {tx.factory_name} stores as {listing(lacking)}")
 
     def _follow(self, tx: GradientTransformation, ours: State, theirs: State, outer: Row | None = None) -> None:
         """Pairs a transform with all of an Optax state."""
@@ -160,7 +160,7 @@ class Pairing:
         self._visit(tx, ours, row)
         if row.stages:
             left = listing(_kind(stage) for stage in row.stages)
-            raise GradtxValueError(f"the Optax state has more than {tx.name} stores: {left}")
+            raise GradtxValueError(f"the Optax state has more than {tx.factory_name} stores: {left}")
         for count in [*row.schedules, *row.counts]:
             if row.ours:
                 self.theirs.setdefault(count, row.ours[0])
@@ -171,8 +171,8 @@ class Pairing:
 
     def _visit(self, tx: GradientTransformation, state: State, row: Row) -> None:
         own, around = unscheduled(state), self._rate
-        with at_stage(tx.name):
-            if tx.name in RATE_BEFORE_MOMENTUM and tx.momentum is not None:
+        with at_stage(tx.factory_name):
+            if tx.factory_name in RATE_BEFORE_MOMENTUM and tx.momentum is not None:
                 self._rate = _constant_rate(tx, row)
             if isinstance(state, Scheduled):
                 self._schedule(tx, state, row)
@@ -181,11 +181,11 @@ class Pairing:
         self._rate = around
 
     def _stored(self, tx: GradientTransformation, state: State, row: Row) -> None:
-        if tx.name in STAGES:
+        if tx.factory_name in STAGES:
             self._stage(tx, state, row)
-        elif tx.name in WRAPPERS:
-            WRAPPERS[tx.name](self, tx, state, row)
-        elif (whole := opened(tx)) is not None:
+        elif tx.factory_name in WRAPPERS:
+            WRAPPERS[tx.factory_name](self, tx, state, row)
+        elif (whole := unfolded(tx)) is not None:
             self._visit(whole, state, row)
         elif found := parts(tx):
             self._parts(found, state, row)
@@ -197,10 +197,10 @@ class Pairing:
         if by_key is not None and (set(by_key) == {part.key for part in found}):
             row.stages.popleft()
             for index, part in enumerate(found):
-                self._follow(part.transform, share(part, index, state), by_key[part.key], row)
+                self._follow(as_transformation(part.transform), share(part, index, state), by_key[part.key], row)
         else:
             for index, part in enumerate(found):
-                self._visit(part.transform, share(part, index, state), row)
+                self._visit(as_transformation(part.transform), share(part, index, state), row)
 
     def _take(self, kind: str, row: Row) -> Any:
         """The next stage of the row, which must be of this kind."""
@@ -210,14 +210,14 @@ class Pairing:
         return row.stages.popleft()
 
     def _stage(self, tx: GradientTransformation, state: State, row: Row) -> None:
-        stage = STAGES[tx.name]
+        stage = STAGES[tx.factory_name]
         for name, value in stage.only.items():
             if tx.arguments[name] != value:
                 raise GradtxValueError(f"Optax has it with {name}={value!r} only; move to that")
         found = self._take(stage.kind, row)
         named = dict(zip(names(tx, state), jax.tree.leaves(state), strict=True))
         for name, place in stage.places.items():
-            start = "/".join(filter(None, (tx.name, place)))
+            start = "/".join(filter(None, (tx.factory_name, place)))
             mine = {key[len(start) + 1 :]: x for key, x in named.items() if f"{key}/".startswith(f"{start}/")}
             for own, other in _by_path(mine, getattr(found, name), f"{stage.kind}.{name}"):
                 self._link(own, other, self._rate if name == "trace" else None)

@@ -76,7 +76,7 @@ def to_state(state: State, tx: GradientTransformation, like: State) -> State:
     pairing = _pairing("to_state", tx, state, bare)
     if pairing.uncounted:
         raise GradtxValueError(
-            f"to_state: Optax counts steps for its schedules, and {tx.name} counts none; give the schedule to it too"
+            f"to_state: Optax counts steps for its schedules, and {tx.factory_name} counts none; give the schedule to it too"
         )
     mine, theirs, paths = jax.tree.leaves(state), jax.tree.leaves(bare), trees.paths(bare)
     moved = list(theirs)

@@ -17,8 +17,8 @@ import numpy as np
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
-from gradtx._core.parts import opened, parts, share, unscheduled
-from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation
+from gradtx._core.parts import parts, share
+from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
 from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._clocks import clocks
 
@@ -86,10 +86,12 @@ def load_optimizer_state(
         named = names(tx, template)
         lacking = [name for index, name in enumerate(named) if index not in found]
         if lacking:
-            raise GradtxValueError(f"nothing in the state of PyTorch is what {tx.name} stores as {listing(lacking)}")
+            raise GradtxValueError(
+                f"nothing in the state of PyTorch is what {tx.factory_name} stores as {listing(lacking)}"
+            )
         unused = sorted(checkpoint.fields - checkpoint.used - {"step"})
         if unused:
-            raise GradtxValueError(f"PyTorch stores {listing(unused)}, and {tx.name} stores no such thing")
+            raise GradtxValueError(f"PyTorch stores {listing(unused)}, and {tx.factory_name} stores no such thing")
         moved = [in_place_of(old, found[index], repr(named[index])) for index, old in enumerate(leaves)]
     return treedef.unflatten(moved)
 
@@ -128,18 +130,18 @@ class _Checkpoint:
     def read(self, tx: GradientTransformation, state: State) -> dict[int, Any]:
         """The arrays of `tx` by the numbers that stand in place of them in `state`."""
         own, found = unscheduled(state), {}
-        with at_stage(tx.name):
+        with at_stage(tx.factory_name):
             if isinstance(state, Scheduled):
-                count = self.steps(f"the schedules of {tx.name}")
+                count = self.steps(f"the schedules of {tx.factory_name}")
                 found[state.count] = count
                 values = _read(tx, jnp.maximum(count - 1, 0))
                 found |= dict(zip(jax.tree.leaves(state.values), jax.tree.leaves(values), strict=True))
-            if tx.name in FIELDS:
+            if tx.factory_name in FIELDS:
                 return found | self._moments(tx, own)
-            if (whole := opened(tx)) is not None:
+            if (whole := unfolded(tx)) is not None:
                 return found | self.read(whole, own)
             for index, part in enumerate(parts(tx)):
-                found |= self.read(part.transform, share(part, index, own))
+                found |= self.read(as_transformation(part.transform), share(part, index, own))
         return found
 
     def steps(self, who: str) -> Array:
@@ -155,11 +157,13 @@ class _Checkpoint:
         return jnp.asarray(counts.pop() if counts else self._given_step, jnp.int32)
 
     def _moments(self, tx: GradientTransformation, state: State) -> dict[int, Any]:
-        argument, value, reason = ONLY.get(tx.name, (None, None, ""))
+        argument, value, reason = ONLY.get(tx.factory_name, (None, None, ""))
         if argument is not None and tx.arguments[argument] != value:
             raise GradtxValueError(f"{reason}; take {argument}={value!r}")
         found, named = {}, zip(names(tx, state), jax.tree.leaves(state), strict=True)
-        starts = {"/".join(filter(None, (tx.name, place))): field for field, place in FIELDS[tx.name].items()}
+        starts = {
+            "/".join(filter(None, (tx.factory_name, place))): field for field, place in FIELDS[tx.factory_name].items()
+        }
         for name, index in named:
             for start, field in starts.items():
                 if f"{name}/".startswith(f"{start}/"):

@@ -7,14 +7,15 @@ import jax
 
 from gradtx._base.errors import at_stage
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.protocol import GradientTransformation, apply_updates, as_transformation
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.updates import apply_updates
 from gradtx.plot._style import by_name
 
 
 def transforms_by_name(given: Any) -> dict[str, GradientTransformation]:
     """Transforms by name, of a dict or of a single one."""
     transforms = {}
-    for name, tx in by_name("transform", given, lambda tx: getattr(tx, "name", type(tx).__name__)).items():
+    for name, tx in by_name("transform", given, lambda tx: getattr(tx, "factory_name", type(tx).__name__)).items():
         with at_stage(name):
             transforms[name] = as_transformation(tx)
     return transforms

@@ -33,7 +33,7 @@ def sweep(results: Any, ax: Axes | None = None) -> Figure:
         GradtxValueError: no number was swept.
     """
     with at_stage("plot.sweep"):
-        named = by_name("result", results, lambda result: getattr(getattr(result, "tx", None), "name", ""))
+        named = by_name("result", results, lambda result: getattr(getattr(result, "tx", None), "factory_name", ""))
         lines = {name: _line(name, result) for name, result in named.items()}
     figure, axes = axes_of(ax, WIDTH, 0.5 * WIDTH)
     looks = styles(lines)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from gradtx import schedules
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.averages import eval_params
-from gradtx._core.protocol import GradientTransformation, apply_updates
+from gradtx._core.protocol import GradientTransformation
+from gradtx._core.updates import apply_updates
 from gradtx.testing.case import Case
 
 

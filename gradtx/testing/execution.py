@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
-from gradtx._core.protocol import apply_updates
+from gradtx._core.updates import apply_updates
 from gradtx._values.value import Value
 from gradtx.testing.case import Case
 from gradtx.testing.trials import (

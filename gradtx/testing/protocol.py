@@ -10,7 +10,7 @@ from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxError
 from gradtx._base.numerics import is_real, precision
-from gradtx._core.protocol import apply_updates
+from gradtx._core.updates import apply_updates
 from gradtx.testing.case import Case
 from gradtx.testing.trials import close, finite, identical, params_of, require, run, same_form, updates_of
 

@@ -12,7 +12,7 @@ import numpy as np
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.protocol import apply_updates
+from gradtx._core.updates import apply_updates
 from gradtx._values.value import Value
 from gradtx.testing.case import Case
 
@@ -147,7 +147,7 @@ def identical(got: Any, wanted: Any, what: str) -> None:
         require(np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{what} at {path}:\n{a}\nwanted\n{b}")
 
 
-def finite(what: str, *trees: Any) -> None:
-    for one in trees:
+def finite(what: str, *found: Any) -> None:
+    for one in found:
         for path, leaf in zip(trees.paths(one), jax.tree.leaves(one), strict=True):
             require(np.all(np.isfinite(np.asarray(leaf, np.complex128))), f"{what} at {path}: {leaf}")

@@ -17,7 +17,7 @@ from gradtx.testing.trials import close, finite, numbers_of, params_of, require,
 
 def text_evaluates_back(case: Case) -> None:
     """`eval(repr(tx)) == tx`, with the public names of gradtx at hand."""
-    names = {"jnp": jnp, "jax": jax, **vars(gradtx), case.transform.name: case.transform._spec.factory}
+    names = {"jnp": jnp, "jax": jax, **vars(gradtx), case.transform.factory_name: case.transform._spec.factory}
     text = repr(case.transform)
     require(eval(text, names) == case.transform, f"{text} evaluates to something else")
 

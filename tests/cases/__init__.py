@@ -40,7 +40,7 @@ CASES = [case for family in FAMILIES for case in family.CASES]
 
 def is_direction(transform):
     """Whether it is what a named optimizer is made of: `scale_by_adam`."""
-    return transform._spec.factory.__module__.startswith("gradtx._optimizers") and transform.name.startswith(
+    return transform._spec.factory.__module__.startswith("gradtx._optimizers") and transform.factory_name.startswith(
         "scale_by_"
     )
 

@@ -36,5 +36,5 @@ CASES = [
     case("scale_by_own_rms", gx.scale_by_own_rms(0.9), odd=True, largest=1e5),
     case("difference", gx.difference(gx.identity(), gx.scale_by_ema(0.9)), odd=True),
     case("interpolate", gx.interpolate(gx.identity(), gx.scale_by_ema(0.9), 0.3), odd=True),
-    case("average", gx.average(gx.add_momentum(0.5), gx.clip_by_global_norm(1.0)), odd=True),
+    case("mean", gx.mean(gx.add_momentum(0.5), gx.clip_by_global_norm(1.0)), odd=True),
 ]

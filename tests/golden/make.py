@@ -22,7 +22,7 @@ from cases import OPTIMIZERS  # noqa: E402
 import gradtx as gx  # noqa: E402
 
 # One case of each: that of the fewest surprises, which comes first.
-NAMED = {case.transform.name: case for case in reversed(OPTIMIZERS)}
+NAMED = {case.transform.factory_name: case for case in reversed(OPTIMIZERS)}
 OF_EXAMPLES = {"dpsgd"}  # their gradients have an axis of examples in front
 
 
@@ -46,7 +46,7 @@ def fourth_step(case):
     state = tx.init(params)
     for step in range(1, 5):
         grads = random_tree(step)
-        if tx.name in OF_EXAMPLES:
+        if tx.factory_name in OF_EXAMPLES:
             grads = jax.tree.map(lambda g: jnp.stack([g, -0.5 * g]), grads)
         updates, new = tx.update(grads, state, params, **case.extras(params))
         if step < 4:

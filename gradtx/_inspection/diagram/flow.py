@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gradtx._combinators import parallel
-from gradtx._core.parts import Part, holds_transforms, parts, written_out
-from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.parts import Part, holds_transforms, parts
+from gradtx._core.protocol import GradientTransformation, as_transformation, written_out
+from gradtx._values.value import Role
 
 
 @dataclass(frozen=True)
@@ -75,37 +75,31 @@ class Frame:
 
 Flow: TypeAlias = Box | Use | Series | Branches | Let | Labeled | Frame
 
-_JOINS = {
-    item.spec.name
-    for item in vars(parallel).values()
-    if hasattr(item, "spec") and item.spec.body.__module__ == parallel.__name__
-}
-
 
 def flow_of(tx: Any) -> Flow:
     """The flow through a transform; named optimizers are opened down to the primitives."""
     tx, names = as_transformation(tx), []
     while (whole := written_out(tx)) is not None:
-        names.append(tx.name)
+        names.append(tx.factory_name)
         tx = whole
     inside = _composed(tx)
     return Frame(Box(" = ".join(names)), inside) if names else inside
 
 
 def _composed(tx: GradientTransformation) -> Flow:
-    own = parts(tx)
+    own, role = parts(tx), tx._spec.role
     flows = [_labeled(part) for part in own]
-    if tx.name == "use":
+    if role is Role.READING:
         return Use(tx.arguments["name"])
+    if role is Role.SERIES and own:
+        return Series(tuple(flows))
     if not own:
         return _box(tx)
-    if tx.name == "chain":
-        return Series(tuple(flows))
-    if tx.name in _JOINS:
+    if role is Role.SIDE_BY_SIDE:
         return Branches(tuple(flows), _box(tx))
-    if tx.name == "let":
+    if role is Role.NAMING:
         value, body = (flow_of(part.transform) for part in own)
-        return Frame(Box("let"), Let(tx.arguments["name"], value, body))
+        return Frame(Box(tx.factory_name), Let(tx.arguments["name"], value, body))
     return Frame(_box(tx), Branches(tuple(flows)) if len(own) > 1 else flow_of(own[0].transform))
 
 
@@ -115,7 +109,7 @@ def _labeled(part: Part) -> Flow:
 
 
 def _box(tx: GradientTransformation) -> Box:
-    return Box(tx.name, tuple(tx._shown(hide=lambda argument: argument is None or holds_transforms(argument))))
+    return Box(tx.factory_name, tuple(tx._shown(hide=lambda argument: argument is None or holds_transforms(argument))))
 
 
 def cut(text: str, width: int = 40) -> str:

@@ -1,0 +1,46 @@
+"""Branches: only one of several computations runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from gradtx._base.numerics import is_float0, is_traced, strong
+from gradtx._base.typing import Array, State, Updates
+
+
+def branch(index: Array, works: Sequence[Callable[[State], Any]], state: State) -> Any:
+    """`works[index](state)`, the first or last for an index outside; only that one is computed."""
+    if is_traced(index):
+        return lax.switch(index.astype(jnp.int32), works, state)
+    # Op by op the answer is known already: nothing has to be compiled for the choice.
+    return works[min(max(int(index), 0), len(works) - 1)](state)
+
+
+def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], Any]:
+    """`work` with its updates in the dtypes of `form`, and its state in the dtypes that it had."""
+
+    def settled(state: State) -> tuple[Updates, State]:
+        out, new = work(state)
+        return jax.tree.map(like, out, form), jax.tree.map(like, new, state)
+
+    return settled
+
+
+def like(x: Any, other: Any) -> Any:
+    """`x` in the dtype of `other`; the empty gradient of an integer as it is."""
+    return x if is_float0(x) or jnp.result_type(x) == other.dtype else strong(x, other.dtype)
+
+
+def zeros_of(form: Updates) -> Updates:
+    """Zeros of this form; with Explicit axes the sharding is a part of it."""
+
+    def zeros(u: Any) -> Any:
+        if is_float0(u):
+            return np.zeros(u.shape, u.dtype)
+        return jnp.zeros(u.shape, u.dtype, device=getattr(u, "sharding", None))
+
+    return jax.tree.map(zeros, form)

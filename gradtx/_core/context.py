@@ -1,0 +1,156 @@
+"""The step context: what one call of `update` hands to every transform inside it.
+
+An author of a combinator knows two things: inner transforms are called through the context (`step.init(tx, params)`,
+`step.update(tx, updates, state, params)`), and where their states lie in one's own. Everything that has to reach all
+transforms inside (the user's extra arguments, names, whether this step counts, a codec) is a field here, so it passes
+through every combinator without its doing anything.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx._base.errors import add_stages
+from gradtx._base.numerics import is_float0
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.branch import branch, settled, zeros_of
+
+
+class Encoding(NamedTuple):
+    """A codec in force, and the number of the step that it rounds by."""
+
+    codec: Any
+    step: Array
+
+
+class Context(NamedTuple):
+    """What is the same for all transforms in one step. Immutable; the methods return contexts for inner transforms.
+
+    Attributes:
+        extra: the user's extra arguments, whole and untouched.
+        names: what `let` has given names: trees, or the arrays of one leaf where one leaf is worked on.
+        active: a 0-d boolean: whether this step counts. None if it does for certain.
+        encoding: how slots are stored; None as they are computed.
+        factor: a number that the updates of the next transform have yet to be multiplied by.
+        is_traced: whether this is a step of a program that is being traced, and not computed op by op.
+        scope: names the operations of a stage in traced programs, and does nothing else.
+    """
+
+    extra: Mapping[str, Any] = MappingProxyType({})
+    names: Mapping[str, Any] = MappingProxyType({})
+    active: Array | None = None
+    encoding: Encoding | None = None
+    factor: Array | None = None
+    is_traced: bool = False
+    scope: Callable[[str], Any] = nullcontext
+
+    def init(self, tx: Any, params: Params) -> State:
+        """The state of `tx` before the first update."""
+        return tx._built().init(self, params)
+
+    def update(self, tx: Any, updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
+        """`tx.update`, in this context."""
+        return tx._built().update(self, updates, state, params)
+
+    def update_where(
+        self, active: Array, tx: Any, updates: Updates, state: State, params: Params = None
+    ) -> tuple[Updates, State]:
+        """`tx.update` where `active`, else zero updates and the state as it is.
+
+        The choice is made inside the arithmetic on each array: made afterwards, the old state would be kept beside the
+        new one. Where the transform is expensive, a branch around it saves its computation.
+        """
+        built = tx._built()
+        if built.work.is_cheap:
+            both = active if self.active is None else self.active & active
+            out, new = built.update(self._replace(active=both), updates, state, params)
+            return zeroed(active, out), new
+
+        def work(state: State) -> tuple[Updates, State]:
+            return built.update(self, updates, state, params)
+
+        form, _ = jax.eval_shape(work, state)
+        return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
+
+    def with_extra(self, **extra: Any) -> "Context":
+        """The context with more extra arguments."""
+        return self._replace(extra={**self.extra, **extra})
+
+    def with_name(self, name: str, value: Any) -> "Context":
+        """The context in which `use(name)` reads `value`."""
+        return self._replace(names={**self.names, name: value})
+
+    def safe(self, updates: Updates) -> Updates:
+        """The updates where the step counts, else zeros: what is not finite would reach the derivatives as 0 * NaN."""
+        return updates if self.active is None else zeroed(self.active, updates)
+
+    def keep(self, new: State, old: State) -> State:
+        """The new state where the step counts, else the old one."""
+        return new if self.active is None else kept(self.active, new, old)
+
+
+def kept(active: Array, new: Any, old: Any) -> Any:
+    """The arrays of `new` where active, else those of `old`."""
+    return jax.tree.map(lambda x, y: x if x is y else lax.select(active, x, y), new, old)
+
+
+def zeroed(active: Array, updates: Updates) -> Updates:
+    """The updates where active, else zeros."""
+
+    def one(u: Any) -> Any:
+        if is_float0(u):
+            return u
+        u = jnp.asarray(u)
+        return lax.select(active, u, jnp.zeros_like(u))
+
+    return jax.tree.map(one, updates)
+
+
+class Work:
+    """What a transform does, behind its value: two functions that get the context first.
+
+    Attributes:
+        leaf: what it does to one array, if each array can be worked on by itself.
+        is_cheap: whether computing it for nothing costs less than a branch around it.
+        update_factor: `(step, updates, state) -> (factor, state)`, where all that it does is to multiply the whole tree by
+            one number.
+        takes_factor: whether it multiplies its input by `step.factor` itself.
+    """
+
+    leaf: Any = None
+    is_cheap: bool = False
+    update_factor: Callable[..., tuple[Array, State]] | None = None
+    takes_factor: bool = False
+
+    def init(self, step: Context, params: Params) -> State:
+        raise NotImplementedError
+
+    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        raise NotImplementedError
+
+
+class Built(NamedTuple):
+    """The work of a transform, and the names of the factories that it stands behind, outermost first."""
+
+    stages: tuple[str, ...]
+    work: Work
+
+    def init(self, step: Context, params: Params) -> State:
+        try:
+            return self.work.init(step, params)
+        except Exception as error:
+            add_stages(error, self.stages)
+            raise
+
+    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        try:
+            with step.scope("/".join(self.stages) or "pair"):
+                return self.work.update(step, updates, state, params)
+        except Exception as error:
+            add_stages(error, self.stages)
+            raise

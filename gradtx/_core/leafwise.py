@@ -1,0 +1,195 @@
+"""Work on one array: what most transforms are, and how it is run over the leaves of a tree.
+
+A `LeafTransform` has four roles:
+
+    slots         the arrays that a transform keeps for one parameter
+    scalars       the numbers that it keeps for all of them, and that advance once per step
+    update_leaf   the arithmetic for one array: update, slots and parameter to update and slots
+    layout        where slots and scalars stand in the state
+
+For `scale_by_adam`, a ratio of two chains, the state of a tree of parameters {w, b} is
+
+    (                                          layout, a tuple for each combinator:
+      ({w: m_w, b: m_b}, [s, c]),              (SLOT, SCALARS)              scale_by_ema, bias_correction
+      ((), {w: v_w, b: v_b}, [s, c], ()),      ((), SLOT, SCALARS, ())      square, scale_by_ema, bias_correction, sqrt
+    )
+
+and what `update_leaf` gets for w are `slots`, the same with `m_w` and `v_w` at SLOT and None at SCALARS.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property, partial
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import jax
+
+from gradtx import _cpu
+from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.numerics import widened
+from gradtx._base.sharing import for_each
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.context import Context, Work
+
+
+class Place(Enum):
+    """What stands at a place of the state."""
+
+    SLOT = "one array per parameter"
+    SCALARS = "numbers that advance once per step"
+
+
+SLOT, SCALARS = Place.SLOT, Place.SCALARS
+
+Slots: TypeAlias = Any
+"""The arrays for one parameter in the layout of the state, with None at the scalars."""
+
+Scalars: TypeAlias = Any
+"""The scalars in the layout of the state, with None at the slots."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeafTransform:
+    """A transform of one array; see the module.
+
+    Attributes:
+        layout: the structure of the state, with a `Place` for each slot and each group of scalars.
+        init_slots: `(step, p) -> slots`.
+        update_leaf: `(reading, step, g, slots, p) -> (u, slots)`. Arrays have at least 32 bits.
+        init_scalars: the scalars before the first step.
+        advance: `scalars -> (reading, scalars)`: what `update_leaf` reads of them, and the new ones. None if there are
+            none, or they never change; then the reading is None.
+        needs_params: the stages that read the parameter, or None.
+    """
+
+    layout: Any
+    init_slots: Callable[[Context, Array], Slots]
+    update_leaf: Callable[..., tuple[Array, Slots]]
+    init_scalars: Callable[[], Scalars] = lambda: None
+    advance: Callable[[Scalars], tuple[Any, Scalars]] | None = None
+    needs_params: tuple[str, ...] | None = None
+
+    @cached_property
+    def places(self) -> list[Place]:
+        return jax.tree.leaves(self.layout)
+
+    @cached_property
+    def structure(self) -> Any:
+        return jax.tree.structure(self.layout)
+
+    def output_like(self, p: Array) -> Array:
+        """`p`, or its real part where a complex update leaves this transform real, as squared magnitudes are."""
+
+        def output(p: Array) -> Array:
+            step, reading = Context(names=_AnyName(p)), None
+            if self.advance is not None:
+                reading, _ = self.advance(self.init_scalars())
+            return self.update_leaf(reading, step, p, self.init_slots(step, p), p)[0]
+
+        is_real = not jax.numpy.iscomplexobj(p) or not jax.numpy.iscomplexobj(jax.eval_shape(output, p))
+        return p.real if is_real else p
+
+
+class _AnyName(dict):
+    """Where only dtypes are asked for: every name stands for the same array."""
+
+    def __init__(self, array: Array):
+        super().__init__()
+        self.array = array
+
+    def __missing__(self, name: str) -> Array:
+        return self.array
+
+
+class Leafwise(Work):
+    """The default execution: the same work on each leaf, traced once for all of one shape, and left to XLA to fuse."""
+
+    is_cheap = True
+    takes_factor = True
+
+    def __init__(self, leaf: LeafTransform):
+        self.leaf = leaf
+
+    def init(self, step: Context, params: Params) -> State:
+        leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
+        slots = [self.leaf.init_slots(step, p) for p in leaves]
+        return self._state(treedef, slots, self.leaf.init_scalars())
+
+    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        leaf = self.leaf
+        leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
+        scalars, slots = self._contents(updates, state, len(leaves))
+        ps = self._params(updates, params) if leaf.needs_params is not None else [None] * len(leaves)
+        names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
+
+        reading, new_scalars = (None, scalars) if leaf.advance is None else leaf.advance(scalars)
+        if step.active is not None:
+            new_scalars = step.keep(new_scalars, scalars)
+        work = partial(leaf.update_leaf, reading)
+        if step.factor is not None:
+            work = partial(_rescaled, work, step.factor)
+        if step.is_traced:
+            work = _cpu.by_output(work, leaf.places.count(SLOT))
+
+        def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
+            g = widened(g) if step.active is None else step.safe(widened(g))
+            u, new = work(step._replace(names=named), g, slots, p)
+            if u.shape != g.shape:
+                raise GradtxValueError(f"the update of one array must keep the shape {g.shape}, got {u.shape}")
+            return u, new
+
+        pairs = for_each(one, list(zip(leaves, names, ps, slots, strict=True)))
+        outputs, new_slots = zip(*pairs, strict=True) if pairs else ((), ())
+        return treedef.unflatten(outputs), self._state(treedef, new_slots, new_scalars)
+
+    def _contents(self, updates: Updates, state: State, count: int) -> tuple[Scalars, list[Slots]]:
+        """The scalars of the state, and the slots of each leaf."""
+        leaf = self.leaf
+        try:
+            contents = leaf.structure.flatten_up_to(state)
+        except (ValueError, TypeError, KeyError):
+            raise wrong_state(str(leaf.structure).removeprefix("PyTreeDef"), state) from None
+        columns: list[Any] = [[None] * count] * len(contents)
+        for index, place in enumerate(leaf.places):
+            if place is SLOT:
+                columns[index] = trees.leaves_like(updates, contents[index], "updates", "state")
+                contents[index] = None
+        rows = zip(*columns, strict=True) if columns else [()] * count
+        return leaf.structure.unflatten(contents), list(map(leaf.structure.unflatten, rows))
+
+    def _state(self, treedef: Any, slots: Sequence[Slots], scalars: Scalars) -> State:
+        leaf = self.leaf
+        rows, contents = list(map(leaf.structure.flatten_up_to, slots)), leaf.structure.flatten_up_to(scalars)
+        for index, place in enumerate(leaf.places):
+            if place is SLOT:
+                contents[index] = treedef.unflatten(map(itemgetter(index), rows))
+        return leaf.structure.unflatten(contents)
+
+    def _params(self, updates: Updates, params: Params) -> list[Array]:
+        if params is None:
+            error = missing_params()
+            error.stages = self.leaf.needs_params or ()
+            raise error
+        return trees.floating_leaves(trees.leaves_like(updates, params, "updates", "parameters"), "parameters")
+
+
+def _rescaled(work: Callable[..., Any], by: Array, step: Context, g: Array, slots: Slots, p: Array | None) -> Any:
+    return work(step, by * g, slots, p)
+
+
+def missing_params() -> GradtxValueError:
+    return GradtxValueError("expected the parameters, got None; call tx.update(updates, state, params)")
+
+
+def _by_leaf(names: Any, updates: Updates) -> list[dict[str, Array]]:
+    """What has a name, leaf by leaf."""
+    columns = [jax.tree.leaves(matching(updates, value)) for value in names.values()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def matching(updates: Updates, other: Updates) -> Updates:
+    """The leaves of `other` where `updates` has leaves: it may be a group of a partition."""
+    return jax.tree.map(lambda g, x: None if g is None else widened(x), updates, other, is_leaf=lambda x: x is None)
