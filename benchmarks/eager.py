@@ -1,4 +1,4 @@
-"""How long `update` takes outside `jax.jit`, and through `gradtx.jit`.
+"""How long `update` takes outside `jax.jit`, and through `gradtx.compiled`.
 
 python -m benchmarks.eager
 """
@@ -37,7 +37,7 @@ def main() -> None:
         runs = {
             "optax.adam": _going(optax.adam(1e-3), params, params),
             "gradtx.adam": _going(gx.adam(1e-3), params, params),
-            "gradtx.jit(gradtx.adam)": _going(gx.jit(gx.adam(1e-3)), params, params),
+            "gradtx.compiled(gradtx.adam)": _going(gx.compiled(gx.adam(1e-3)), params, params),
         }
         times = in_turns(runs, options.rounds)
         print(f"{tree}: {len(jax.tree.leaves(params)):,} leaves, update only, not compiled by the caller")

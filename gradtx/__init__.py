@@ -26,7 +26,7 @@ from gradtx._core.identity import set_to_zero as set_to_zero
 from gradtx._values.labels import by_path as by_path
 from gradtx._values.labels import where as where
 from gradtx._values.schedule import Decay as Decay
-from gradtx._values.schedule import Fraction as Fraction
+from gradtx._values.schedule import UnitInterval as UnitInterval
 from gradtx._values.schedule import NonNegative as NonNegative
 from gradtx._values.schedule import Positive as Positive
 from gradtx._values.schedule import PositiveDecay as PositiveDecay
@@ -40,16 +40,16 @@ from gradtx._primitives.accumulate import bias_correction as bias_correction
 from gradtx._primitives.accumulate import bias_correction_ahead as bias_correction_ahead
 from gradtx._primitives.accumulate import running_max as running_max
 from gradtx._primitives.accumulate import running_sum as running_sum
-from gradtx._primitives.accumulate import running_sum_above_zero as running_sum_above_zero
+from gradtx._primitives.accumulate import nonnegative_sum as nonnegative_sum
 from gradtx._primitives.accumulate import scale_by_additive_ema as scale_by_additive_ema
 from gradtx._primitives.accumulate import scale_by_ema as scale_by_ema
-from gradtx._primitives.accumulate import scale_by_own_rms as scale_by_own_rms
+from gradtx._primitives.accumulate import scale_by_update_rms as scale_by_update_rms
 from gradtx._primitives.add import add_decayed_weights as add_decayed_weights
 from gradtx._primitives.add import add_noise as add_noise
-from gradtx._primitives.anchor import distance_travelled as distance_travelled
-from gradtx._primitives.anchor import parameters as parameters
+from gradtx._primitives.anchor import max_distance_from_init as max_distance_from_init
+from gradtx._primitives.anchor import current_params as current_params
 from gradtx._primitives.anchor import scale_by_global_rss as scale_by_global_rss
-from gradtx._primitives.anchor import start as start
+from gradtx._primitives.anchor import initial_params as initial_params
 from gradtx._primitives.clip import adaptive_grad_clip as adaptive_grad_clip
 from gradtx._primitives.clip import clip as clip
 from gradtx._primitives.clip import clip_between as clip_between
@@ -58,19 +58,19 @@ from gradtx._primitives.clip import clip_by_block_rms as clip_by_block_rms
 from gradtx._primitives.clip import clip_by_global_norm as clip_by_global_norm
 from gradtx._primitives.curvature import hutchinson as hutchinson
 from gradtx._primitives.elementwise import absolute as absolute
-from gradtx._primitives.elementwise import at_least as at_least
+from gradtx._primitives.elementwise import clip_min as clip_min
 from gradtx._primitives.elementwise import power as power
 from gradtx._primitives.elementwise import reciprocal as reciprocal
-from gradtx._primitives.elementwise import shift as shift
+from gradtx._primitives.elementwise import add_constant as add_constant
 from gradtx._primitives.elementwise import sign as sign
 from gradtx._primitives.elementwise import sqrt as sqrt
 from gradtx._primitives.elementwise import square as square
 from gradtx._primitives.elementwise import zero_nans as zero_nans
 from gradtx._primitives.estimate import scale_by_dadapt as scale_by_dadapt
 from gradtx._primitives.estimate import scale_by_prodigy as scale_by_prodigy
-from gradtx._primitives.free import average_ahead as average_ahead
-from gradtx._primitives.lag import change as change
-from gradtx._primitives.lag import previous as previous
+from gradtx._primitives.free import schedule_free_averaging as schedule_free_averaging
+from gradtx._primitives.lag import gradient_difference as gradient_difference
+from gradtx._primitives.lag import delay as delay
 from gradtx._primitives.lag import scale_by_previous_ema as scale_by_previous_ema
 from gradtx._primitives.normalize import centralize as centralize
 from gradtx._primitives.normalize import normalize_by_global_norm as normalize_by_global_norm
@@ -85,15 +85,15 @@ from gradtx._primitives.project import project_box as project_box
 from gradtx._primitives.project import project_l2_ball as project_l2_ball
 from gradtx._primitives.project import project_nonnegative as project_nonnegative
 from gradtx._primitives.project import project_simplex as project_simplex
-from gradtx._primitives.reversal import agreement as agreement
-from gradtx._primitives.reversal import running_step_size as running_step_size
-from gradtx._primitives.rectify import rectified_sqrt as rectified_sqrt
+from gradtx._primitives.reversal import sign_agreement as sign_agreement
+from gradtx._primitives.reversal import rprop_step_size as rprop_step_size
+from gradtx._primitives.rectify import radam_denominator as radam_denominator
 from gradtx._primitives.scale import scale as scale
 from gradtx._primitives.scale import scale_by_learning_rate as scale_by_learning_rate
 
 # Layer 3b: combinators.
 from gradtx._combinators.accumulation import accumulate_gradients as accumulate_gradients
-from gradtx._combinators.ahead import gradient_ahead as gradient_ahead
+from gradtx._combinators.extrapolated import extrapolated_gradient as extrapolated_gradient
 from gradtx._combinators.average import average_params as average_params
 from gradtx._combinators.cautious import cautious as cautious
 from gradtx._combinators.chain import chain as chain
@@ -111,7 +111,7 @@ from gradtx._combinators.let import use as use
 from gradtx._combinators.lookahead import lookahead as lookahead
 from gradtx._combinators.master import master_weights as master_weights
 from gradtx._combinators.mechanize import mechanize as mechanize
-from gradtx._combinators.model_step import model_step as model_step
+from gradtx._combinators.momo_step import momo_step as momo_step
 from gradtx._combinators.parallel import add as add
 from gradtx._combinators.parallel import difference as difference
 from gradtx._combinators.parallel import interpolate as interpolate
@@ -127,9 +127,9 @@ from gradtx._combinators.record import logs as logs
 from gradtx._combinators.record import record as record
 from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware
 from gradtx._executions.bucketed import bucketed as bucketed
-from gradtx._executions.jit import jit as jit
+from gradtx._executions.compiled import compiled as compiled
 from gradtx._executions.store import store as store
-from gradtx._combinators.tangential import tangential as tangential
+from gradtx._combinators.remove_radial import remove_radial as remove_radial
 
 # Layer 4: preconditioners.
 from gradtx._preconditioners.factored import running_sum_by_axis as running_sum_by_axis

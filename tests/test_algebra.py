@@ -100,8 +100,8 @@ EQUATIONS = {
         ),
     ),
     "previous twice is two steps ago": (
-        chain(gx.previous(), gx.previous(), gx.running_sum()),
-        chain(gx.running_sum(), gx.previous(), gx.previous()),
+        chain(gx.delay(), gx.delay(), gx.running_sum()),
+        chain(gx.running_sum(), gx.delay(), gx.delay()),
     ),
     "kernels and trees give the same": (
         chain(gx.masked(gx.adam(0.1), gx.by_path({"**": True})), gx.scale(0.5)),
@@ -126,8 +126,8 @@ EQUATIONS = {
     "sign times magnitude": (gx.product(gx.sign(), gx.absolute()), identity()),
     "the larger of an update and its opposite": (gx.maximum(identity(), gx.scale(-1.0)), gx.absolute()),
     "bounds of one size": (gx.clip_between(-0.5, 0.5), gx.clip(0.5)),
-    "a magnitude is at least 0": (chain(gx.absolute(), gx.at_least(0.0)), gx.absolute()),
-    "shifts add up": (chain(gx.shift(0.25), gx.shift(0.5)), gx.shift(0.75)),
+    "a magnitude is at least 0": (chain(gx.absolute(), gx.clip_min(0.0)), gx.absolute()),
+    "shifts add up": (chain(gx.add_constant(0.25), gx.add_constant(0.5)), gx.add_constant(0.75)),
     "corrected rmsprop is adam without a first moment": (
         gx.rmsprop(0.1, 0.999, bias_correction=True),
         gx.adam(0.1, b1=0.0),

@@ -264,7 +264,7 @@ def test_the_perturbation_has_its_size_whatever_the_gradient(adaptive, size):
 
 def test_the_gradient_elsewhere_gets_parameters_in_their_own_dtype():
     params = {"w": jnp.ones(2, jnp.bfloat16), "z": jnp.ones(1, jnp.complex64)}
-    for tx in (gx.sharpness_aware(gx.adam(0.1), adaptive=True), gx.gradient_ahead(gx.sgd(0.1), 0.9, points=2)):
+    for tx in (gx.sharpness_aware(gx.adam(0.1), adaptive=True), gx.extrapolated_gradient(gx.sgd(0.1), 0.9, points=2)):
         seen = []
 
         def grad_fn(params, seen=seen):
@@ -279,7 +279,7 @@ def test_the_textbook_nesterov_is_nesterov_seen_from_behind():
     behind, state = path_of(gx.nesterov_lookahead(0.1, 0.8), 10, grad_fn=bowl)
     ahead, _ = path_of(gx.nesterov(0.1, 0.8), 10)
     close(jax.tree.map(lambda p, v: p + 0.8 * v, behind[-1], state.momentum), ahead[-1], rtol=1e-5)
-    close(path_of(gx.gradient_ahead(gx.sgd(0.1), 0.0), 3, grad_fn=bowl)[0], path_of(gx.sgd(0.1), 3)[0])
+    close(path_of(gx.extrapolated_gradient(gx.sgd(0.1), 0.0), 3, grad_fn=bowl)[0], path_of(gx.sgd(0.1), 3)[0])
 
 
 def test_a_partition_inside_sees_all_parameters_at_the_other_place():
@@ -300,7 +300,7 @@ WRAPPERS = {
     "average_params": gx.average_params,
     "sharpness_aware": gx.sharpness_aware,
     "sharpness_aware, adaptive": lambda tx: gx.sharpness_aware(tx, adaptive=True),
-    "gradient_ahead": lambda tx: gx.gradient_ahead(tx, 0.5, points=2),
+    "extrapolated_gradient": lambda tx: gx.extrapolated_gradient(tx, 0.5, points=2),
     "split_complex": gx.split_complex,
 }
 
@@ -356,8 +356,8 @@ def test_numbers_and_functions_that_are_refused():
         gx.average_params(gx.sgd(0.1), every=1.5).init(PARAMS)
     with pytest.raises(ValueError, match=r"average_params: decay must be in \[0, 1\], got -1"):
         gx.average_params(gx.sgd(0.1), -1)
-    with pytest.raises(ValueError, match="in gradient_ahead: points must be a positive whole number, got True"):
-        gx.gradient_ahead(gx.sgd(0.1), 0.5, points=True).init(PARAMS)
+    with pytest.raises(ValueError, match="in extrapolated_gradient: points must be a positive whole number, got True"):
+        gx.extrapolated_gradient(gx.sgd(0.1), 0.5, points=True).init(PARAMS)
     tx = gx.sharpness_aware(gx.sgd(0.1))
     state = tx.init(PARAMS)
     with pytest.raises(

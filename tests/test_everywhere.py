@@ -94,8 +94,16 @@ COMBINATORS = {
     "momo_step": lambda tx: gx.momo_step(0.1, denominator=gx.chain(gx.square(), tx, gx.square(), gx.add_constant(1.0))),
     "user's own": users_own,
 }
-# What the inner transform gets there is not the updates that come in.
-OTHER_INPUT = {"sharpness_aware", "extrapolated_gradient", "momo_step", "chain", "chain with names", "let, the value"}
+# What the inner transform gets there is not the updates that come in, or its state is another.
+OTHER_INPUT = {
+    "sharpness_aware",
+    "extrapolated_gradient",
+    "momo_step",
+    "chain",
+    "chain with names",
+    "let, the value",
+    "store",
+}
 # Only where all inside work on each array by itself.
 LEAFWISE = {"bucketed"}
 INNER = gx.chain(gx.scale_by_ema(0.5), gx.bias_correction(0.5))

@@ -224,7 +224,12 @@ def test_another_optimizer_is_refused_by_the_names_of_both():
     _refuses(
         "in from_state > .*add_momentum: a TraceState of Optax", adam, gx.chain(gx.adam(1e-2), gx.add_momentum(0.9))
     )
-    _refuses("nothing in the Optax state is what start stores as start/dense/bias", (), gx.start(), random_tree(0))
+    _refuses(
+        "nothing in the Optax state is what initial_params stores as initial_params/dense/bias",
+        (),
+        gx.initial_params(),
+        random_tree(0),
+    )
     unknown = optax.chain(optax.adam(1e-2), optax.scale_by_sm3())
     _refuses("the Optax state has more than adam stores: ScaleBySM3State", adam_after(tx=unknown), gx.adam(1e-2))
 

@@ -21,7 +21,7 @@ factors = st.sampled_from([-1.0, 0.5, 2])
 numbers = st.one_of(decays, decays.map(schedules.constant), decays.map(lambda d: schedules.linear(d, 0.5, 4)))
 
 parts = st.one_of(
-    st.sampled_from([gx.identity(), gx.sign(), gx.absolute(), gx.square(), gx.previous(), gx.running_sum(0.5)]),
+    st.sampled_from([gx.identity(), gx.sign(), gx.absolute(), gx.square(), gx.delay(), gx.running_sum(0.5)]),
     st.builds(gx.scale, factors),
     st.builds(gx.scale_by_ema, numbers),
     st.builds(gx.bias_correction, numbers),

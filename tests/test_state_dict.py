@@ -67,7 +67,7 @@ def test_every_array_has_a_name_and_comes_back_bit_for_bit(case):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.complex64])
 def test_other_dtypes_come_back(dtype):
     params = gx.tree.zeros_like(PARAMS, dtype)
-    tx = gx.chain(gx.start(), gx.scale_by_ema(0.9), optax.trace(0.9))  # Optax keeps half precision
+    tx = gx.chain(gx.initial_params(), gx.scale_by_ema(0.9), optax.trace(0.9))  # Optax keeps half precision
     state = scrambled(tx.init(params))
     assert_identical(gx.load_state_dict(tx, params, gx.state_dict(tx, state)), state)
 

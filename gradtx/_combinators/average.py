@@ -15,7 +15,7 @@ from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._core.updates import apply_updates
-from gradtx._values.schedule import Fraction
+from gradtx._values.schedule import UnitInterval
 
 
 class Averaged(NamedTuple):
@@ -38,7 +38,7 @@ class Averaged(NamedTuple):
 
 
 @transformation(role="wrapper")
-def average_params(inner: Any, decay: Fraction = 1.0, every: int = 1):
+def average_params(inner: Any, decay: UnitInterval = 1.0, every: int = 1):
     r"""Keeps an average of the parameters as each update leaves them, for `eval_params`; the updates are the inner's.
 
     .. math:: w_t = decay \cdot w_{t-1} + 1, \quad a_t = a_{t-1} + (p_t - a_{t-1}) / w_t, \quad p_t = p_{t-1} + u_t,

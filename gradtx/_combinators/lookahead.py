@@ -13,7 +13,7 @@ from gradtx._core.constructors import clocked_memory, combinator
 from gradtx._core.context import Context
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._core.updates import apply_updates
-from gradtx._values.schedule import Fraction
+from gradtx._values.schedule import UnitInterval
 
 
 class Slow(NamedTuple):
@@ -29,7 +29,7 @@ class Slow(NamedTuple):
 
 
 @transformation(role="wrapper")
-def lookahead(inner: Any, sync_period: int, slow_step_size: Fraction, reset_state: bool = False):
+def lookahead(inner: Any, sync_period: int, slow_step_size: UnitInterval, reset_state: bool = False):
     r"""Lookahead: k steps of an optimizer, then one step back towards where they began.
 
     .. math:: \phi \leftarrow \phi + slow\_step\_size \, (p + u - \phi), \quad u \leftarrow \phi - p

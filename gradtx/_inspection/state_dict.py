@@ -98,7 +98,19 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
 
 
 FORMER_NAMES = {
+    "agreement": "sign_agreement",
     "average": "mean",
+    "average_ahead": "schedule_free_averaging",
+    "change": "gradient_difference",
+    "distance_travelled": "max_distance_from_init",
+    "model_step": "momo_step",
+    "previous": "delay",
+    "rectified_sqrt": "radam_denominator",
+    "running_step_size": "rprop_step_size",
+    "running_sum_above_zero": "nonnegative_sum",
+    "scale_by_own_rms": "scale_by_update_rms",
+    "start": "initial_params",
+    "tangential": "remove_radial",
 }
 """What factories, and fields of states, were called when a state was saved, and what they are called now."""
 

@@ -4,7 +4,7 @@ from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
-from gradtx._primitives.accumulate import running_sum, scale_by_ema, scale_by_own_rms
+from gradtx._primitives.accumulate import running_sum, scale_by_ema, scale_by_update_rms
 from gradtx._primitives.elementwise import sqrt, square
 from gradtx._primitives.scale import scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative
@@ -77,4 +77,4 @@ def adadelta(
     Reference: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012, algorithm 1.
     """
     normalized = ratio(identity(), chain(square(), scale_by_ema(decay), sqrt()), eps_root=eps)
-    return chain(normalized, scale_by_own_rms(decay, eps, initial_delta), scale_by_learning_rate(learning_rate))
+    return chain(normalized, scale_by_update_rms(decay, eps, initial_delta), scale_by_learning_rate(learning_rate))

@@ -1,7 +1,7 @@
 """Adam that does not lengthen weights of which only the direction counts."""
 
 from gradtx._combinators.chain import chain
-from gradtx._combinators.tangential import tangential
+from gradtx._combinators.remove_radial import remove_radial
 from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
 from gradtx._primitives.scale import scale_by_learning_rate
@@ -22,7 +22,7 @@ def adamp(
 
     .. math:: u_t = -learning\_rate \left(\Pi(d_t) + r_t \cdot weight\_decay \cdot p_t\right)
 
-    with :math:`d_t` of `scale_by_adam`, and the projection and the ratio of `tangential`: :math:`r_t = wd\_ratio` where
+    with :math:`d_t` of `scale_by_adam`, and the projection and the ratio of `remove_radial`: :math:`r_t = wd\_ratio` where
     the projection applies, and 1 elsewhere.
 
     Args:
@@ -37,7 +37,7 @@ def adamp(
     State: two arrays per parameter. Needs the parameters.
 
     Reference: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", 2021,
-    algorithm 2; see `tangential`.
+    algorithm 2; see `remove_radial`.
     """
-    direction = tangential(scale_by_adam(b1, b2, eps), delta, weight_decay, wd_ratio)
+    direction = remove_radial(scale_by_adam(b1, b2, eps), delta, weight_decay, wd_ratio)
     return chain(direction, scale_by_learning_rate(learning_rate))

@@ -12,7 +12,7 @@ from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip_by_block_norm
 from gradtx._primitives.elementwise import sqrt, square
-from gradtx._primitives.lag import change
+from gradtx._primitives.lag import gradient_difference
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative
 
@@ -48,7 +48,7 @@ def scale_by_adan(
     how_far = add(chain(scale_by_ema(b1), bias_correction(b1)), mean_change)
     ahead = add(identity(), chain(use("change"), scale(b2)))
     how_noisy = chain(ahead, square(), scale_by_ema(b3), bias_correction(b3), sqrt())
-    return let("change", change(), ratio(how_far, how_noisy, eps, eps_root))
+    return let("change", gradient_difference(), ratio(how_far, how_noisy, eps, eps_root))
 
 
 @transformation
@@ -125,7 +125,7 @@ def mars(
     Models", 2024, algorithm 2 in its approximate form, which takes the last step's gradient for the one of the same
     examples at the last parameters.
     """
-    corrected = add(identity(), chain(change(), scale(gamma * b1 / (1 - b1))))
+    corrected = add(identity(), chain(gradient_difference(), scale(gamma * b1 / (1 - b1))))
     return chain(
         corrected,
         clip_by_block_norm(1.0),

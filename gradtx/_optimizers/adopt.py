@@ -9,7 +9,7 @@ from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip
-from gradtx._primitives.elementwise import at_least, sqrt, square
+from gradtx._primitives.elementwise import clip_min, sqrt, square
 from gradtx._primitives.lag import scale_by_previous_ema
 from gradtx._primitives.scale import scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative
@@ -46,7 +46,7 @@ def adopt(
     Reference: Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate", 2024,
     algorithm 2, with the clipping of its experiments and decoupled weight decay.
     """
-    noise_before = chain(square(), scale_by_previous_ema(b2, corrected=False), sqrt(), at_least(eps))
+    noise_before = chain(square(), scale_by_previous_ema(b2, corrected=False), sqrt(), clip_min(eps))
     return chain(
         ratio(identity(), noise_before),
         clip(power(1.0, 0.25)),

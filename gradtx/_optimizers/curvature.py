@@ -9,9 +9,9 @@ from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip
 from gradtx._primitives.curvature import hutchinson
-from gradtx._primitives.elementwise import at_least, power, square
+from gradtx._primitives.elementwise import clip_min, power, square
 from gradtx._primitives.scale import scale, scale_by_learning_rate
-from gradtx._values.schedule import Decay, Fraction, NonNegative, Positive
+from gradtx._values.schedule import Decay, NonNegative, Positive, UnitInterval
 from gradtx.schedules import every as every_steps
 
 
@@ -55,7 +55,7 @@ def sophia(
         hutchinson(update_interval),
         scale_by_ema(every_steps(update_interval, b2, 1.0)),
         scale(gamma),
-        at_least(eps),
+        clip_min(eps),
     )
     return chain(
         ratio(scale_by_ema(b1), curvature),
@@ -71,7 +71,7 @@ def adahessian(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    hessian_power: Fraction = 1.0,
+    hessian_power: UnitInterval = 1.0,
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):

@@ -7,10 +7,10 @@ from gradtx._combinators.let import let, use
 from gradtx._combinators.parallel import add, difference, maximum, product, ratio
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
-from gradtx._primitives.accumulate import running_max, running_sum, running_sum_above_zero
+from gradtx._primitives.accumulate import nonnegative_sum, running_max, running_sum
 from gradtx._primitives.add import add_decayed_weights
-from gradtx._primitives.anchor import distance_travelled, parameters, scale_by_global_rss, start
-from gradtx._primitives.elementwise import absolute, at_least
+from gradtx._primitives.anchor import current_params, initial_params, max_distance_from_init, scale_by_global_rss
+from gradtx._primitives.elementwise import absolute, clip_min
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.schedule import NonNegative, Positive
 
@@ -47,7 +47,7 @@ def dog(
     step = product(use("distance"), scale_by_global_rss(eps_root=eps))
     return chain(
         add_decayed_weights(weight_decay, mask),
-        let("distance", distance_travelled(init_step), step),
+        let("distance", max_distance_from_init(init_step), step),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -85,7 +85,7 @@ def dowg(
     step = product(use("distance"), chain(weighted, scale_by_global_rss(eps)))
     return chain(
         add_decayed_weights(weight_decay, mask),
-        let("distance", distance_travelled(init_distance, relative=False), step),
+        let("distance", max_distance_from_init(init_distance, relative=False), step),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -116,14 +116,14 @@ def cocob(
     Reference: Orabona and Tommasi, "Training Deep Networks without Learning Rates Through Coin Betting", 2017,
     algorithm 2, which has neither learning rate nor decay.
     """
-    largest, gradients = chain(absolute(), running_max(), at_least(eps)), chain(absolute(), running_sum())
+    largest, gradients = chain(absolute(), running_max(), clip_min(eps)), chain(absolute(), running_sum())
     at_stake = maximum(add(gradients, use("largest")), chain(use("largest"), scale(alpha)))
     fraction = ratio(running_sum(), product(use("largest"), at_stake))
-    won = chain(product(identity(), difference(use("start"), parameters())), running_sum_above_zero())
+    won = chain(product(identity(), difference(use("start"), current_params())), nonnegative_sum())
     bet = product(fraction, add(use("largest"), won))
-    move = difference(difference(use("start"), bet), parameters())
+    move = difference(difference(use("start"), bet), current_params())
     return chain(
         add_decayed_weights(weight_decay, mask),
         scale(learning_rate),
-        let("start", start(), let("largest", largest, move)),
+        let("start", initial_params(), let("largest", largest, move)),
     )

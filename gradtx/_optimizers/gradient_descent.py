@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from gradtx._combinators.ahead import gradient_ahead
 from gradtx._combinators.chain import chain
+from gradtx._combinators.extrapolated import extrapolated_gradient
 from gradtx._combinators.parallel import interpolate, mean
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
@@ -60,7 +60,7 @@ def nesterov_lookahead(learning_rate: NonNegative, momentum: Decay = 0.9, points
     .. math:: v_t = momentum \cdot v_{t-1} - \frac{learning\_rate}{n} \textstyle\sum_{k=1}^n
         \nabla L\left(p + \tfrac{k}{n} \, momentum \cdot v_{t-1}\right), \quad u_t = v_t
 
-    `update` needs the extra `grad_fn`, a function from parameters to gradients; see `gradient_ahead`. With one point
+    `update` needs the extra `grad_fn`, a function from parameters to gradients; see `extrapolated_gradient`. With one point
     and a constant learning rate, p plus `momentum` times v are the parameters of `nesterov`.
 
     Args:
@@ -74,7 +74,7 @@ def nesterov_lookahead(learning_rate: NonNegative, momentum: Decay = 0.9, points
     the form of Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep
     learning", 2013, equations 3 and 4. The average over points is an addition.
     """
-    return gradient_ahead(scale_by_learning_rate(learning_rate), momentum, points)
+    return extrapolated_gradient(scale_by_learning_rate(learning_rate), momentum, points)
 
 
 @transformation

@@ -5,7 +5,7 @@ from gradtx._combinators.parallel import difference, ratio
 from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import running_sum
 from gradtx._primitives.add import add_decayed_weights
-from gradtx._primitives.anchor import parameters, start
+from gradtx._primitives.anchor import current_params, initial_params
 from gradtx._primitives.elementwise import power, square
 from gradtx._primitives.scale import scale
 from gradtx._values.schedule import Decay, NonNegative
@@ -37,5 +37,5 @@ def madgrad(
     gradients = chain(scale(weight), running_sum())
     squares = chain(square(), scale(weight), running_sum(), power(1 / 3))
     # From the parameters to the start first: that is exact, where the difference of two points nearby would not be.
-    way = difference(difference(start(), parameters()), ratio(gradients, squares, eps))
+    way = difference(difference(initial_params(), current_params()), ratio(gradients, squares, eps))
     return chain(add_decayed_weights(weight_decay), way, scale(1 - momentum))

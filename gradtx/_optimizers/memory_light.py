@@ -10,7 +10,7 @@ from gradtx._preconditioners.factored import running_sum_by_axis, scale_by_facto
 from gradtx._primitives.accumulate import scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.clip import clip_by_block_rms
-from gradtx._primitives.elementwise import shift, sqrt, square
+from gradtx._primitives.elementwise import add_constant, sqrt, square
 from gradtx._primitives.normalize import scale_by_param_rms
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative, Positive, Scalar
@@ -68,7 +68,7 @@ def scale_by_factored_rms(
     Reference: see `adafactor`.
     """
     decay = 1 - power_of_step(1.0, -decay_rate, offset=1 - decay_offset)
-    second = chain(square(), shift(eps), scale_by_factored_ema(decay, min_dim_size_to_factor), sqrt())
+    second = chain(square(), add_constant(eps), scale_by_factored_ema(decay, min_dim_size_to_factor), sqrt())
     return ratio(identity(), second)
 
 

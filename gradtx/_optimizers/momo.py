@@ -1,10 +1,10 @@
 """MoMo: step sizes from the value of the loss."""
 
 from gradtx._combinators.chain import chain
-from gradtx._combinators.model_step import model_step
+from gradtx._combinators.momo_step import momo_step
 from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
-from gradtx._primitives.elementwise import shift, sqrt, square
+from gradtx._primitives.elementwise import add_constant, sqrt, square
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
@@ -20,7 +20,7 @@ def momo(
 
     .. math:: u_t = -\tau_t d_t - \frac{learning\_rate \cdot weight\_decay}{c} p_t
 
-    with the step size of `model_step`.
+    with the step size of `momo_step`.
 
     Args:
         learning_rate: the largest step size.
@@ -32,9 +32,9 @@ def momo(
     State: one array per parameter, and four numbers. Needs the parameters and the extra argument `value`.
 
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
-    algorithm 1; see `model_step`.
+    algorithm 1; see `momo_step`.
     """
-    return model_step(learning_rate, beta, None, lower_bound, weight_decay, adapt_lower_bound, corrected=False)
+    return momo_step(learning_rate, beta, None, lower_bound, weight_decay, adapt_lower_bound, corrected=False)
 
 
 @transformation
@@ -51,7 +51,7 @@ def momo_adam(
 
     .. math:: u_t = -\tau_t \frac{d_t}{\sqrt{\hat v_t} + eps} - \frac{learning\_rate \cdot weight\_decay}{c} p_t
 
-    with the step size of `model_step`, and :math:`\hat v_t` of `scale_by_adam`.
+    with the step size of `momo_step`, and :math:`\hat v_t` of `scale_by_adam`.
 
     Args:
         learning_rate: the largest step size.
@@ -65,7 +65,7 @@ def momo_adam(
     State: two arrays per parameter, and five numbers. Needs the parameters and the extra argument `value`.
 
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
-    algorithm 3; see `model_step`.
+    algorithm 3; see `momo_step`.
     """
-    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt(), shift(eps))
-    return model_step(learning_rate, b1, how_noisy, lower_bound, weight_decay, adapt_lower_bound)
+    how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt(), add_constant(eps))
+    return momo_step(learning_rate, b1, how_noisy, lower_bound, weight_decay, adapt_lower_bound)

@@ -4,7 +4,7 @@ from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import difference
 from gradtx._core.protocol import transformation
 from gradtx._optimizers.adam import scale_by_adam
-from gradtx._primitives.lag import previous
+from gradtx._primitives.lag import delay
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
@@ -25,7 +25,7 @@ def optimistic_gradient_descent(learning_rate: NonNegative, alpha: Scalar = 1.0,
     Reference: Mokhtari, Ozdaglar and Pattathil, "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods
     for Saddle Point Problems", 2020, generalized OGDA. Optax counts no change at the first step.
     """
-    changed = difference(scale(alpha + beta), chain(previous(), scale(beta)))
+    changed = difference(scale(alpha + beta), chain(delay(), scale(beta)))
     return chain(changed, scale_by_learning_rate(learning_rate))
 
 
@@ -59,5 +59,5 @@ def optimistic_adam(
     Reference: Daskalakis, Ilyas, Syrgkanis and Zeng, "Training GANs with Optimism", 2018, algorithm 1, where
     :math:`\alpha = \beta = 1`. Optax counts no change at the first step, and its Adam looks ahead (Nadam) by default.
     """
-    changed = difference(scale(alpha + beta), chain(previous(), scale(beta)))
+    changed = difference(scale(alpha + beta), chain(delay(), scale(beta)))
     return chain(scale_by_adam(b1, b2, eps, eps_root), changed, scale_by_learning_rate(learning_rate))

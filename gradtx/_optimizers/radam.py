@@ -5,8 +5,8 @@ from gradtx._combinators.parallel import product, ratio
 from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.clip import clip_between
-from gradtx._primitives.elementwise import reciprocal, shift, sqrt, square
-from gradtx._primitives.rectify import rectified_sqrt
+from gradtx._primitives.elementwise import add_constant, reciprocal, sqrt, square
+from gradtx._primitives.rectify import radam_denominator
 from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative, Positive, PositiveDecay, Scalar
 from gradtx.schedules import inverse_time_decay
@@ -25,7 +25,7 @@ def scale_by_radam(
     .. math:: u_t = \begin{cases}
             r_t \hat m_t / (\sqrt{\hat v_t + eps\_root} + eps) & \rho_t \ge threshold \\ \hat m_t \end{cases}
 
-    with the moments of `scale_by_adam`, and :math:`r_t` and :math:`\rho_t` of `rectified_sqrt`.
+    with the moments of `scale_by_adam`, and :math:`r_t` and :math:`\rho_t` of `radam_denominator`.
 
     Args:
         b1: decay of the first moment, in [0, 1).
@@ -40,7 +40,7 @@ def scale_by_radam(
     """
     how_far = chain(scale_by_ema(b1), bias_correction(b1))
     second = chain(square(), scale_by_ema(b2), bias_correction(b2))
-    return ratio(how_far, chain(second, rectified_sqrt(b2, eps, eps_root, threshold)))
+    return ratio(how_far, chain(second, radam_denominator(b2, eps, eps_root, threshold)))
 
 
 @transformation
@@ -107,6 +107,6 @@ def adabound(
     # The formulas count steps from 1, and schedules from 0.
     low = final_lr * (1 - inverse_time_decay(1 / (1 + gamma), gamma / (1 + gamma)))
     high = final_lr * (1 + inverse_time_decay(1 / gamma, 1.0))
-    rate = chain(shift(eps), reciprocal(), scale(learning_rate), clip_between(low, high))
+    rate = chain(add_constant(eps), reciprocal(), scale(learning_rate), clip_between(low, high))
     how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
     return chain(product(chain(scale_by_ema(b1), bias_correction(b1)), chain(how_noisy, rate)), scale(-1.0))

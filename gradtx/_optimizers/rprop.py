@@ -4,8 +4,8 @@ from gradtx._combinators.chain import chain
 from gradtx._combinators.let import let, use
 from gradtx._combinators.parallel import product
 from gradtx._core.protocol import transformation
-from gradtx._primitives.elementwise import shift, sign
-from gradtx._primitives.reversal import agreement, running_step_size
+from gradtx._primitives.elementwise import add_constant, sign
+from gradtx._primitives.reversal import rprop_step_size, sign_agreement
 from gradtx._primitives.scale import scale
 from gradtx._values.schedule import NonNegative, Positive
 
@@ -41,7 +41,7 @@ def rprop(
     algorithm", 1993, in the form of Igel and Hüsken, "Improving the Rprop Learning Algorithm", 2000 (iRprop-). Optax
     emits the sign of the step before.
     """
-    size = running_step_size(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size)
-    unless_reversed = chain(shift(1.0), sign())  # of -1, 0 and 1 makes 0, 1 and 1
+    size = rprop_step_size(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size)
+    unless_reversed = chain(add_constant(1.0), sign())  # of -1, 0 and 1 makes 0, 1 and 1
     step = product(chain(use("agreement"), size), chain(use("agreement"), unless_reversed), sign())
-    return chain(let("agreement", agreement(), step), scale(-1.0))
+    return chain(let("agreement", sign_agreement(), step), scale(-1.0))

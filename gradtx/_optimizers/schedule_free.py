@@ -10,7 +10,7 @@ from gradtx._optimizers.gradient_descent import sgd
 from gradtx._primitives.accumulate import bias_correction, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
 from gradtx._primitives.elementwise import sqrt, square
-from gradtx._primitives.free import average_ahead
+from gradtx._primitives.free import schedule_free_averaging
 from gradtx._primitives.scale import scale_by_learning_rate
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 from gradtx.schedules import linear
@@ -36,7 +36,7 @@ def schedule_free(inner: Any, learning_rate: NonNegative, b1: Decay = 0.9, weigh
 
     Reference: Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled", 2024, equations 3 to 5.
     """
-    return chain(inner, average_ahead(learning_rate, b1, weight_lr_power))
+    return chain(inner, schedule_free_averaging(learning_rate, b1, weight_lr_power))
 
 
 @transformation

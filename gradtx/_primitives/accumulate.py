@@ -99,7 +99,7 @@ def running_sum(initial_value: Scalar = 0.0):
 
 
 @transformation
-def running_sum_above_zero():
+def nonnegative_sum():
     r"""Sum of all updates so far that does not fall below 0, for real updates.
 
     .. math:: s_t = \max(s_{t-1} + g_t, 0), \quad u_t = s_t
@@ -185,7 +185,7 @@ def scale_by_additive_ema(decay: Decay, initial_value: NonNegative = 1e-6):
 
 
 @transformation
-def scale_by_own_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNegative = 0.0):
+def scale_by_update_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNegative = 0.0):
     r"""Multiplication by the root mean square of what came out before: gives the units back that a quotient took.
 
     .. math:: u_t = \sqrt{d_{t-1} + eps} \, g_t, \quad d_t = decay \cdot d_{t-1} + (1 - decay) |u_t|^2

@@ -14,7 +14,7 @@ from gradtx._values.schedule import NonNegative
 
 
 @transformation
-def parameters():
+def current_params():
     r"""The parameters, in place of the updates.
 
     .. math:: u_t = p_t
@@ -25,7 +25,7 @@ def parameters():
 
 
 @transformation
-def start():
+def initial_params():
     r"""The parameters as they were at the beginning, in place of the updates.
 
     .. math:: u_t = p_1
@@ -39,7 +39,7 @@ def start():
 
 
 class Travelled(NamedTuple):
-    """The state of `distance_travelled`.
+    """The state of `max_distance_from_init`.
 
     Attributes:
         start: the parameters at the beginning.
@@ -51,7 +51,7 @@ class Travelled(NamedTuple):
 
 
 @transformation
-def distance_travelled(initial_value: NonNegative = 1e-6, relative: bool = True):
+def max_distance_from_init(initial_value: NonNegative = 1e-6, relative: bool = True):
     r"""The largest distance of the parameters from where they began, in place of every element of the updates.
 
     .. math:: r_t = \max(r_{t-1}, \lVert p_t - p_1 \rVert), \quad u_t = r_t, \quad

@@ -99,7 +99,7 @@ def zero_nans():
 
 
 @transformation
-def shift(amount: Scalar):
+def add_constant(amount: Scalar):
     r"""Addition of a number to each element.
 
     .. math:: u = g + amount
@@ -113,7 +113,7 @@ def shift(amount: Scalar):
 
 
 @transformation
-def at_least(lower: Scalar):
+def clip_min(lower: Scalar):
     r"""The larger of each element and a bound, for real updates: keeps a denominator away from 0.
 
     .. math:: u = \max(g, lower)

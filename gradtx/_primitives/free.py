@@ -13,7 +13,7 @@ from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 class Weights(NamedTuple):
-    """The numbers of `average_ahead`.
+    """The numbers of `schedule_free_averaging`.
 
     Attributes:
         total: the sum of the weights so far.
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
 
 
 class AheadOfAverage(NamedTuple):
-    """The state of `average_ahead`.
+    """The state of `schedule_free_averaging`.
 
     Attributes:
         ahead: the point that the updates move, one array per parameter.
@@ -50,7 +50,7 @@ class AheadOfAverage(NamedTuple):
 
 
 @transformation
-def average_ahead(learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
+def schedule_free_averaging(learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
     r"""Moves a point z by the updates, and the parameters to between z and the average of all z.
 
     .. math:: z_{t+1} = z_t + g_t, \quad w_t = \max(\gamma_1, \dots, \gamma_t)^{weight\_lr\_power}, \quad

@@ -13,7 +13,7 @@ from gradtx._values.schedule import Decay, Scalar
 
 
 @transformation
-def previous():
+def delay():
     """The update of the step before, and 0 at first.
 
     .. math:: u_t = g_{t-1}
@@ -29,7 +29,7 @@ def previous():
 
 
 @transformation
-def change():
+def gradient_difference():
     r"""The change since the step before, and 0 at first.
 
     .. math:: u_t = g_t - g_{t-1}, \quad u_1 = 0

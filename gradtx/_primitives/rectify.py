@@ -10,7 +10,7 @@ from gradtx._values.schedule import NonNegative, PositiveDecay, Scalar
 
 
 @transformation
-def rectified_sqrt(
+def radam_denominator(
     decay: PositiveDecay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0, threshold: Scalar = 5.0
 ):
     r"""Root of a corrected second moment, divided by how far it can be trusted; 1 while it cannot be at all.

@@ -8,7 +8,7 @@ from gradtx._values.schedule import NonNegative, Positive
 
 
 @transformation
-def agreement():
+def sign_agreement():
     r"""Whether each element has the sign of the last one: 1 or -1, and 0 at first, after a reversal, and at 0.
 
     .. math:: u_t = \mathrm{sign}(g_t \cdot r_{t-1}), \quad r_t = \begin{cases} 0 & u_t < 0 \\ g_t \end{cases}
@@ -30,7 +30,7 @@ def agreement():
 
 
 @transformation
-def running_step_size(
+def rprop_step_size(
     initial_value: NonNegative,
     down: NonNegative = 0.5,
     up: Positive = 1.2,

@@ -84,7 +84,7 @@ NonNegative = typing.Annotated[Any, Number(0.0)]
 Positive = typing.Annotated[Any, Number(0.0, above=True)]
 """A `Scalar` above 0, because something is divided by it."""
 
-Fraction = typing.Annotated[Any, Number(0.0, 1.0, to=True)]
+UnitInterval = typing.Annotated[Any, Number(0.0, 1.0, to=True)]
 """A `Scalar` in [0, 1]: a part of something, which may be all of it."""
 
 PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]

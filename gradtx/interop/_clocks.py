@@ -70,5 +70,5 @@ def _steps(sums: Array, log: Any) -> Array:
 _STATES = {
     "bias_correction": (_summed, _steps),
     "bias_correction_ahead": (_summed, _steps),
-    "rectified_sqrt": (lambda count, log: jnp.stack([count, count * log]), lambda clock, log: jnp.round(clock[0])),
+    "radam_denominator": (lambda count, log: jnp.stack([count, count * log]), lambda clock, log: jnp.round(clock[0])),
 }

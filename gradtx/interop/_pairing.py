@@ -66,7 +66,7 @@ STAGES = {
         "ScaleByRStdDevState", {"mu": "denominator/parallel/scale_by_ema", "nu": _SECOND}, centred=True
     ),
     "scale_by_rss": Stage("ScaleByRssState", {"sum_of_squares": "denominator/running_sum"}),
-    "adadelta": Stage("ScaleByAdaDeltaState", {"e_g": "ratio/denominator/scale_by_ema", "e_x": "scale_by_own_rms"}),
+    "adadelta": Stage("ScaleByAdaDeltaState", {"e_g": "ratio/denominator/scale_by_ema", "e_x": "scale_by_update_rms"}),
     "scale_by_ema": Stage("EmaState", {"ema": ""}),
     "add_momentum": Stage("TraceState", {"trace": ""}),
 }

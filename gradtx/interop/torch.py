@@ -33,7 +33,7 @@ FIELDS = {
     "scale_by_adamax": {"exp_avg": "numerator/scale_by_ema", "exp_inf": "denominator/running_max"},
     "scale_by_rms": {"square_avg": "denominator/scale_by_ema"},
     "scale_by_rss": {"sum": "denominator/running_sum"},
-    "adadelta": {"square_avg": "ratio/denominator/scale_by_ema", "acc_delta": "scale_by_own_rms"},
+    "adadelta": {"square_avg": "ratio/denominator/scale_by_ema", "acc_delta": "scale_by_update_rms"},
     "add_momentum": {"momentum_buffer": ""},
 }
 """For the transforms of gradtx the fields that PyTorch has for a parameter, and where they are within the transform."""

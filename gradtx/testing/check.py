@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from gradtx._base.errors import GradtxValueError
-from gradtx._core.protocol import GradientTransformation
 from gradtx.testing import execution, numerics, protocol, values
 from gradtx.testing.case import Case
 from gradtx.testing.trials import BrokenLawError, params_of
@@ -83,7 +82,7 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
         excused["is_odd"] = "the case does not say so"
     if not case.scale_invariant:
         excused["is_scale_invariant"] = "the case does not say so"
-    if case.transform._spec.factory is GradientTransformation:
+    if case.transform._is_bare:
         excused |= {law.__name__: "a bare pair is not a value" for law in values.LAWS}
     elif "<function" in repr(case.transform):
         excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no text")

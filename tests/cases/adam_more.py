@@ -16,7 +16,7 @@ WARM = schedules.warmup(1000, schedules.cosine_decay(0.3, 3000))
 LAST = "the update of the step before is overwritten with the one that is read beside it"
 
 CASES = [
-    case("rectified_sqrt", gx.rectified_sqrt(0.9), nonnegative=True),
+    case("radam_denominator", gx.radam_denominator(0.9), nonnegative=True),
     # RAdam and AdaBound.
     case("scale_by_radam", gx.scale_by_radam(), odd=True, stored=2),
     case(
@@ -120,8 +120,8 @@ CASES = [
     ),
     # AdamP.
     case(
-        "tangential",
-        gx.tangential(gx.identity(), delta=1.0, weight_decay=0.1),
+        "remove_radial",
+        gx.remove_radial(gx.identity(), delta=1.0, weight_decay=0.1),
         odd=True,
     ),
     case(

@@ -60,7 +60,13 @@ CASES = [
         stored=1,
         excused=ROUNDED,
     ),
-    case("gradient_ahead", gx.gradient_ahead(gx.adam(0.1), 0.5), extras=with_slope, stored=3, excused=ROUNDED),
+    case(
+        "extrapolated_gradient",
+        gx.extrapolated_gradient(gx.adam(0.1), 0.5),
+        extras=with_slope,
+        stored=3,
+        excused=ROUNDED,
+    ),
     case(
         "nesterov_lookahead",
         gx.nesterov_lookahead(0.1),

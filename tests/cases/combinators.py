@@ -42,5 +42,5 @@ CASES = [
         stored=0.5,
     ),
     case("bucketed", gx.bucketed(gx.adam(0.1), min_count=2), odd=True, stored=2),
-    case("jit", gx.jit(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True, stored=2),
+    case("compiled", gx.compiled(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True, stored=2),
 ]

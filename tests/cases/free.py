@@ -48,15 +48,15 @@ def _by_value(name, **arguments):
 CASES = [
     # Parts.
     case("maximum", gx.maximum(gx.identity(), gx.scale_by_ema(0.9))),
-    case("parameters", gx.parameters()),
-    case("start", gx.start(), stored=1),
-    case("running_sum_above_zero", gx.running_sum_above_zero(), temporary=(1.0, READ_TWICE)),
-    case("distance_travelled", gx.distance_travelled(0.1), stored=1),
+    case("current_params", gx.current_params()),
+    case("initial_params", gx.initial_params(), stored=1),
+    case("nonnegative_sum", gx.nonnegative_sum(), temporary=(1.0, READ_TWICE)),
+    case("max_distance_from_init", gx.max_distance_from_init(0.1), stored=1),
     case("scale_by_global_rss", gx.scale_by_global_rss(eps_root=0.1), odd=True),
     case("scale_by_dadapt", gx.scale_by_dadapt(estim_lr0=0.01), odd=True, stored=3),
     case("scale_by_prodigy", gx.scale_by_prodigy(estim_lr0=0.01), odd=True, stored=4),
-    case("model_step", gx.model_step(0.1, denominator=gx.chain(gx.absolute(), gx.shift(1.0))), odd=True, **VALUE),
-    case("average_ahead", gx.average_ahead(0.1), odd=True, stored=1),
+    case("momo_step", gx.momo_step(0.1, denominator=gx.chain(gx.absolute(), gx.add_constant(1.0))), odd=True, **VALUE),
+    case("schedule_free_averaging", gx.schedule_free_averaging(0.1), odd=True, stored=1),
     case("hutchinson", gx.hutchinson(), **CURVATURE),
     case("hutchinson, now and then", gx.hutchinson(2), **CURVATURE),
     # Distance over gradients, and bets.

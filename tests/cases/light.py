@@ -7,8 +7,8 @@ from ._make import case, reference
 FLAT = "a flat array has nothing to factor, and the clipped direction is used twice"
 
 CASES = [
-    case("shift", gx.shift(0.5)),
-    case("at_least", gx.at_least(0.5)),
+    case("add_constant", gx.add_constant(0.5)),
+    case("clip_min", gx.clip_min(0.5)),
     case("clip_between", gx.clip_between(-0.5, 0.25)),
     case("clip_by_block_norm", gx.clip_by_block_norm(0.5), odd=True),
     case("add", gx.add(gx.identity(), gx.scale_by_ema(0.9)), odd=True),
@@ -24,7 +24,12 @@ CASES = [
         gx.let("bound", gx.clip_by_global_norm(1.0), gx.chain(gx.scale_by_ema(0.9), gx.product(gx.use("bound")))),
         odd=True,
     ),
-    case("change", gx.change(), odd=True, temporary=(1.0, "the last update is overwritten with this one")),
+    case(
+        "gradient_difference",
+        gx.gradient_difference(),
+        odd=True,
+        temporary=(1.0, "the last update is overwritten with this one"),
+    ),
     case(
         "scale_by_previous_ema",
         gx.scale_by_previous_ema(0.9),
@@ -38,8 +43,8 @@ CASES = [
         temporary=(1.0, "the last average is overwritten with this one"),
     ),
     # Rprop.
-    case("agreement", gx.agreement(), temporary=(1.0, "the last sign is overwritten with this one")),
-    case("running_step_size", gx.running_step_size(0.1)),
+    case("sign_agreement", gx.sign_agreement(), temporary=(1.0, "the last sign is overwritten with this one")),
+    case("rprop_step_size", gx.rprop_step_size(0.1)),
     case(
         "rprop",
         gx.rprop(1e-3),

@@ -22,7 +22,7 @@ CASES = [
     case("running_sum, from 0.1", gx.running_sum(0.1)),
     case("running_max", gx.running_max(), nonnegative=True),
     case("running_max, forgetting", gx.running_max(0.9), nonnegative=True),
-    case("previous", gx.previous(), odd=True, temporary=(1.0, "what was, is read while it is overwritten")),
+    case("delay", gx.delay(), odd=True, temporary=(1.0, "what was, is read while it is overwritten")),
     case("add_momentum", gx.add_momentum(0.9), odd=True),
     case("add_momentum, nesterov", gx.add_momentum(0.9, nesterov=True), odd=True),
     case("scale", gx.scale(-2.0), odd=True),
@@ -33,7 +33,7 @@ CASES = [
     case("clip_by_global_norm", gx.clip_by_global_norm(0.5), odd=True),
     # What they are made of.
     case("scale_by_additive_ema", gx.scale_by_additive_ema(0.9), nonnegative=True),
-    case("scale_by_own_rms", gx.scale_by_own_rms(0.9), odd=True, largest=1e5),
+    case("scale_by_update_rms", gx.scale_by_update_rms(0.9), odd=True, largest=1e5),
     case("difference", gx.difference(gx.identity(), gx.scale_by_ema(0.9)), odd=True),
     case("interpolate", gx.interpolate(gx.identity(), gx.scale_by_ema(0.9), 0.3), odd=True),
     case("mean", gx.mean(gx.add_momentum(0.5), gx.clip_by_global_norm(1.0)), odd=True),

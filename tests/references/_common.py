@@ -1,6 +1,6 @@
 """What the references share.
 
-Every reference takes `gradients` of shape (steps, n) and the initial `parameters` of shape (n,),
+Every reference takes `gradients` of shape (steps, n) and the initial `current_params` of shape (n,),
 and returns the updates of shape (steps, n): what is added to the parameters at each step.
 """
 

@@ -18,7 +18,7 @@ from gradtx._values.schedule import Decay
 
 
 class Ahead(NamedTuple):
-    """The state of `gradient_ahead`.
+    """The state of `extrapolated_gradient`.
 
     Attributes:
         momentum: the sum of steps, less by `decay` at each, in at least float32.
@@ -30,7 +30,7 @@ class Ahead(NamedTuple):
 
 
 @transformation(role="wrapper")
-def gradient_ahead(inner: Any, decay: Decay, points: int = 1):
+def extrapolated_gradient(inner: Any, decay: Decay, points: int = 1):
     r"""Momentum over the steps of the inner transform, which gets the gradient where the momentum alone leads.
 
     .. math:: v_t = decay \cdot v_{t-1} + inner\left(\frac{1}{n} \textstyle\sum_{k=1}^n

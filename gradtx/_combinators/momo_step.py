@@ -18,7 +18,7 @@ from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 class ModelStep(NamedTuple):
-    """The state of `model_step`.
+    """The state of `momo_step`.
 
     Attributes:
         direction: the average of the gradients.
@@ -38,7 +38,7 @@ class ModelStep(NamedTuple):
 
 
 @transformation(role="wrapper")
-def model_step(
+def momo_step(
     learning_rate: NonNegative,
     decay: Decay = 0.9,
     denominator: Any = None,

@@ -14,7 +14,7 @@ from gradtx._core.protocol import GradientTransformation, as_transformation, tra
 
 
 @transformation(role="wrapper")
-def jit(inner: Any):
+def compiled(inner: Any):
     """Compiles `update`, for training loops that do not.
 
     Called outside `jax.jit`, a transform runs operation by operation, some hundreds for a model; this is one program.

@@ -16,7 +16,7 @@ from gradtx._values.schedule import NonNegative
 
 
 @transformation(role="wrapper")
-def tangential(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
+def remove_radial(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
     r"""Takes the radial part out of updates of scale-invariant weights, with weight decay that knows of it.
 
     .. math:: u = \begin{cases}

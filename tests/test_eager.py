@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import gradtx as gx
-from gradtx._executions.jit import _update
+from gradtx._executions.compiled import _update
 
 P = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2), "b": jnp.ones(2)}
 
@@ -31,30 +31,30 @@ def _same(left, right):
 )
 def test_it_changes_nothing(tx):
     with jax.numpy_dtype_promotion("standard"):
-        _same(_run(gx.jit(tx)), _run(tx))
+        _same(_run(gx.compiled(tx)), _run(tx))
 
 
 def test_one_program_for_all_learning_rates_and_for_transforms_made_again():
-    _run(gx.jit(gx.adamw(0.1)))
+    _run(gx.compiled(gx.adamw(0.1)))
     before = _update._cache_size()
     for rate in (0.1, 0.2, 0.3):
-        _run(gx.jit(gx.adamw(rate)))
+        _run(gx.compiled(gx.adamw(rate)))
     assert _update._cache_size() == before
 
 
 def test_extras_that_are_numbers_are_traced_and_functions_are_not():
-    tx = gx.jit(gx.chain(gx.sgd(0.1), gx.reduce_on_plateau()))
+    tx = gx.compiled(gx.chain(gx.sgd(0.1), gx.reduce_on_plateau()))
     _run(tx, value=1.0)
     before = _update._cache_size()
     _same(_run(tx, value=2.0), _run(gx.chain(gx.sgd(0.1), gx.reduce_on_plateau()), value=2.0))
     assert _update._cache_size() == before
     slope = lambda p: jax.tree.map(lambda x: 2 * x, p)
     ahead = gx.sharpness_aware(gx.sgd(0.1), 0.1)
-    _same(_run(gx.jit(ahead), grad_fn=slope), _run(ahead, grad_fn=slope))
+    _same(_run(gx.compiled(ahead), grad_fn=slope), _run(ahead, grad_fn=slope))
 
 
 def test_an_extra_that_is_neither():
-    tx = gx.jit(gx.sgd(0.1))
+    tx = gx.compiled(gx.sgd(0.1))
     with pytest.raises(TypeError, match=r"in jit: the extra 'log' can be no argument of a compiled function"):
         tx.update(P, tx.init(P), log={"name", "other"})
     with pytest.raises(ValueError, match=r"in jit: .*a tuple of one"):
