@@ -1,4 +1,4 @@
-"""Codecs: how arrays of memory are kept in fewer bits, for `store`.
+"""Codecs: encodings of state arrays in fewer bits, for `store`.
 
 store(adam(1e-3), codecs.bfloat16)
 """
@@ -16,13 +16,13 @@ from gradtx._values.value import nameable
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """A way to keep arrays of floating numbers.
+    """An encoding of floating-point arrays.
 
     Attributes:
         name: the name in this module.
-        encode: the array as it is kept. It also gets the number of the step, int32, by which it can round up at some
-            steps and down at others.
-        decode: the array as it is computed with, in at least float32.
+        encode: array to stored array. It also gets the step count, int32, so that it can round up at some steps and
+            down at others.
+        decode: stored array to the array used in computations, in at least float32.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Codec:
 
 
 def _to_bfloat16(x: Array, step: Array) -> Array:
-    """The upper half of the bits of float32, rounded up at as many steps as the lower half is full.
+    """The upper half of the bits of float32, rounded up at a fraction of the steps that is given by the lower half.
 
-    Rounding to the nearest does not do: an average of decay 0.999 moves by less than half of the last place, and sticks
-    at about half of its value. Here it moves at some of the steps. The threshold goes through multiples of the golden
-    ratio, which are spread evenly over any stretch of steps, so that what is rounded up soon makes up for what is
-    rounded down; at the first step it rounds to the nearest. No random numbers are drawn.
+    Rounding to nearest does not suffice: an average with decay 0.999 moves by less than half a unit in the last place,
+    and stalls at about half of its value. Here it moves at some of the steps. The rounding threshold runs through
+    multiples of the golden ratio, which are evenly distributed over any range of steps, so that rounding up soon
+    compensates for rounding down; the first step rounds to nearest. No random numbers are drawn.
     """
     x = strong(x, jnp.float32)
     threshold = (step.astype(jnp.uint32) * jnp.uint32(_GOLDEN) + jnp.uint32(0x8000)) & jnp.uint32(0xFFFF)
-    # The largest numbers are not rounded up to infinity, and NaN keeps its bits: with all of them set it would be 0.
+    # The largest values are not rounded up to infinity. NaN keeps its bits: an addition could overflow them to 0.
     has_room = lax.abs(x) < _LARGEST
     bits = lax.bitcast_convert_type(x, jnp.uint32)
     added = lax.select(has_room, lax.full_like(bits, threshold), lax.full_like(bits, 0))
@@ -55,13 +55,13 @@ def _to_bfloat16(x: Array, step: Array) -> Array:
 
 
 _LARGEST = float(jnp.finfo(jnp.bfloat16).max)
-_GOLDEN = 40503  # 2^16 times the golden ratio's fraction, made odd, so that all 2^16 thresholds have their turn
+_GOLDEN = 40503  # 2^16 times the golden ratio's fraction, made odd, so that all 2^16 thresholds occur
 
 bfloat16 = Codec(
     "bfloat16",
     lambda x, step: _to_bfloat16(x, step) if is_real(x) else x,
     lambda x: strong(x, jnp.float32) if x.dtype == jnp.bfloat16 else x,
 )
-"""Half the bytes: 8 bits of precision, rounded so that averages keep moving. Complex arrays stay what they are."""
+"""Half the bytes: 8 bits of precision, rounded so that averages do not stall. Complex arrays are not encoded."""
 
 nameable("codecs.bfloat16")(bfloat16)

@@ -1,4 +1,4 @@
-"""Looking into a transform: the tree of its parts, and what each of them stores."""
+"""Inspection of a transform: the tree of its parts, and the state of each."""
 
 from dataclasses import dataclass
 from html import escape
@@ -15,15 +15,15 @@ _HEADER = ["part", "stored as", "per parameter", "bytes"]
 
 @dataclass(frozen=True)
 class Row:
-    """One part of a transform, as `describe` and `summary` show it.
+    """One part of a transform, as shown by `describe` and `summary`.
 
     Attributes:
-        depth: how many parts are around it.
-        label: its name in the part around it, if it has one.
-        call: its name and arguments without the parts among them, and what it stands for.
-        dtypes: the dtypes it stores, itself and its parts together.
-        arrays: how many parameter-sized arrays it stores: elements stored over elements of the parameters.
-        nbytes: the bytes it stores.
+        depth: the nesting depth.
+        label: its name in the enclosing part, if any.
+        call: its name and arguments without its parts, and the expression that it stands for.
+        dtypes: the dtypes of its state, including that of its parts.
+        arrays: the number of parameter-sized arrays of state: elements of the state over elements of the parameters.
+        nbytes: the bytes of its state.
     """
 
     depth: int
@@ -52,7 +52,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Summary:
-    """What each part of a transform stores for given parameters; `str` is the text, and notebooks show a table."""
+    """The state of each part of a transform for given parameters; `str` is the text, and notebooks show a table."""
 
     rows: tuple[Row, ...]
     elements: int
@@ -84,16 +84,16 @@ class Summary:
 
 
 def describe(tx: GradientTransformation) -> Description:
-    """The expression that a transform stands for, as a tree: named optimizers are opened down to the primitives.
+    """The tree of a transform's parts, with named optimizers expanded down to the primitives.
 
     Args:
-        tx: any transform; of a bare pair there is only one line to show.
+        tx: any transform; a bare pair is a single line.
     """
     return Description(tuple(_rows(as_transformation(tx), None, 0, "")))
 
 
 def summary(tx: GradientTransformation, params: Params) -> Summary:
-    """What each part of a transform stores for these parameters.
+    """The state of each part of a transform for these parameters: dtypes, arrays per parameter, and bytes.
 
     Nothing is computed or allocated: the parameters may be abstract (`jax.ShapeDtypeStruct`).
 
@@ -128,7 +128,7 @@ def _call(tx: GradientTransformation) -> str:
 
 
 def _outline(rows: tuple[Row, ...]) -> list[str]:
-    """The rows' texts behind the branches of a drawn tree."""
+    """The texts of the rows, behind the branches of a drawn tree."""
     lines = []
     for index, row in enumerate(rows):
         branches = []

@@ -1,7 +1,7 @@
 """The donated train step: the largest helper there is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, Protocol, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +9,30 @@ import numpy as np
 
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import widened
-from gradtx._base.typing import Params, State
-from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._base.typing import Params, State, Transform
+from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
 
 
+T = TypeVar("T")
+
+
+class TrainStep(Protocol[T]):
+    """The type of the function that `make_train_step` returns, a function of `jax.jit`."""
+
+    def __call__(self, params: T, state: State, /, *batch: Any, **extra: Any) -> tuple[T, State, Any]: ...
+
+    def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered: ...
+
+
 def make_train_step(
-    loss_fn: Callable[..., Any],
-    tx: GradientTransformation,
+    loss_fn: Callable[Concatenate[T, ...], Any],
+    tx: Transform,
     *,
     has_aux: bool = False,
     accumulate: int = 1,
     donate: bool = True,
-) -> Callable[..., tuple[Params, State, Any]]:
+) -> TrainStep[T]:
     r"""One jitted step of training: gradient, update, and both applied in place.
 
     .. math:: (p, s) \leftarrow (p + u, s'), \quad (u, s') = update(\nabla L(p, batch), s, p)
@@ -95,7 +106,7 @@ def make_train_step(
         updates, state = tx.update(grads, state, params, **extra)
         return apply_updates(params, updates), state, value
 
-    return jax.jit(step, donate_argnums=(0, 1) if donate else ())
+    return cast(TrainStep[T], jax.jit(step, donate_argnums=(0, 1) if donate else ()))
 
 
 def _split(x: Any, count: int) -> jax.Array:

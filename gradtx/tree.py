@@ -1,4 +1,4 @@
-"""Helpers for trees of arrays: the ones that users of optimizers reach for."""
+"""Utilities for pytrees of arrays."""
 
 import difflib
 import math
@@ -38,20 +38,24 @@ def __dir__() -> list[str]:
 
 @nameable("tree.global_norm")
 def global_norm(tree: Updates) -> Array:
-    r"""The Euclidean norm of all elements of all leaves.
+    r"""Global norm: the Euclidean norm of all elements of all leaves.
 
     .. math:: \lVert x \rVert = \sqrt{\textstyle\sum_{i} |x_i|^2}
 
-    Returns a 0-d array of at least float32, 0 for an empty tree. Squares are summed where they have the range, in
-    float64 on a CPU and with exact scaling elsewhere, so leaves of no precision overflow or underflow.
-    Raises `GradtxTypeError` for leaves that are not floating point.
+    Squares are summed in float64 on a CPU and with exact scaling elsewhere, so no precision overflows or underflows.
+
+    Returns:
+        A 0-d array of at least float32, 0 for an empty tree.
+
+    Raises:
+        GradtxTypeError: a leaf is not floating point.
     """
     return euclidean(floating_leaves(tree))
 
 
 @nameable("tree.norm")
 def norm(tree: Any, ord: float = 2) -> Array:
-    r"""The norm of all elements of all leaves together: the sum of magnitudes, the Euclidean norm, or the largest.
+    r"""Norm: the 1-norm, Euclidean norm or maximum norm of all elements of all leaves together.
 
     .. math:: \lVert x \rVert_1 = \textstyle\sum_i |x_i|, \quad \lVert x \rVert_2 = \sqrt{\sum_i |x_i|^2}, \quad
         \lVert x \rVert_\infty = \max_i |x_i|
@@ -60,8 +64,9 @@ def norm(tree: Any, ord: float = 2) -> Array:
         tree: a pytree of floating-point arrays.
         ord: 1, 2 or infinity.
 
-    Returns a 0-d array of at least float32, 0 for an empty tree. Nothing overflows on the way: of order 2 it is
-    `global_norm`.
+    Returns:
+        A 0-d array of at least float32, 0 for an empty tree. Intermediate results do not overflow; order 2 is
+        `global_norm`.
 
     Raises:
         GradtxValueError: another order.
@@ -79,12 +84,12 @@ def norm(tree: Any, ord: float = 2) -> Array:
 
 
 def _largest(magnitudes: Array) -> Array:
-    """The largest, 0 of none, NaN if there is one: on a CPU jaxlib 0.10 loses it in a maximum; a sum keeps it."""
+    """The maximum, 0 if empty, NaN if any is NaN: jaxlib 0.10 loses NaN in a maximum on a CPU; a sum keeps it."""
     return jnp.where(jnp.isnan(jnp.sum(magnitudes)), jnp.nan, jnp.max(magnitudes, initial=0.0))
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """The tree with its real floating leaves in `dtype`; other leaves as they are."""
+    """The tree with its real floating-point leaves in `dtype`; other leaves are unchanged."""
     return jax.tree.map(lambda x: x.astype(dtype) if is_real(x) else x, tree)
 
 
@@ -97,7 +102,7 @@ def random_like(key: Array, tree: Any, sampler: Callable[..., Array] = jax.rando
     """Random arrays with the structure, shapes and (unless `dtype` is given) dtypes of the tree.
 
     Args:
-        key: a random key; each leaf gets its own, split from it, so that leaves are independent.
+        key: a random key; it is split into one key per leaf, so that leaves are independent.
         tree: a pytree of arrays, which may be abstract.
         sampler: `(key, shape, dtype) -> array`, such as those of `jax.random`.
         dtype: the dtype of all leaves.
@@ -111,32 +116,33 @@ def random_like(key: Array, tree: Any, sampler: Callable[..., Array] = jax.rando
 def find(tree: Any, name: str) -> Any:
     """The one part of a nested tree whose path ends in `name`: `find(state, "mu")`, `find(state, "0/inner/count")`.
 
-    Paths are as `paths` writes them: keys, indices and attribute names from the root, with slashes between. The part
-    may be a leaf or a whole branch; None is no part.
+    Paths are written as by `paths`: keys, indices and attribute names from the root, separated by slashes. The part may
+    be a leaf or a whole subtree; None is not a part.
 
     Args:
-        tree: any pytree, a state for instance.
-        name: the end of the path, of one name or more; or the whole path, which tells a part from others further down.
+        tree: any pytree, such as a state.
+        name: the end of the path, of one component or more; or the whole path, which selects a part over others further
+            down.
 
     Raises:
-        GradtxValueError: no path ends so, or several do.
+        GradtxValueError: no path ends in `name`, or several do.
     """
     return _place("find", tree, name)[1]
 
 
 def replace(tree: Any, changes: Mapping[str, Any] = {}, /, **named: Any) -> Any:
-    """The tree with other parts in some places: `replace(state, count=0)`, `replace(state, {"0/mu": zeros})`.
+    """The tree with new parts at some paths: `replace(state, count=0)`, `replace(state, {"0/mu": zeros})`.
 
-    What takes the place of an array gets its shape and dtype; what takes the place of a branch must have its structure.
-    So the tree still fits what was compiled for it.
+    The replacement of an array gets its shape and dtype; that of a subtree must have its structure. So the tree still
+    fits programs compiled for it.
 
     Args:
-        tree: any pytree, a state for instance.
-        changes: new part by the end of its path, as `find` takes it; for ends that are no Python names.
+        tree: any pytree, such as a state.
+        changes: new part by the end of its path, as in `find`; for ends that are not Python names.
         **named: the same, by keyword.
 
     Raises:
-        GradtxValueError: no path ends so, or several do; or the new part does not fit the place.
+        GradtxValueError: no path ends in a name, or several do; or the new part does not fit.
     """
     for name, new in {**changes, **named}.items():
         place, old = _place("replace", tree, name)
@@ -171,7 +177,7 @@ def _place(who: str, tree: Any, name: str) -> tuple[tuple, Any]:
         raise GradtxValueError(f"{who}: several paths end in {name!r}: {several}; give more of the path")
     close = difflib.get_close_matches(name, {path.split("/")[-1] for path, *_ in found}, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise GradtxValueError(f"{who}: no path ends in {name!r}{hint}; there are {listing(paths(tree)) or 'none'}")
+    raise GradtxValueError(f"{who}: no path ends in {name!r}{hint}; known paths: {listing(paths(tree)) or 'none'}")
 
 
 def _in_place_of(old: Any, new: Any, who: str) -> Any:
@@ -182,7 +188,7 @@ def _in_place_of(old: Any, new: Any, who: str) -> Any:
         return like(old, new, who)
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise GradtxValueError(
-            f"{who} must have the structure of what it replaces: {difference(old, new, 'old part', 'new part')}"
+            f"{who}: expected the structure of the old part: {difference(old, new, 'old part', 'new part')}"
         )
     return jax.tree.map(lambda x, y: like(x, y, who), old, new)
 

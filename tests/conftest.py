@@ -1,7 +1,39 @@
 """Strictness for every test: no implicit promotion of dtypes or ranks, eight devices, warnings are errors."""
 
+import ctypes
+import gc
+
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ENOUGH = 1_200  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
+
+
+@pytest.fixture(autouse=True)
+def _forget_compiled_functions():
+    """Frees the compiled functions of earlier tests once they take too much memory."""
+    yield
+    if _megabytes() > ENOUGH:
+        jax.clear_caches()
+        gc.collect()
+        _give_back()
+
+
+def _megabytes() -> int:
+    """The memory that this process has now; 0 where the system does not say so in the way of Linux."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096 // 2**20
+    except OSError:
+        return 0
+
+
+def _give_back() -> None:
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        pass

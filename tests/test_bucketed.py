@@ -233,7 +233,7 @@ def test_arrays_that_are_spread_stay_as_they_are():
 
 
 def test_bad_input():
-    with pytest.raises(gx.GradtxTypeError, match=r"clip_by_global_norm does not work on each array by itself.*outside"):
+    with pytest.raises(gx.GradtxTypeError, match=r"each array independently, got clip_by_global_norm.*outside"):
         bucketed(gx.clip_by_global_norm(1.0)).init(small(0))
     with pytest.raises(gx.GradtxValueError, match="max_size must be a positive whole number, got 0"):
         gx.bucketed(gx.adam(0.1), max_size=0).init(small(0))
@@ -243,9 +243,9 @@ def test_bad_input():
     with pytest.raises(gx.GradtxValueError, match="state of another transform"):
         tx.update(small(0), gx.adam(0.1).init(small(0)), small(0))
     params = {name: jnp.ones(3) for name in "abc"}
-    with pytest.raises(gx.GradtxValueError, match=r"the state has 3 small arrays float32\[3\], and the updates 1"):
+    with pytest.raises(gx.GradtxValueError, match=r"expected 3 small arrays float32\[3\], got 1"):
         tx.update({"a": jnp.ones(3)}, tx.init(params), params)
-    with pytest.raises(gx.GradtxValueError, match=r"the state has no place for d \(4,\), e \(\)"):
+    with pytest.raises(gx.GradtxValueError, match=r"the state has no slot for d \(4,\), e \(\)"):
         tx.update({**params, "d": jnp.ones(4), "e": jnp.ones(())}, tx.init(params), params)
     with pytest.raises(gx.GradtxValueError, match=r"only the state have large"):
         tx.update(params, tx.init({**params, "large": jnp.ones((100, 100))}), params)

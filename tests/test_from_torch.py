@@ -121,21 +121,21 @@ def _refuses(message, state, tx=None, order=ORDER, arrange=transposed, kind=gx.G
 def test_orders_that_do_not_fit():
     good = adam_checkpoint()
     _refuses(
-        r"the order must have each parameter once: it has dense/kernel, out, and the parameters",
+        r"order: expected each of dense/bias, dense/kernel, out once, got dense/kernel, out",
         good,
         order=["dense/kernel", "out"],
     )
-    _refuses(r"must have each parameter once: .*weight", good, order=["dense/weight", "dense/bias", "out"])
-    _refuses(r"must have each parameter once", good, order=[*ORDER, "out"])
+    _refuses(r"order: expected each of .* once, got dense/weight", good, order=["dense/weight", "dense/bias", "out"])
+    _refuses(r"order: expected each of .* once", good, order=[*ORDER, "out"])
     less = {"state": {number: good["state"][number] for number in (0, 1)}, "param_groups": [{"params": [0, 1]}]}
-    _refuses("the order has 3 parameters, and PyTorch has 2", less)
-    _refuses("the order has 3 parameters, and PyTorch has 2", {"state": less["state"]})
+    _refuses("expected 3 parameters in the PyTorch state, got 2", less)
+    _refuses("expected 3 parameters in the PyTorch state, got 2", {"state": less["state"]})
 
 
 def test_shapes_that_do_not_fit():
     _refuses(
-        r"in load_optimizer_state: 'adam/scale_by_adam/numerator/scale_by_ema/dense/kernel' has the shape \(2, 3\), "
-        r"and the state has \(3, 2\) there",
+        r"in load_optimizer_state: 'adam/scale_by_adam/numerator/scale_by_ema/dense/kernel': expected the shape "
+        r"\(3, 2\), got \(2, 3\)",
         adam_checkpoint(),
         arrange=lambda path, array: array,
     )
@@ -144,28 +144,28 @@ def test_shapes_that_do_not_fit():
 def test_states_that_lack_something_or_have_more():
     lazy = adam_checkpoint()
     lazy["state"].pop(2)
-    _refuses("scale_by_adam: PyTorch stores no exp_avg for 'out'; it has nothing there", lazy)
+    _refuses("scale_by_adam: expected exp_avg for 'out' in the PyTorch state, got nothing", lazy)
     _refuses(
-        "PyTorch stores no momentum_buffer for 'dense/bias'; it has step, exp_avg, exp_avg_sq there: it is another",
+        "expected momentum_buffer for 'dense/bias' in the PyTorch state, got step, exp_avg, exp_avg_sq; it is",
         adam_checkpoint(),
         gx.sgd(RATE, 0.9),
     )
     _refuses(
-        "scale_by_rms: PyTorch stores no square_avg for 'dense/bias'; it has step, exp_avg, exp_avg_sq there",
+        "scale_by_rms: expected square_avg for 'dense/bias' in the PyTorch state, got step, exp_avg, exp_avg_sq",
         adam_checkpoint(),
         gx.rmsprop(RATE),
     )
     _refuses(
-        "nothing in the state of PyTorch is what lion stores as lion/",
+        "the PyTorch state has no counterpart for lion/.* of lion",
         adam_checkpoint(),
         gx.lion(RATE),
     )
-    _refuses("PyTorch stores exp_avg, exp_avg_sq, and sgd stores no such thing", adam_checkpoint(), gx.sgd(RATE))
+    _refuses("sgd has no counterpart for exp_avg, exp_avg_sq of the PyTorch state", adam_checkpoint(), gx.sgd(RATE))
     largest = {path: {} for path in ORDER}
     run(adam, arrays_of(0), largest, range(1), largest=True)
-    _refuses("PyTorch stores max_exp_avg_sq, and adam stores no such thing", checkpoint(largest))
+    _refuses("adam has no counterpart for max_exp_avg_sq of the PyTorch state", checkpoint(largest))
     _refuses(
-        "PyTorch keeps the largest moment before its correction; take corrected=False",
+        "PyTorch takes the maximum before the bias correction; use corrected=False",
         checkpoint(largest),
         gx.amsgrad(RATE),
     )
@@ -174,11 +174,11 @@ def test_states_that_lack_something_or_have_more():
 def test_counts_that_do_not_fit():
     apart = adam_checkpoint()
     apart["state"][1]["step"] = 7
-    _refuses("the parameters have made different numbers of steps: 3, 7; here there is one for all", apart)
+    _refuses("expected one step count for all parameters, got 3, 7", apart)
     states = {path: {} for path in ORDER}
     run(sgd, arrays_of(0), states, range(1))
     _refuses(
-        "PyTorch stores no number of steps, which the schedules of sgd needs; give it as step=...",
+        "expected a step count for the schedules of sgd, got none in the PyTorch state; pass step=...",
         checkpoint(states),
         gx.sgd(RATES, 0.9),
     )
@@ -186,16 +186,20 @@ def test_counts_that_do_not_fit():
 
 
 def test_options_without_a_counterpart():
-    _refuses("PyTorch was run with maximize=True, for which gradtx has no counterpart", adam_checkpoint(maximize=True))
+    _refuses("gradtx has no counterpart for PyTorch's option maximize=True", adam_checkpoint(maximize=True))
     states = {path: {} for path in ORDER}
     run(sgd, arrays_of(0), states, range(1))
-    _refuses("PyTorch was run with dampening=0.5", checkpoint(states, dampening=0.5, maximize=False), gx.sgd(RATE, 0.9))
+    _refuses(
+        "gradtx has no counterpart for PyTorch's option dampening=0.5",
+        checkpoint(states, dampening=0.5, maximize=False),
+        gx.sgd(RATE, 0.9),
+    )
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], {"exp_avg": 1}, {"state": [1]}])
 def test_what_is_no_checkpoint(wrong):
     _refuses(
-        "the dict that an optimizer's state_dict\\(\\) returns is wanted, with the key 'state', got",
+        "expected the dict that an optimizer's state_dict\\(\\) returns, with the key 'state', got",
         wrong,
         kind=gx.GradtxTypeError,
     )

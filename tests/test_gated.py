@@ -283,7 +283,7 @@ def test_conditions_by_schedule_and_by_the_name_of_an_extra():
     assert [float(u["b"]) for u in _run(tx, [P] * 3, go=[True, False, 1])[0]] == [-0.5, 0.5, -0.5]
     with pytest.raises(TypeError, match="in conditional: the extra argument 'go' is missing"):
         tx.update(P, tx.init(P))
-    with pytest.raises(ValueError, match=r"predicate must give one number or truth, got the shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"expected a scalar from predicate, got the shape \(2,\)"):
         tx.update(P, tx.init(P), go=jnp.ones(2))
     with pytest.raises(
         TypeError, match="predicate must be a function of the step count or the name of an extra, got 3"
@@ -314,9 +314,9 @@ def test_an_index_is_rounded_down_and_stays_in_range():
     assert [float(u["b"] / 0.5) for u in _run(tx, [P] * 4)[0]] == [1, 2, 3, 3]
     scheduled = gx.switch(schedules.linear(0, 3, 6), gx.scale(1.0), gx.scale(2.0), gx.scale(3.0))
     assert [float(u["b"] / 0.5) for u in _run(scheduled, [P] * 6)[0]] == [1, 1, 2, 2, 3, 3]
-    with pytest.raises(TypeError, match="in switch: at least one transform is needed"):
+    with pytest.raises(TypeError, match="in switch: expected at least one transform"):
         gx.switch("phase").init(P)
-    with pytest.raises(ValueError, match="index must give one number or truth"):
+    with pytest.raises(ValueError, match="expected a scalar from index"):
         tx.replace(index="i").update(P, tx.init(P), i=jnp.arange(2))
 
 

@@ -12,26 +12,57 @@ from gradtx.testing.trials import same_form
 # A quarter of the time of all laws goes here; they wait for the slow run.
 COSTLY = {"derivatives_are_finite", "sharded_equals_whole", "x64_changes_nothing"}
 
+# An expression of parts that keep these laws keeps them too: for expressions they wait as well.
+INHERITED = {
+    "init_is_abstract",
+    "inputs_stay",
+    "names_do_not_matter",
+    "no_buffers_are_shared",
+    "odd_trees",
+    "jit_equals_eager",
+    "one_trace",
+    "vmap_equals_loop",
+    "layers_stack",
+    "scan_equals_loop",
+    "restores",
+    "lowers_everywhere",
+}
 
-def _trials():
-    """Each law on each case; the laws of a case together, so that a worker compiles it once.
 
-    Other arguments for a transform rarely find what its first case did not, and directions what the optimizers made of
-    them do not: they wait for the slow run too.
-    """
+def _first_of_each(cases):
+    """Other arguments for a transform rarely find what its first case did not, and directions what optimizers do not."""
     seen = set()
-    for case in CASES:
-        waits = case.transform.factory_name in seen or is_direction(case.transform)
-        seen.add(case.transform.factory_name)
-        for law in LAWS:
-            marks = [pytest.mark.slow] if waits or law in COSTLY else []
-            yield pytest.param(law, case, id=f"{case.name}-{law}", marks=marks)
+    for case in cases:
+        waits = case.transform._spec in seen or is_direction(case.transform)
+        seen.add(case.transform._spec)
+        if not waits:
+            yield case
 
 
-@pytest.mark.parametrize(("law", "case"), list(_trials()))
-def test_law(law, case):
-    report = check(case, [law])
-    assert report.kept == (law,) or report.excused
+FIRST = list(_first_of_each(CASES))
+
+
+def _now(case):
+    """The laws of the default run."""
+    if case not in FIRST:
+        return []
+    waiting = COSTLY | INHERITED if case.transform.expression is not None else COSTLY
+    return [law for law in LAWS if law not in waiting]
+
+
+@pytest.mark.parametrize("case", FIRST, ids=lambda case: case.name)
+def test_laws(case):
+    assert check(case, _now(case)).kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_laws_that_wait(case):
+    assert check(case, [law for law in LAWS if law not in _now(case)]).kept
+
+
+def test_all_laws_are_known():
+    assert set(LAWS) >= COSTLY | INHERITED
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, jnp.float32])

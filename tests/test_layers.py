@@ -133,11 +133,13 @@ def test_extras_are_the_same_for_all_layers():
 
 def test_leaves_that_are_no_stack():
     tx = over_layers(gx.adam(0.1))
-    message = r"in over_layers: the parameters must have as many layers each: along axis 0, 'b' has 3 and 'w' has 2"
+    message = (
+        r"in over_layers: expected the same number of layers in all leaves of the parameters, got 3 in 'b' and 2 in 'w'"
+    )
     with pytest.raises(ValueError, match=message):
         tx.init({"b": jnp.ones(3), "w": jnp.ones((2, 3))})
     with pytest.raises(
-        ValueError, match=r"the leaf 'b' of the parameters has the shape \(3,\), and no axis 1 that counts"
+        ValueError, match=r"expected a layer axis 1 in the leaf 'b' of the parameters, got the shape \(3,\)"
     ):
         over_layers(gx.adam(0.1), 1).init({"b": jnp.ones(3), "w": jnp.ones((2, 3))})
     with pytest.raises(TypeError, match="in over_layers: axis must be a whole number, got 'layers'"):
@@ -207,7 +209,7 @@ def test_a_measure_with_the_name_of_a_number():
 
 def test_measures_that_are_refused():
     params = {"w": jnp.ones(2)}
-    with pytest.raises(ValueError, match=r"in record: the measure 'each' must be a number, got the shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"in record: the measure 'each' must be a scalar, got the shape \(2,\)"):
         record("each", lambda updates: updates["w"]).init(params)
     with pytest.raises(TypeError, match="in record: the measure must be a function of the updates, got 'norm'"):
         record("norm", "norm").init(params)

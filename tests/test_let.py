@@ -62,15 +62,15 @@ def test_a_name_is_of_the_updates_before_the_let():
 def test_a_name_without_a_let():
     tx = let("m", MEAN, gx.chain(use("n")))
     for wrong in (tx, let("m", MEAN, gx.chain(use("n"), gx.clip_by_global_norm(1.0)))):
-        with pytest.raises(ValueError, match=r"use\('n'\) stands outside let\('n', value, body\); known are: m"):
+        with pytest.raises(ValueError, match=r"use\('n'\) is outside let\('n', value, body\); known names: m"):
             wrong.update(PARAMS, wrong.init(PARAMS))
-    with pytest.raises(ValueError, match=r"use\('n'\) stands outside .*; known are: none"):
+    with pytest.raises(ValueError, match=r"use\('n'\) is outside .*; known names: none"):
         use("n").update(PARAMS, use("n").init(PARAMS))
 
 
 def test_the_value_of_a_let_does_not_see_its_own_name():
     tx = let("m", gx.chain(use("m")), use("m"))
-    with pytest.raises(ValueError, match=r"in let > chain > use: use\('m'\) stands outside"):
+    with pytest.raises(ValueError, match=r"in let > chain > use: use\('m'\) is outside"):
         tx.update(PARAMS, tx.init(PARAMS))
 
 

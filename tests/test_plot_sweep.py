@@ -100,11 +100,11 @@ def test_axes_may_be_given():
 
 
 def test_what_cannot_be_drawn():
-    with pytest.raises(TypeError, match=r"in plot.sweep: adam: what gradtx.sweep returns is wanted, got \[1, 2\]"):
+    with pytest.raises(TypeError, match=r"in plot.sweep: adam: expected a result of gradtx.sweep, got \[1, 2\]"):
         plot.sweep({"adam": [1, 2]})
-    with pytest.raises(TypeError, match=r"what gradtx.sweep returns is wanted, got adam\("):
+    with pytest.raises(TypeError, match=r"expected a result of gradtx.sweep, got adam\("):
         plot.sweep(gx.adam(0.1))
-    with pytest.raises(TypeError, match="at least one result is wanted"):
+    with pytest.raises(TypeError, match="expected at least one result"):
         plot.sweep({})
-    with pytest.raises(ValueError, match="adam: no number was swept"):
+    with pytest.raises(ValueError, match="adam: expected a sweep of at least one hyperparameter"):
         plot.sweep(_result([1.0]))

@@ -29,7 +29,7 @@ def test_signals_are_seeded_arrays(make):
 @SIGNALS
 def test_a_signal_without_steps(make):
     assert make(1).shape == (1,)
-    with pytest.raises(gx.GradtxValueError, match="a signal has at least 1 step, got steps=0"):
+    with pytest.raises(gx.GradtxValueError, match="expected at least one step, got steps=0"):
         make(0)
 
 
@@ -146,7 +146,7 @@ def test_the_distance_is_to_the_nearest_minimum():
 
 def test_a_surface_without_a_minimum():
     saddle = surfaces.Surface("saddle", "x² - y²", lambda x, y: x**2 - y**2, ((-1, 1), (-1, 1)), None, (0.5, 0.5))
-    message = r"the surface 'saddle' has no minimum, and here one is needed; .*replace\(surface, minimum=\(x, y\)\)"
+    message = r"expected a surface with a minimum, got 'saddle' without one; .*replace\(surface, minimum=\(x, y\)\)"
     with pytest.raises(gx.GradtxValueError, match=message):
         saddle.distance(jnp.zeros(2))
     assert dataclasses.replace(saddle, minimum=(0.0, 0.0)).distance(jnp.asarray([0.6, 0.8])) == 1

@@ -167,7 +167,7 @@ def test_bad_input():
     for name in ("nonnegative", "box", "simplex"):
         with pytest.raises(TypeError, match=rf"in project_{name}: only real numbers have an order"):
             PROJECTIONS[name].update(whole, PROJECTIONS[name].init(whole), whole)
-    with pytest.raises(ValueError, match=r"in project_simplex: the array at 'b' has the shape \(3,\), and no axis 1"):
+    with pytest.raises(ValueError, match=r"in project_simplex: expected an array with axis 1 at 'b', got"):
         _moved(gx.project_simplex(axis=1), {"b": jnp.ones(3)}, {"b": jnp.ones(3)})
     for name, tx in PROJECTIONS.items():
         with pytest.raises(ValueError, match=rf"project_{name}.*expected the parameters, got None"):

@@ -20,6 +20,7 @@ LAYERS = [
     ("_primitives", "_preconditioners", "_combinators", "_executions"),
     ("_optimizers",),
     ("training", "inspect", "_inspection", "interop", "plot", "testing"),
+    ("transforms",),
     ("__init__",),
 ]
 # Within the second layer too: what a row may not see.

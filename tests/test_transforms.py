@@ -131,7 +131,7 @@ def test_the_average_of_norms_begins_with_the_first_whatever_it_is():
         u, state = tx.update(jnp.full(1, g), state)
         out.append(float(u[0]))
     np.testing.assert_allclose(out, [0.0, 2.0, 4 / np.sqrt(0.75 + 4)], rtol=1e-6)
-    with pytest.raises(ValueError, match="wanted one number for each array of the updates"):
+    with pytest.raises(ValueError, match="wanted one scalar for each array of the updates"):
         tx.update({"a": jnp.ones(1)}, state)
 
 
@@ -146,7 +146,7 @@ def test_units_of_adaptive_clipping():
     np.testing.assert_allclose(rows, 0.1 * 3**0.5 * np.eye(3), rtol=1e-6)
     whole = gx.adaptive_grad_clip(0.1, axis=(-1, 0))
     assert gx.from_config(gx.to_config(whole)) == whole
-    with pytest.raises(ValueError, match=r"the array at 'b' has the shape \(3,\), and no axis 1"):
+    with pytest.raises(ValueError, match=r"expected an array with axis 1 at 'b', got the shape \(3,\)"):
         _apply(gx.adaptive_grad_clip(0.1, axis=1), {"b": jnp.ones(3)}, {"b": jnp.ones(3)})
 
 
@@ -242,11 +242,11 @@ def test_private_descent_in_a_loop_of_a_user():
 def test_updates_without_examples():
     tx, params = gx.dpsgd(0.1, 1.0, 1.0), {"w": jnp.ones((3, 2)), "b": jnp.ones(2)}
     state = tx.init(params)
-    message = r"in front, as in \(2, 2\), but at 'b' they have the shape \(2,\); .* jax.vmap\(jax.grad\(loss\)"
+    message = r"of shape \(2, 2\) at 'b', got the shape \(2,\); .* jax.vmap\(jax.grad\(loss\)"
     with pytest.raises(ValueError, match=message):
         tx.update(params, state, params)
     for wrong in (jnp.ones(()), {"a": jnp.ones((2, 3)), "b": jnp.ones((3, 3))}, jnp.ones((0, 3))):
-        with pytest.raises(ValueError, match="in aggregate_privately: the updates need an axis of examples in front"):
+        with pytest.raises(ValueError, match="in aggregate_privately: expected updates with a leading axis"):
             gx.aggregate_privately(1.0, 1.0).update(wrong, tx.init(params)[0])
 
 

@@ -6,6 +6,8 @@ name (`at_stage`), so that the message begins with the path of stages: `in adamw
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -52,6 +54,23 @@ def add_stages(error: Exception, stages: tuple[str, ...]) -> Exception:
 
 
 _NOTE = "raised in "
+
+
+def without_machinery(traceback: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of the core, which say nothing about a mistake in a user's own function.
+
+    They stay where JAX is told to leave its own: `JAX_TRACEBACK_FILTERING=off`.
+    """
+    if traceback is None or jax.config.jax_traceback_filtering == "off":
+        return traceback
+    rest = without_machinery(traceback.tb_next)
+    if traceback.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+
+
+_PACKAGE = Path(__file__).parent.parent
+_MACHINERY = tuple(str(_PACKAGE / folder) for folder in ("_base", "_core", "_cpu"))
 
 
 @contextmanager

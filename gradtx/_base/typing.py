@@ -4,8 +4,9 @@ The trees are `Any` to a type checker, because any pytree is legal; the names sa
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import jax
 
@@ -19,6 +20,16 @@ State: TypeAlias = Any
 """A pytree of arrays: what a transform remembers from one step to the next."""
 
 Array: TypeAlias = jax.Array
+
+
+class Transform(Protocol):
+    """A gradient transformation of gradtx, Optax or another library: an object with `init` and `update`."""
+
+    @property
+    def init(self) -> Callable[..., State]: ...
+
+    @property
+    def update(self) -> Callable[..., tuple[Updates, State]]: ...
 
 
 @dataclass(frozen=True)

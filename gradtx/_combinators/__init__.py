@@ -1,1 +1,1 @@
-"""Combinators: transforms made of transforms."""
+"""Combinators: transforms that contain other transforms."""

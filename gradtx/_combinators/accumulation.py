@@ -1,4 +1,4 @@
-"""Gradients of several small batches as if they were of one large batch."""
+"""Gradient accumulation: several small batches act as one large batch."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.condition import single
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context
@@ -22,10 +22,10 @@ class Accumulated(NamedTuple):
     """The state of `accumulate_gradients`.
 
     Attributes:
-        count: int32, how many gradients of the present window have been taken in.
-        emitted: int32, how many windows are full, so how many updates the transform has made.
-        mean: the gradients taken in, each divided by the length of the window: their mean once the window is full, and
-            from then until the next one begins.
+        count: int32, the number of gradients accumulated in the current window.
+        emitted: int32, the number of complete windows, which is the number of updates of the transform.
+        mean: the sum of the accumulated gradients, each divided by the window length: their mean once the window is
+            complete, and until the next one begins.
         inner: the state of the transform.
     """
 
@@ -36,32 +36,34 @@ class Accumulated(NamedTuple):
 
 
 @transformation(role="wrapper")
-def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] | None = None):
-    r"""The mean of several gradients, given to the transform once they are all there; until then updates are zero.
+def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates], Any] | None = None):
+    r"""Gradient accumulation: passes the mean of several gradients to the inner transform; until then updates are zero.
 
     .. math:: m_t = m_{t-1} + g_t / every, \quad u_t = inner(m_t) \text{ at the end of a window, else } 0
 
-    and m begins each window at 0, whatever was in it: a NaN spoils no window but its own. Gradients are divided before
-    they are added, so the sum does not overflow, and a window of one gives exactly what `inner` gives. In between
-    `inner` stays as it is: the old memory is chosen in the loop that computes the new one, which costs no array in
-    between; where something in it needs the whole tree for more than one number, `inner` is not computed. A schedule
-    inside it counts the updates that it makes; it gets the parameters and the extras of the step that ends the window,
-    and the others are lost: for transforms that want the loss or gradients elsewhere (`momo`, `polyak_sgd`,
-    `sharpness_aware`, `sophia`) these are of the last part of the batch only. Let `make_train_step(..., accumulate=n)`
-    take the means for them.
+    where m restarts at 0 in each window, so a NaN affects only its own window. Gradients are divided before they are
+    added, so the sum does not overflow, and a window of length 1 gives exactly the output of `inner`.
+
+    At inactive steps the state of `inner` is unchanged. Its old state is selected in the same fused loop that computes
+    the new one, without a temporary buffer; where a part of `inner` needs the whole tree for more than one scalar,
+    `inner` is not computed. A schedule inside `inner` counts the updates of `inner`.
+
+    `inner` gets the parameters and extra arguments of the last step of a window; those of the other steps are lost. For
+    transforms that read the loss or gradients at other parameters (`momo`, `polyak_sgd`, `sharpness_aware`, `sophia`)
+    they are of the last part of the batch only: use `make_train_step(..., accumulate=n)` for the means.
 
     Args:
         inner: the transform.
-        every: how many gradients make a window: a whole number, or a schedule of the number of updates emitted so far,
-            which is rounded, and at least 1.
-        skip: a function of the gradients that says whether to leave them out (`has_nonfinite`): then they do not count,
-            neither for the mean nor for the length of the window.
+        every: the window length: a whole number, or a schedule of the number of updates emitted so far, which is
+            rounded, and at least 1.
+        skip: a function of the gradients that returns whether to skip them (`has_nonfinite`): skipped gradients count
+            neither for the mean nor for the window length.
 
-    State: `Accumulated(count, emitted, mean, inner)`: beside the inner state two int32, and one array per parameter, in
-    its dtype or float32 if that is wider.
+    State: `Accumulated(count, emitted, mean, inner)`: besides the inner state two int32, and one array per parameter,
+    in its dtype or float32 if that is wider.
 
     Raises:
-        GradtxValueError: `every` is not a positive whole number or a schedule, or `skip` gives more than one truth.
+        GradtxValueError: `every` is not a positive whole number or a schedule, or `skip` does not return a scalar.
     """
     inner, length = as_transformation(inner), _length(every)
 
@@ -94,7 +96,7 @@ def accumulate_gradients(inner: Any, every: Any, skip: Callable[[Updates], Any] 
 
 
 def _length(every: Any) -> Callable[[Array], Any]:
-    """The length of the window that begins after so many emitted updates, which stays until the next is emitted."""
+    """The window length after so many emitted updates; it is constant within a window."""
     if not callable(every):
         length = float(whole_number("every", every))
         return lambda emitted: length

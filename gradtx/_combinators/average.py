@@ -1,4 +1,4 @@
-"""Averages of the parameters beside training."""
+"""Parameter averaging."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak, weighted_mean
-from gradtx._base.typing import Array, Params, Updates
+from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.averages import averages_of
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
@@ -25,7 +25,7 @@ class Averaged(NamedTuple):
         count: int32, the number of updates since the last one whose parameters were averaged.
         weight: the weight of the average in units of the next parameters' weight, and its rounding error.
         average: the averaged parameters, in at least float32; the parameters themselves before the first average.
-        inner: the state of the transform itself.
+        inner: the state of the inner transform.
     """
 
     count: Any
@@ -38,27 +38,27 @@ class Averaged(NamedTuple):
 
 
 @transformation(role="wrapper")
-def average_params(inner: Any, decay: UnitInterval = 1.0, every: int = 1):
-    r"""Keeps an average of the parameters as each update leaves them, for `eval_params`; the updates are the inner's.
+def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
+    r"""Parameter averaging: passes on the updates of `inner`, and averages the updated parameters for `eval_params`.
 
     .. math:: w_t = decay \cdot w_{t-1} + 1, \quad a_t = a_{t-1} + (p_t - a_{t-1}) / w_t, \quad p_t = p_{t-1} + u_t,
         \quad w_0 = 0
 
-    With `decay=1` this is the mean of all parameters so far (Polyak and Ruppert; with `every`, stochastic weight
-    averaging); below 1 it is their exponential moving average with the bias correction of Adam. Either way the weights
-    add up to 1, so the first average is the first parameters. Give it the whole optimizer: it adds the updates that it
-    hands out to the parameters that it gets.
+    With `decay=1` this is the mean of all parameters so far (Polyak-Ruppert averaging; with `every`, stochastic weight
+    averaging). Below 1 it is their exponential moving average with Adam's bias correction. In both cases the weights
+    add up to 1, so the first average equals the first parameters. Wrap the whole optimizer: the averaged parameters are
+    those passed to `update` plus the returned updates.
 
     Args:
         inner: a transform whose updates are steps, such as a named optimizer.
-        decay: how much of the weight of earlier parameters is kept, in [0, 1].
-        every: from how many steps one is averaged; the others leave the average as it is.
+        decay: the factor on the weight of earlier parameters per average, in [0, 1].
+        every: the number of steps between averages; other steps leave the average unchanged.
 
     State: `Averaged(count, weight, average, inner)`: one array per parameter, in its dtype or float32 if that is wider;
-    two numbers and one int32. Needs the parameters.
+    two scalars and one int32. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, or `every` is no positive whole number.
+        GradtxValueError: the parameters are missing, or `every` is not a positive whole number.
 
     Reference: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov,
     Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018.
@@ -86,7 +86,7 @@ def average_params(inner: Any, decay: UnitInterval = 1.0, every: int = 1):
         trees.leaves_like(params, state.average, "parameters", "state")
         count = (state.count + 1) % every
         weight = jnp.where(count == 0, _heavier(state.weight, 1 - decay), state.weight)
-        first = weight[0] == 0  # nothing was averaged yet: what is kept are the parameters
+        first = weight[0] == 0  # no average yet: the state holds the parameters
         mean = weighted_mean(weak(1 / jnp.where(first, 1.0, weight[0])))
 
         def moved() -> Params:
@@ -99,7 +99,7 @@ def average_params(inner: Any, decay: UnitInterval = 1.0, every: int = 1):
 
 
 def _heavier(weight: Array, rest: Any) -> Array:
-    """`(1 - rest) * weight + 1` for a weight with its rounding error: exact to the last bits after a million steps."""
+    """`(1 - rest) * weight + 1` with compensated summation: accurate to the last bits after a million steps."""
     total, error = weight
     term = 1 - rest * total - error
     new = total + term

@@ -1,27 +1,26 @@
 """Series composition."""
 
-from typing import Any
-
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
+from gradtx._base.typing import Transform
 from gradtx._core.compose import compose, series
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation(role="series")
-def chain(*parts: Any):
-    r"""Series: the updates of each part are the input of the next.
+def chain(*parts: Transform | tuple[str, Transform]):
+    r"""Chain: applies transforms in series; the output of each part is the input of the next.
 
     .. math:: u = part_n(\dots part_2(part_1(g)))
 
     Associative, with `identity()` as its unit.
 
     Args:
-        *parts: transforms, or all of them `(name, transform)` pairs; Optax transforms are welcome.
+        *parts: transforms, or `(name, transform)` pairs for all of them; Optax transforms are accepted.
 
     State: a tuple with the state of each part, or a dict by name. Nothing of its own.
 
     Raises:
-        GradtxTypeError: some parts are named and some not, or one is no transform.
+        GradtxTypeError: only some parts are named, or a part is not a transform.
         GradtxValueError: two parts have the same name.
     """
     names, transforms = _named(parts)
@@ -35,8 +34,8 @@ def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]
     if not parts or not any(named):
         return None, [as_transformation(part) for part in parts]
     if not all(named):
-        raise GradtxTypeError("either every part is a (name, transform) pair, or none is")
+        raise GradtxTypeError("expected (name, transform) pairs for all parts or for none")
     names = [name for name, _ in parts]
     if len(set(names)) < len(names):
-        raise GradtxValueError(f"names must differ, got {', '.join(names)}")
+        raise GradtxValueError(f"expected different names, got {', '.join(names)}")
     return names, [as_transformation(part) for _, part in parts]

@@ -1,4 +1,4 @@
-"""Complex parameters as pairs of real ones."""
+"""Complex parameters as pairs of real arrays."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align
-from gradtx._base.typing import Params, Updates
+from gradtx._base.typing import Params, Transform, Updates
 from gradtx._core.averages import merged_averages
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context
@@ -20,7 +20,7 @@ class Split(NamedTuple):
     """The state of `split_complex`.
 
     Attributes:
-        inner: the state of the transform itself, for real parameters.
+        inner: the state of the inner transform, for real parameters.
     """
 
     inner: Any
@@ -35,14 +35,14 @@ class Split(NamedTuple):
 
 
 @transformation(role="wrapper")
-def split_complex(inner: Any):
-    r"""Real and imaginary parts of each complex leaf go through the inner transform as two real leaves.
+def split_complex(inner: Transform):
+    r"""Complex splitting: passes real and imaginary part of each complex leaf to the inner transform as real leaves.
 
     .. math:: u = inner(\operatorname{Re} g) + i \, inner(\operatorname{Im} g)
 
-    Without it second moments are of :math:`|g|^2`, one for both parts; with it each part has its own. For the inner
-    transform the leaf `w` is a dict with the leaves `w/real` and `w/imag`; real leaves are as they are. As elsewhere,
-    the gradient of a complex parameter is the conjugate of what `jax.grad` returns.
+    Without it second moments are of :math:`|g|^2`, one for both parts; with it each part has its own. In the inner
+    transform the leaf `w` is a dict with the leaves `w/real` and `w/imag`; real leaves are unchanged. As everywhere in
+    gradtx, the gradient of a complex parameter is the conjugate of that of `jax.grad`.
 
     Args:
         inner: a transform of real leaves.
@@ -57,7 +57,7 @@ def split_complex(inner: Any):
     def update(step: Context, updates: Updates, state: Split, params: Params) -> tuple[Updates, Split]:
         if not isinstance(state, Split):
             raise wrong_state("a `Split`", state)
-        # What `let` has given a name is split as the updates are.
+        # Values named by `let` are split in the same way as the updates.
         names = {name: _split(matching(updates, value)) for name, value in step.names.items()}
         halves, new = step._replace(names=names).update(inner, _split(updates), state.inner, _split(params))
         return _joined(updates, halves), Split(new)
@@ -70,7 +70,7 @@ def _split(whole: Any) -> Any:
 
 
 def _joined(whole: Any, halves: Any) -> Any:
-    """The parts of `halves` as one array where `whole` has a complex one."""
+    """`halves` with real and imaginary part joined where `whole` has a complex leaf."""
 
     def join(x: Any, part: Any) -> Any:
         return jax.lax.complex(*align(part["real"], part["imag"])) if jnp.iscomplexobj(x) else part

@@ -1,8 +1,8 @@
-"""Transforms that count only at some steps; at the others their state stays as it is.
+"""Transforms that are active only at some steps; at inactive steps their state is unchanged.
 
-Which steps may depend on their number or on what the caller says, an extra (`conditional`, `switch`): then what does
-not run is not computed, by `lax.switch`; under `vmap` that becomes a selection, so each member has its own answer. Or
-they depend on the numbers themselves (`skip_nonfinite`), which are known only once they are computed.
+The condition may depend on the step count or an extra argument (`conditional`, `switch`). Then `lax.switch` computes
+only the selected transform; under `vmap` it becomes a select, so that each batch element has its own condition. Or it
+depends on the values (`skip_nonfinite`), which are known only after they are computed.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, wrong_state
 from gradtx._base.numerics import increment, is_float0, strong
 from gradtx._base.sharing import for_each
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.branch import branch, like, settled
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context, kept, zeroed
@@ -36,7 +36,7 @@ class Conditional(NamedTuple):
     Attributes:
         count: int32, the number of updates so far.
         inner: the state of the transform.
-        otherwise: the state of the other one.
+        otherwise: the state of the other transform.
     """
 
     count: Any
@@ -45,26 +45,26 @@ class Conditional(NamedTuple):
 
 
 @transformation(role="wrapper")
-def conditional(inner: Any, predicate: Callable[..., Any] | str, otherwise: Any = _IDENTITY):
-    r"""A transform for the steps at which a condition holds, and another for the rest.
+def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise: Transform = _IDENTITY):
+    r"""Conditional: applies one transform at the steps where a condition holds, and another at the other steps.
 
     .. math:: u = inner(g) \text{ if } predicate(t), \text{ else } otherwise(g)
 
-    Only one of them is computed, and only the state of that one moves: a schedule inside counts its own updates.
+    Only the selected transform is computed, and only its state advances: a schedule inside it counts its own updates.
 
     Args:
-        inner: the transform where the condition holds.
-        predicate: a function of the step count, 0 at the first update, that may ask for extras by naming them as
+        inner: the transform for the steps where the condition holds.
+        predicate: a function of the step count, 0 at the first update, which may request extra arguments as
             keyword-only arguments: `lambda count, *, value: value < 10`. Or a schedule that is 0 where the condition
-            does not hold, or the name of an extra that says it.
-        otherwise: the transform of the other steps. By default updates go through as they are; `set_to_zero()` makes
-            none.
+            does not hold, or the name of an extra argument.
+        otherwise: the transform for the other steps. By default updates pass unchanged; `set_to_zero()` makes them
+            zero.
 
-    State: `Conditional(count, inner, otherwise)`: one int32 beside the states of the two.
+    State: `Conditional(count, inner, otherwise)`: one int32 besides the states of the two transforms.
 
     Raises:
-        GradtxTypeError: an extra that the predicate names is missing.
-        GradtxValueError: the predicate gives more than one truth.
+        GradtxTypeError: an extra argument that the predicate requests is missing.
+        GradtxValueError: the predicate does not return a scalar.
     """
     transforms = as_transformation(otherwise), as_transformation(inner)
 
@@ -84,27 +84,27 @@ def conditional(inner: Any, predicate: Callable[..., Any] | str, otherwise: Any 
 
 
 @transformation(role="wrapper")
-def switch(index: Callable[..., Any] | str, *inners: Any):
-    r"""One of several transforms at each step.
+def switch(index: Callable[..., Any] | str, *inners: Transform):
+    r"""Switch: applies one of several transforms at each step.
 
     .. math:: u = inner_{i}(g), \quad i = \lfloor index(t) \rfloor
 
-    Only that one is computed, and only its state moves. An index below 0 means the first transform, one beyond the last
-    means the last.
+    Only the selected transform is computed, and only its state advances. An index below 0 selects the first transform,
+    and one beyond the last selects the last.
 
     Args:
-        index: a function of the step count, 0 at the first update, that may ask for extras by naming them as
-            keyword-only arguments; or a schedule; or the name of an extra that says it. 0 is the first transform.
+        index: a function of the step count, 0 at the first update, which may request extra arguments as keyword-only
+            arguments; or a schedule; or the name of an extra argument. 0 is the first transform.
         *inners: transforms, at least one.
 
     State: a tuple with the state of each transform, and the number of updates so far (int32) last.
 
     Raises:
-        GradtxTypeError: an extra that the index names is missing.
-        GradtxValueError: the index is more than one number.
+        GradtxTypeError: an extra argument that the index requests is missing.
+        GradtxValueError: the index is not a scalar.
     """
     if not inners:
-        raise GradtxTypeError("at least one transform is needed: switch(index, *inners)")
+        raise GradtxTypeError("expected at least one transform: switch(index, *inners)")
     transforms = tuple(map(as_transformation, inners))
 
     def init(step: Context, params: Params) -> State:
@@ -125,8 +125,8 @@ class Guarded(NamedTuple):
     """The state of `skip_nonfinite`.
 
     Attributes:
-        total: int32, how many steps were skipped.
-        consecutive: int32, how many steps in a row, up to the last one, met a number that is not finite.
+        total: int32, the number of skipped steps.
+        consecutive: int32, the number of consecutive non-finite steps up to the last one.
         skipped: whether the last step was skipped.
         inner: the state of the transform.
     """
@@ -138,27 +138,26 @@ class Guarded(NamedTuple):
 
 
 @transformation(role="wrapper")
-def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
-    r"""Skips a step where NaN or infinity comes in, or comes out of the transform: zero updates, and the state stays.
+def skip_nonfinite(inner: Transform, max_consecutive: int | None = None):
+    r"""Non-finite guard: skips steps with NaN or infinity in the input or output: zero updates, unchanged state.
 
     .. math:: u = inner(g) \text{ if } g \text{ and } inner(g) \text{ are finite, else } 0
 
-    After a skipped step the inner state is to the last bit what it was before. It goes around all of the optimizer,
-    clipping included. What works on each array by itself, behind a norm or not, is computed twice, to look at what
-    comes out and to keep it: that takes less time than keeping the old arrays beside the new ones.
+    After a skipped step the inner state is bitwise the same as before. Wrap the whole optimizer, clipping included. A
+    transform that works on each array independently, after a norm or not, is computed twice, once to check the output
+    and once to store it: this takes less time than materializing the new arrays beside the old ones.
 
     Args:
         inner: the transform.
-        max_consecutive: how many steps in a row are skipped at most. If the next one is not finite either, it goes
-            through, and so do those after it, until a finite one comes: what is broken should be seen. None, the
-            default, lets nothing through, ever.
+        max_consecutive: the largest number of consecutive skipped steps. Further non-finite steps pass through until a
+            finite one, so that the failure is visible. None, the default, never passes them.
 
-    State: `Guarded(total, consecutive, skipped, inner)`: two int32 and a boolean beside the inner state.
+    State: `Guarded(total, consecutive, skipped, inner)`: two int32 and a boolean besides the inner state.
 
     Raises:
         GradtxValueError: `max_consecutive` is not a positive whole number.
 
-    Derivatives are 0 through a step skipped for what came in. Leaves of integers are not asked, and given to `inner`.
+    Derivatives through a step skipped for its input are 0. Integer leaves are not checked, and are passed to `inner`.
     """
     inner = as_transformation(inner)
     if max_consecutive is not None:
@@ -186,17 +185,17 @@ def skip_nonfinite(inner: Any, max_consecutive: int | None = None):
 def _where_finite(
     step: Context, inner: GradientTransformation, enough: Array, updates: Updates, state: State, params: Params
 ) -> tuple[Array, Updates, State]:
-    """Whether all is finite, and the updates and the state where it is, or where it is enough."""
+    """Whether all is finite, and the updates and the state, which are active where it is, or where `enough` is true."""
     leaves = jax.tree.leaves(updates)
     if all(map(_is_float, leaves)) and inner._built().work.is_cheap:
-        # Computed once to look at the output, and again to keep it: to keep what was looked at would take an array for
-        # each update and each slot until it is known whether it stays.
+        # Computed once to check the output, and recomputed to store it: storing the checked arrays would take a
+        # temporary buffer for each update and each slot until the check is complete.
         out, _ = step.update(inner, updates, *isolated((state, params)))
         pairs = zip(leaves, jax.tree.leaves(out), strict=True)
         finite = _none([~jnp.all(jnp.isfinite(g) & jnp.isfinite(u)) for g, u in pairs])
         return finite, *step.update_where(finite | enough, inner, updates, state, params)
     came_in = ~has_nonfinite(updates)
-    # Zeros in place of what is skipped, so that no NaN enters the derivatives.
+    # Zeros in place of skipped inputs, so that no NaN enters the derivatives.
     safe = jax.tree.map(lambda g: zeroed(came_in | enough, g) if _is_float(g) else g, updates)
     out, new = step.update(inner, safe, state, params)
     finite = came_in & ~has_nonfinite(out)
@@ -206,46 +205,46 @@ def _where_finite(
 
 @nameable("has_nonfinite")
 def has_nonfinite(updates: Updates) -> Array:
-    """Whether there is a NaN or an infinity in any leaf: a 0-d boolean array, False for an empty tree.
+    """Non-finite check: whether any leaf has a NaN or an infinity, as a 0-d boolean array; False for an empty tree.
 
-    Leaves of integers have none. It is the `skip` of `accumulate_gradients` for training in half precision.
+    Integer leaves are always finite. It is the `skip` of `accumulate_gradients` for half-precision training.
 
     Args:
         updates: a pytree of arrays.
     """
-    # x - x is 0, or NaN where x is not finite. On a CPU XLA sums numbers in one pass, and writes truths down for more.
+    # x - x is 0, or NaN where x is not finite. On a CPU XLA fuses this into one loop, but materializes booleans.
     leaves = [(jnp.asarray(leaf),) for leaf in jax.tree.leaves(updates) if _is_float(leaf)]
     return ~_none([total != 0 for total in for_each(lambda g: jnp.sum(g - g), leaves)])
 
 
-def _none(truths: list[Array]) -> Array:
-    """Whether none of them is true, as a sum of numbers: of truths XLA would put the whole chain into every loop."""
-    numbers = [strong(truth, jnp.float32) for truth in truths]
-    return jnp.abs(jnp.stack(numbers)).sum() == 0 if numbers else jnp.ones((), bool)
+def _none(flags: list[Array]) -> Array:
+    """Whether all are false, as a sum of floats: XLA would fuse the whole chain of booleans into every loop."""
+    floats = [strong(flag, jnp.float32) for flag in flags]
+    return jnp.abs(jnp.stack(floats)).sum() == 0 if floats else jnp.ones((), bool)
 
 
 def single(name: str, answer: Any) -> Any:
-    """`answer`, if it has no axes."""
+    """`answer`, if it is a scalar."""
     if np.shape(answer) != ():
-        raise GradtxValueError(f"{name} must give one number or truth, got the shape {np.shape(answer)}")
+        raise GradtxValueError(f"expected a scalar from {name}, got the shape {np.shape(answer)}")
     return answer
 
 
 def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: Mapping[str, Any]) -> Any:
-    """The extra of that name, or what the function says of the count and the extras that it names."""
+    """The extra argument of that name, or the function's value for the count and the extra arguments it requests."""
     if isinstance(question, str):
-        wanted, needed = [question], [question]
+        requested, required = [question], [question]
     elif callable(question):
         named = [p for p in inspect.signature(question).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        wanted, needed = [p.name for p in named], [p.name for p in named if p.default is p.empty]
+        requested, required = [p.name for p in named], [p.name for p in named if p.default is p.empty]
     else:
         raise GradtxTypeError(f"{name} must be a function of the step count or the name of an extra, got {question!r}")
-    missing = [key for key in needed if key not in extra]
+    missing = [key for key in required if key not in extra]
     if missing:
         raise GradtxTypeError(
             f"the extra argument {missing[0]!r} is missing; call tx.update(updates, state, params, {missing[0]}=...)"
         )
-    given = {key: extra[key] for key in wanted if key in extra}
+    given = {key: extra[key] for key in requested if key in extra}
     return single(name, given[question] if isinstance(question, str) else question(count, **given))
 
 
@@ -257,7 +256,7 @@ def _one_of(
     states: tuple[State, ...],
     params: Params,
 ) -> tuple[Updates, tuple[State, ...]]:
-    """The updates of `transforms[index]` in the widest of all their dtypes, and the states, of which its own is new."""
+    """The updates of `transforms[index]`, in the widest dtype of all, and the states, of which only its own is new."""
 
     def only(i: int, states: tuple[State, ...]) -> tuple[Updates, tuple[State, ...]]:
         out, new = step.update(transforms[i], updates, states[i], params)

@@ -1,4 +1,4 @@
-"""The gradient ahead: where the momentum leads, and not where it comes from."""
+"""Extrapolated gradients: evaluated where the momentum leads, not at the parameters."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak
-from gradtx._base.typing import Array, Params, Updates
+from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._combinators.sharpness import gradient_at
 from gradtx._core.constructors import combinator, needed, required
 from gradtx._core.context import Context
@@ -21,8 +21,8 @@ class Ahead(NamedTuple):
     """The state of `extrapolated_gradient`.
 
     Attributes:
-        momentum: the sum of steps, less by `decay` at each, in at least float32.
-        inner: the state of the transform itself.
+        momentum: the decaying sum of the steps, in at least float32.
+        inner: the state of the inner transform.
     """
 
     momentum: Any
@@ -30,26 +30,26 @@ class Ahead(NamedTuple):
 
 
 @transformation(role="wrapper")
-def extrapolated_gradient(inner: Any, decay: Decay, points: int = 1):
-    r"""Momentum over the steps of the inner transform, which gets the gradient where the momentum alone leads.
+def extrapolated_gradient(inner: Transform, decay: Decay, points: int = 1):
+    r"""Extrapolated momentum: accumulates steps of `inner`, which gets the gradient where the momentum alone leads.
 
     .. math:: v_t = decay \cdot v_{t-1} + inner\left(\frac{1}{n} \textstyle\sum_{k=1}^n
         \nabla L\left(p + \tfrac{k}{n} \, decay \cdot v_{t-1}\right)\right), \quad u_t = v_t
 
-    `update` needs the extra `grad_fn`, a function from parameters to what it would get as updates:
-    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The updates it gets are not read; zeros will do. As for
-    `sharpness_aware`, a partition belongs inside.
+    `update` needs the extra argument `grad_fn`, a function from parameters to gradients:
+    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The first argument of `update` is not read, so zeros
+    suffice. As with `sharpness_aware`, a partition belongs inside.
 
     Args:
         inner: a transform whose updates are steps, such as `scale_by_learning_rate(1e-3)` or a named optimizer.
-        decay: how much of the momentum is kept, in [0, 1).
-        points: over how many points on the way there the gradient is averaged, n.
+        decay: the fraction of the momentum kept per step, in [0, 1).
+        points: n, the number of points on the way there over which the gradient is averaged.
 
     State: `Ahead(momentum, inner)`: one array per parameter, in its dtype or float32 if that is wider. Needs the
     parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, `points` is no positive whole number, or `grad_fn` returns
+        GradtxValueError: the parameters are missing, `points` is not a positive whole number, or `grad_fn` returns
             another structure.
         GradtxTypeError: `grad_fn` is missing.
 
@@ -75,7 +75,7 @@ def extrapolated_gradient(inner: Any, decay: Decay, points: int = 1):
             return jax.tree.map(jnp.add, total, grads)
 
         total = gradient_at(grad_fn, params, ahead)
-        if points > 1:  # a loop in the program, which then holds the gradient's function twice and not n times
+        if points > 1:  # a loop that is not unrolled: the program contains grad_fn twice, not n times
             total = jax.lax.fori_loop(1, points, add_gradient, total)
         mean = jax.tree.map(lambda g: g * (1 / points), total)
         steps, new = step.update(inner, mean, state.inner, params)

@@ -1,4 +1,4 @@
-"""Numbers in the state: for loops that cannot pass the transform as an argument."""
+"""Hyperparameters in the state, for loops that cannot pass the transform as an argument."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, listing, wrong_state
-from gradtx._base.typing import Array, State
+from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
 from gradtx._core.hyperparams import numbers
@@ -21,8 +21,8 @@ class Injected(NamedTuple):
     """The state of `inject`.
 
     Attributes:
-        numbers: the numbers of the transform, 0-d float arrays by name.
-        inner: the state of the transform itself.
+        numbers: the hyperparameters, 0-d float arrays by name.
+        inner: the state of the inner transform.
     """
 
     numbers: dict[str, Array]
@@ -30,17 +30,16 @@ class Injected(NamedTuple):
 
 
 @transformation(role="wrapper")
-def inject(inner: GradientTransformation):
-    """Moves the numbers of a transform into its state, where they can be read, logged and set without recompiling.
+def inject(inner: Transform):
+    """Injected hyperparameters: moves them into the state, to be read, logged and set without recompilation.
 
-    Numbers that follow a schedule stay with their schedule; `get_hyperparams` reads them too. The names are the
-    arguments' (`learning_rate`), with the path of the part before them where several have the same
-    (`fast/learning_rate`).
+    Scheduled hyperparameters keep their schedule; `get_hyperparams` reads them too. The names are those of the
+    arguments (`learning_rate`), prefixed with the path of the part where several are the same (`fast/learning_rate`).
 
     Args:
         inner: a transform made by factories.
 
-    State: `Injected(numbers, inner)`: one float32 number (float64 in x64) for each number of `inner`.
+    State: `Injected(numbers, inner)`: one float32 scalar (float64 with x64) per hyperparameter of `inner`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,7 +59,7 @@ def inject(inner: GradientTransformation):
         return (dict(zip(names, values, strict=True)),)
 
     def at(own: tuple) -> Built:
-        """The transform with the numbers of the state."""
+        """The transform with the hyperparameters of the state."""
         (found,) = own
         if set(found) != set(names):
             raise wrong_state(f"an `Injected` with the hyperparameters {listing(names)}", found)
@@ -72,24 +71,24 @@ def inject(inner: GradientTransformation):
 
 
 def get_hyperparams(state: State) -> dict[str, Array]:
-    """The numbers in a state, wherever in it they are: those of `inject`, and those that schedules gave last.
+    """The hyperparameters in a state, at any depth: those of `inject`, and the last values of schedules.
 
     Returns:
-        Number by name. Where several parts of the state have a number of one name, the path to the part comes first:
-        `1/learning_rate`.
+        Value by name. Where several parts of the state have a hyperparameter of the same name, it is prefixed with the
+        path of the part: `1/learning_rate`.
     """
     return named_numbers(state, Injected, Scheduled)
 
 
 def set_hyperparams(state: State, **changes: Any) -> State:
-    """The state with some of the numbers that `inject` keeps in it changed.
+    """The state with new values for hyperparameters that `inject` stores.
 
     Args:
         state: a state with an `inject` anywhere in it.
-        **changes: number by name, as `get_hyperparams` names them; numbers keep the dtype they have in the state.
+        **changes: new value by name, with the names of `get_hyperparams`; the dtype in the state is kept.
 
     Raises:
-        GradtxValueError: there is no such number, several have the name, or it follows a schedule.
+        GradtxValueError: a name is unknown or ambiguous, or its hyperparameter follows a schedule.
     """
     known, scheduled = get_hyperparams(state), named_numbers(state, Scheduled)
     for name in changes:
@@ -99,11 +98,11 @@ def set_hyperparams(state: State, **changes: Any) -> State:
                 f"transform with a number in place of the schedule, as in inject(adam(learning_rate=1e-3))"
             )
         if not known:
-            raise GradtxValueError("set_hyperparams: the state holds no numbers; wrap the transform: inject(tx)")
+            raise GradtxValueError("set_hyperparams: the state has no hyperparameters; wrap the transform: inject(tx)")
         if name not in known:
             alike = [other for other in known if other.split("/")[-1] == name]
-            hint = f"several have that name: {listing(alike)}" if alike else f"there are {listing(known)}"
-            raise GradtxValueError(f"set_hyperparams: the state has no number {name!r}; {hint}")
+            hint = f"several have that name: {listing(alike)}" if alike else f"known names: {listing(known)}"
+            raise GradtxValueError(f"set_hyperparams: the state has no hyperparameter {name!r}; {hint}")
 
     def change(path: str, node: Any) -> Any:
         if isinstance(node, Scheduled):
@@ -112,7 +111,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
         for name, old in numbers.items():
             key = name if name in known else f"{path}/{name}"
             if key in changes:
-                # Over the leaves, because some libraries wrap the arrays of a state.
+                # A map over leaves, because some libraries wrap the arrays of a state.
                 numbers[name] = jax.tree.map(partial(trees.like, new=changes[key], who=f"set_hyperparams: {key}"), old)
         return node._replace(numbers=numbers)
 
@@ -120,7 +119,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
 
 
 def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injected, Scheduled)) -> dict[str, Any]:
-    """The numbers that nodes of these kinds hold, by names that tell them from all `among` which they are."""
+    """The scalars that nodes of these kinds hold, by names that are unique in all nodes of the kinds `among`."""
     found = []
 
     def note(path: str, node: Any) -> Any:
@@ -136,7 +135,7 @@ def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injecte
 def _map_holders(
     function: Callable[[str, Any], Any], state: State, kinds: tuple[type, ...] = (Injected, Scheduled), path: tuple = ()
 ) -> State:
-    """The state with `function(path, node)` in place of each node that holds numbers, outermost first."""
+    """The state with `function(path, node)` in place of each node that holds scalars, outermost first."""
 
     def holds(node: Any) -> bool:
         return isinstance(node, kinds)

@@ -1,4 +1,4 @@
-"""Stacked layers: one transform for each of them, run together."""
+"""Stacked layers: one transform per layer, vectorized by `vmap`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_traced
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context
 from gradtx._core.leafwise import matching
@@ -17,26 +17,25 @@ from gradtx._core.protocol import as_transformation, transformation
 
 
 @transformation(role="wrapper")
-def over_layers(inner: Any, axis: int = 0):
-    r"""A transform of its own for each layer of parameters that are stacked along an axis, as `lax.scan` wants them.
+def over_layers(inner: Transform, axis: int = 0):
+    r"""Per-layer transform: applies `inner` to each layer of parameters stacked along an axis, as for `lax.scan`.
 
     .. math:: u^i = inner(g^i) \quad \text{for each layer } i
 
-    Norms, means and factors of the inner transform are then of one layer and not of the stack. Where only some leaves
-    are stacked, choose them: `partition({"stack": over_layers(a), "rest": a}, by_path({"blocks/**": "stack", "**":
-    "rest"}))`.
+    Norms, means and factors of the inner transform are then per layer, not per stack. If only some leaves are stacked,
+    select them: `partition({"stack": over_layers(a), "rest": a}, by_path({"blocks/**": "stack", "**": "rest"}))`.
 
-    Extras are the same for all layers. So is the randomness of transforms that begin with a seed.
+    Extra arguments are the same for all layers. So are the random numbers of transforms with a seed.
 
     Args:
         inner: the transform of one layer.
-        axis: which axis of each leaf counts the layers; all leaves have as many of them.
+        axis: the layer axis of each leaf; it has the same length in all leaves.
 
-    State: a dict with the state of `inner`, with the layers as a new first axis of each of its arrays. Nothing of its
-    own. A tree without leaves has no layers, and no such axis.
+    State: a dict with the state of `inner`, with the layers as a new first axis of each array. Nothing of its own. A
+    tree without leaves has no layers, and no such axis.
 
     Raises:
-        GradtxValueError: a leaf has no such axis, or another length there than the others.
+        GradtxValueError: a leaf does not have this axis, or its length differs from that in the other leaves.
     """
     inner = as_transformation(inner)
     if isinstance(axis, bool) or not isinstance(axis, int):
@@ -51,7 +50,7 @@ def over_layers(inner: Any, axis: int = 0):
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
-        # What `let` has given a name has layers as the updates have; extra arguments are whole.
+        # Values named by `let` have the same layer axis as the updates; extra arguments are not mapped.
         names = {name: matching(updates, value) for name, value in step.names.items()}
 
         def one(updates: Updates, state: State, params: Params, names: Any) -> tuple[Updates, State]:
@@ -71,45 +70,45 @@ def over_layers(inner: Any, axis: int = 0):
 
 
 def _layers(stacked: Any, axis: int, what: str) -> list[int]:
-    """How many layers each leaf has: the same number for all."""
+    """The number of layers of each leaf: the same for all."""
     found: list[int] = []
     named = list(zip(trees.paths(stacked), map(jnp.shape, jax.tree.leaves(stacked)), strict=True))
     for path, shape in named:
         if not -len(shape) <= axis < len(shape):
             raise GradtxValueError(
-                f"the leaf {path!r} of the {what} has the shape {shape}, and no axis {axis} that counts layers; choose "
-                f"the stacked leaves with `partition`"
+                f"expected a layer axis {axis} in the leaf {path!r} of the {what}, got the shape {shape}; select the "
+                f"stacked leaves with `partition`"
             )
         found.append(shape[axis])
         if found[-1] != found[0]:
             raise GradtxValueError(
-                f"the {what} must have as many layers each: along axis {axis}, {named[0][0]!r} has {found[0]} and "
-                f"{path!r} has {found[-1]}; choose the stacked leaves with `partition`"
+                f"expected the same number of layers in all leaves of the {what}, got {found[0]} in {named[0][0]!r} "
+                f"and {found[-1]} in {path!r} along axis {axis}; select the stacked leaves with `partition`"
             )
     return found
 
 
 def _placed(state: State, params: Params, axis: int) -> State:
-    """The state with its memories on the devices of their parameters, which mapping over layers forgets."""
+    """The state with its slots sharded like their parameters; `vmap` loses the sharding."""
     form = jax.tree.structure(params)
 
-    def is_memory(node: Any) -> bool:
+    def is_slot(node: Any) -> bool:
         return jax.tree.structure(node) == form
 
     def place(node: Any) -> Any:
-        return jax.tree.map(lambda p, m: _beside(p, m, axis), params, node) if is_memory(node) else node
+        return jax.tree.map(lambda p, m: _beside(p, m, axis), params, node) if is_slot(node) else node
 
-    return jax.tree.map(place, state, is_leaf=is_memory)
+    return jax.tree.map(place, state, is_leaf=is_slot)
 
 
-def _beside(p: Any, memory: Array, axis: int) -> Array:
-    """The memory, whose layers come first, sharded as the parameter is, whose layers are at `axis`."""
-    if is_traced(p) or is_traced(memory) or not isinstance(getattr(p, "sharding", None), NamedSharding):
-        return memory
+def _beside(p: Any, slot: Array, axis: int) -> Array:
+    """The slot, whose layers are on the first axis, in the sharding of the parameter, whose layers are on `axis`."""
+    if is_traced(p) or is_traced(slot) or not isinstance(getattr(p, "sharding", None), NamedSharding):
+        return slot
     names = [*p.sharding.spec, *[None] * (p.ndim - len(p.sharding.spec))]
     sizes = list(p.shape)
     names.insert(0, names.pop(axis))
     sizes.insert(0, sizes.pop(axis))
-    if memory.shape != tuple(sizes):
-        return memory
-    return jax.device_put(memory, NamedSharding(p.sharding.mesh, PartitionSpec(*names)))
+    if slot.shape != tuple(sizes):
+        return slot
+    return jax.device_put(slot, NamedSharding(p.sharding.mesh, PartitionSpec(*names)))

@@ -1,9 +1,9 @@
-"""Names for what several branches read."""
+"""Named values that several branches share."""
 
 from typing import Any
 
 from gradtx._base.errors import GradtxValueError
-from gradtx._base.typing import Array
+from gradtx._base.typing import Array, Transform
 from gradtx._core.compose import compose, naming
 from gradtx._core.context import Context
 from gradtx._core.leafwise import LeafTransform, Leafwise
@@ -11,21 +11,21 @@ from gradtx._core.protocol import GradientTransformation, as_transformation, tra
 
 
 @transformation(role="naming")
-def let(name: str, value: Any, body: Any):
-    r"""Gives a name to what one transform makes of the updates, for another that reads it with `use(name)`.
+def let(name: str, value: Transform, body: Transform):
+    r"""Let: names the output of one transform, for another transform that reads it with `use(name)`.
 
     .. math:: u = body(g) \text{ with } name = value(g)
 
-    So that a moment which occurs twice in an expression is stored, and computed, once.
+    A moment that occurs twice in an expression is then computed and stored once.
 
     Args:
-        name: the name; an inner `let` may give it again.
-        value: a transform.
-        body: a transform, with `use(name)` in it as often as needed.
+        name: the name; an inner `let` may shadow it.
+        value: the transform whose output is named.
+        body: a transform that contains `use(name)`, any number of times.
 
     State: a tuple with the states of `value` and `body`. Nothing of its own.
 
-    Example: the gradient's distance from its mean, over the mean itself.
+    Example: the gradient's deviation from its mean, divided by the mean.
         >>> tx = let("m", scale_by_ema(0.9), ratio(difference(identity(), use("m")), use("m")))
     """
     built = [as_transformation(value)._built(), as_transformation(body)._built()]
@@ -34,17 +34,17 @@ def let(name: str, value: Any, body: Any):
 
 @transformation(role="reading")
 def use(name: str):
-    """What `let` gave this name, in place of the updates.
+    """Use: replaces the updates by the value that `let` has named.
 
     .. math:: u = name
 
     Args:
-        name: the name in the `let` around it.
+        name: the name in the enclosing `let`.
 
     State: none.
 
     Raises:
-        GradtxValueError: no `let` around it gives this name.
+        GradtxValueError: no enclosing `let` has this name.
     """
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -52,7 +52,7 @@ def use(name: str):
             return step.names[name], slots
         except KeyError:
             raise GradtxValueError(
-                f"use({name!r}) stands outside let({name!r}, value, body); known are: {', '.join(step.names) or 'none'}"
+                f"use({name!r}) is outside let({name!r}, value, body); known names: {', '.join(step.names) or 'none'}"
             ) from None
 
     return GradientTransformation._of(Leafwise(LeafTransform((), lambda step, p: (), update_leaf, lambda: ())))

@@ -7,7 +7,7 @@ from jax import lax
 
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
-from gradtx._base.typing import Params, State, Updates
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.compose import compose, series
 from gradtx._core.constructors import clocked_memory, combinator
 from gradtx._core.context import Context
@@ -17,7 +17,7 @@ from gradtx._values.schedule import UnitInterval
 
 
 class Slow(NamedTuple):
-    """What `lookahead` stores beside the state of its inner transform.
+    """The state of `lookahead` besides that of its inner transform.
 
     Attributes:
         params: the slow parameters, in at least float32.
@@ -29,27 +29,27 @@ class Slow(NamedTuple):
 
 
 @transformation(role="wrapper")
-def lookahead(inner: Any, sync_period: int, slow_step_size: UnitInterval, reset_state: bool = False):
-    r"""Lookahead: k steps of an optimizer, then one step back towards where they began.
+def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, reset_state: bool = False):
+    r"""Lookahead: applies an optimizer, and every k steps moves the parameters back towards the slow parameters.
 
     .. math:: \phi \leftarrow \phi + slow\_step\_size \, (p + u - \phi), \quad u \leftarrow \phi - p
         \quad \text{at every } sync\_period\text{-th step}
 
-    where u is the update of the inner transform and :math:`\phi` are the slow parameters; the parameters p that are
-    trained are the fast ones, and go to the slow ones at a synchronization. There is one tree of parameters; the slow
-    ones are in the state. Evaluate right after a synchronization.
+    where u is the update of the inner transform and :math:`\phi` are the slow parameters, kept in the state. The
+    trained parameters p are the fast ones; a synchronization sets them to the slow ones. Evaluate right after a
+    synchronization.
 
     Args:
         inner: a transform whose updates are steps, such as a named optimizer.
-        sync_period: the number of steps from one synchronization to the next.
-        slow_step_size: how far the slow parameters go towards the fast ones, in [0, 1].
-        reset_state: whether the inner transform starts afresh after each synchronization.
+        sync_period: the number of steps between synchronizations.
+        slow_step_size: the fraction of the way from the slow to the fast parameters, in [0, 1].
+        reset_state: whether to reinitialize the inner state after each synchronization.
 
-    State: a dict with the state of `inner`, and `slow`, a `Slow(params, count)`: one array per parameter, in its dtype or
-    float32 if that is wider, and one int32. Needs the parameters.
+    State: a dict with the state of `inner`, and `slow`, a `Slow(params, count)`: one array per parameter, in its dtype
+    or float32 if that is wider, and one int32. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, or `sync_period` is no positive whole number.
+        GradtxValueError: the parameters are missing, or `sync_period` is not a positive whole number.
 
     Reference: Zhang, Lucas, Hinton and Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019, algorithm 1.
     """
@@ -66,7 +66,7 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: UnitInterval, reset_
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         updates, new = step.update(inner, updates, state["inner"], params)
         updates, slow = step.update(synchronize, updates, state["slow"], params)
-        # Not chosen inside the arithmetic: what is stored would be another array than what the update is computed from.
+        # Not selected inside the arithmetic: the stored array would not be the one the update is computed from.
         new = lax.cond(slow.count == 0, lambda: step.init(inner, apply_updates(params, updates)), lambda: new)
         return updates, {"inner": new, "slow": slow}
 
@@ -74,7 +74,7 @@ def lookahead(inner: Any, sync_period: int, slow_step_size: UnitInterval, reset_
 
 
 def _synchronize(period: int, slow_step_size: Any) -> GradientTransformation:
-    """Updates go through, and at every so many steps the parameters go back towards the slow ones."""
+    """Passes updates through, and every `period` steps moves the parameters back towards the slow ones."""
     mean = weighted_mean(slow_step_size)
 
     def advance(count: Any) -> tuple[Any, Any]:

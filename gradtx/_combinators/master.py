@@ -1,4 +1,4 @@
-"""Parameters kept in float32 beside half-precision ones."""
+"""Float32 master weights for half-precision parameters."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ import jax
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, precision, strong
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
@@ -17,7 +17,7 @@ class Master(NamedTuple):
     """The state of `master_weights`.
 
     Attributes:
-        params: the parameters in float32 where they are narrower, and None where they are not.
+        params: the parameters in float32 where they are narrower, else None.
         inner: the state of the transform.
     """
 
@@ -26,24 +26,25 @@ class Master(NamedTuple):
 
 
 @transformation(role="wrapper")
-def master_weights(inner: Any):
-    r"""Keeps half-precision parameters in float32 too, so that small updates add up instead of being rounded away.
+def master_weights(inner: Transform):
+    r"""Master weights: keeps a float32 copy of half-precision parameters, so that small updates are not rounded away.
 
     .. math:: w_{t+1} = w_t + inner(g_t), \quad u_t = w_{t+1} - p_t
 
-    The transform inside sees the float32 parameters w, and the half-precision ones that are trained are those, rounded.
-    So steps of less than half a unit in the last place of bfloat16 (1/256 of a parameter) count, and what measures how
-    far parameters have gone (`dog`, `prodigy`, `mechanize`) or rebuilds an average from them (`schedule_free`) works.
-    Give it the whole optimizer. Whatever else is done to the parameters is undone by the next update.
+    The inner transform sees the float32 parameters w; the half-precision parameters that are trained are w, rounded. So
+    steps of less than half a unit in the last place of bfloat16 (1/256 of a parameter) count, and transforms that
+    measure the distance of the parameters from their start (`dog`, `prodigy`, `mechanize`) or recompute an average from
+    them (`schedule_free`) work. Wrap the whole optimizer: any other change to the parameters is undone by the next
+    update.
 
     Args:
         inner: a transform whose updates are steps, such as a named optimizer.
 
-    State: `Master(params, inner)`: one float32 array for each parameter of less than 32 bits, nothing for the others,
-    and the state of `inner`. Needs the parameters.
+    State: `Master(params, inner)`: one float32 array per parameter of less than 32 bits, nothing for the others, and
+    the state of `inner`. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given.
+        GradtxValueError: the parameters are missing.
 
     Reference: Micikevicius et al., "Mixed Precision Training", 2018, section 3.1.
     """
@@ -72,7 +73,7 @@ def _moved(w: Array | None, u: Array) -> Array | None:
 
 
 def _whole(params: Params, masters: Any) -> Params:
-    """The parameters, with the masters in the place of those that have one."""
+    """The parameters, with the master weights in place of those that have one."""
     pairs = zip(jax.tree.leaves(params), _like(params, masters), strict=True)
     return jax.tree.structure(params).unflatten([p if w is None else w for p, w in pairs])
 

@@ -1,4 +1,4 @@
-"""Mechanic: a learned factor of the updates of any transform."""
+"""Mechanic: a learned scale of the updates of any transform."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.norms import inner_product, norm
@@ -18,15 +18,15 @@ from gradtx._values.schedule import NonNegative, Positive
 
 
 class Mechanized(NamedTuple):
-    """The state of `mechanize`. The vectors have one number for each decay.
+    """The state of `mechanize`. The vectors have one element per decay.
 
     Attributes:
-        start: the parameters at the beginning.
-        scales: the factors, whose sum multiplies the updates.
-        largest: the decaying largest evidence.
+        start: the initial parameters.
+        scales: the scales, whose sum multiplies the updates.
+        largest: the decaying maximum of the evidence.
         variance: the decaying sum of squared evidence.
-        reward: the decaying sum of evidence, weighted by the factors.
-        inner: the state of the transform itself.
+        reward: the decaying sum of evidence, weighted by the scales.
+        inner: the state of the inner transform.
     """
 
     start: Any
@@ -39,35 +39,39 @@ class Mechanized(NamedTuple):
 
 @transformation(role="wrapper")
 def mechanize(
-    inner: Any, weight_decay: NonNegative = 1e-2, eps: NonNegative = 1e-8, s_init: Positive = 1e-6, num_betas: int = 6
+    inner: Transform,
+    weight_decay: NonNegative = 1e-2,
+    eps: NonNegative = 1e-8,
+    s_init: Positive = 1e-6,
+    num_betas: int = 6,
 ):
-    r"""Learns how far to go along the sum of the updates of a transform, whose learning rate is then of no importance.
+    r"""Mechanic: learns a scale for the sum of the updates of a transform, whose learning rate then needs no tuning.
 
     .. math:: \Delta_t = \frac{p_t - p_1}{S_{t-1} + eps}, \quad
         h_t = -\left\langle \Delta_t, g_t + weight\_decay \cdot S_{t-1}
             \frac{\lVert g_t \rVert}{\lVert p_t \rVert + eps} p_t \right\rangle, \quad
         u_t = p_1 + S_t (\Delta_t + inner(g_t)) - p_t
 
-    with :math:`S_t` the sum over the decays :math:`b = 1 - 10^{-i}`, i from 1 to `num_betas`, of
+    where :math:`S_t` is the sum over the decays :math:`b = 1 - 10^{-i}`, i from 1 to `num_betas`, of
 
     .. math:: r_t = b r_{t-1} + s_{t-1} \, \mathrm{clip}(h_t, m_{t-1}), \quad m_t = \max(b m_{t-1}, |h_t| + eps), \quad
         v_t = b^2 v_{t-1} + h_t^2, \quad
         s_t = \frac{(s\_init / num\_betas) m_t + \max(r_t, 0)}{\sqrt{v_t} + eps}
 
-    and inner products and norms of the whole tree.
+    and inner products and norms are over the whole tree.
 
     Args:
         inner: the transform, with a learning rate of 1 or any schedule.
-        weight_decay: how strongly large parameters count against the factor.
+        weight_decay: how strongly large parameters reduce the scale.
         eps: keeps quotients finite.
-        s_init: the factor at the beginning.
-        num_betas: how many decays there are.
+        s_init: the initial scale.
+        num_betas: the number of decays.
 
-    State: `Mechanized`: one array per parameter, four numbers for each decay, and the state of `inner`. Needs the
-    parameters; half-precision ones want `master_weights` around it, or the first steps are rounded away.
+    State: `Mechanized`: one array per parameter, four scalars per decay, and the state of `inner`. Needs the
+    parameters; for half-precision parameters wrap it in `master_weights`, or the first steps are rounded away.
 
     Reference: Cutkosky, Defazio and Mehta, "Mechanic: A Learning Rate Tuner", 2023, algorithm 1; the sum of updates is
-    found from the parameters instead of being stored.
+    recomputed from the parameters instead of being stored.
     """
     inner, num_betas = as_transformation(inner), whole_number("num_betas", num_betas)
     decays = [1 - 10.0**-i for i in range(1, num_betas + 1)]
@@ -88,7 +92,7 @@ def mechanize(
             jax.tree.leaves(trees.widened(updates)),
             trees.leaves_like(updates, trees.widened(params), "updates", "parameters"),
             trees.leaves_like(updates, state.start, "updates", "state"),
-            trees.leaves_like(updates, moves, "updates", "updates of the transform inside"),
+            trees.leaves_like(updates, moves, "updates", "updates of the inner transform"),
         ]
         rows = [align(*row) for row in zip(*columns, strict=True)]
         gs, ps, starts, us = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])

@@ -1,4 +1,4 @@
-"""Momentum models: a step to where the averaged linear model of the loss meets a lower bound."""
+"""Momentum models: steps to where the averaged linear model of the loss meets a lower bound."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import one_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
-from gradtx._base.typing import Params, State, Updates
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, needed, required
 from gradtx._core.context import Context
 from gradtx._core.norms import inner_product
@@ -26,7 +26,7 @@ class ModelStep(NamedTuple):
         product: the average of the inner products of gradients and parameters.
         log: the sum of the logarithms of the decays.
         bound: the lower bound of the loss.
-        denominator: the state of the transform of that name.
+        denominator: the state of the transform `denominator`.
     """
 
     direction: Any
@@ -41,13 +41,13 @@ class ModelStep(NamedTuple):
 def momo_step(
     learning_rate: NonNegative,
     decay: Decay = 0.9,
-    denominator: Any = None,
+    denominator: Transform | None = None,
     lower_bound: Scalar = 0.0,
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     corrected: bool = True,
 ):
-    r"""The step of momentum models: Polyak's step size for an average of the linear models of the last steps.
+    r"""Momentum model step (MoMo): Polyak's step size for an average of the linear models of the past steps.
 
     .. math:: f_t = b f_{t-1} + (1 - b) value_t, \quad d_t = b d_{t-1} + (1 - b) g_t, \quad
         \gamma_t = b \gamma_{t-1} + (1 - b) \langle g_t, p_t \rangle, \quad
@@ -56,28 +56,28 @@ def momo_step(
             \frac{\max(h_t - c \rho_t l, 0)}{\langle d_t, d_t / D_t \rangle}\right), \quad
         u_t = -\tau_t \frac{d_t}{D_t} - \frac{learning\_rate \cdot weight\_decay}{c} p_t
 
-    with :math:`b = decay`, :math:`c = 1 + learning\_rate \cdot weight\_decay`, inner products of the whole tree, and
-    :math:`\rho_t = 1 - b^t`, or 1 where the first averages are the first values. The step goes down: no learning rate
-    comes after it.
+    where :math:`b = decay`, :math:`c = 1 + learning\_rate \cdot weight\_decay`, inner products are over the whole tree,
+    and :math:`\rho_t = 1 - b^t`, or 1 if the averages start from the first values. The output is a descent step: no
+    learning rate comes after it.
 
     Args:
         learning_rate: the largest step size.
         decay: decay of the three averages, in [0, 1).
-        denominator: the transform that makes D of the gradients, not negative; None is 1.
-        lower_bound: the smallest loss there can be, l.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        adapt_lower_bound: whether the bound is raised where the model shows that it is too low.
-        corrected: whether the averages begin at 0 and are corrected, or begin with the first values.
+        denominator: the transform that computes the nonnegative D from the gradients; None means 1.
+        lower_bound: l, a lower bound of the loss.
+        weight_decay: the multiple of the parameter that is subtracted, per unit of the learning rate.
+        adapt_lower_bound: whether to raise the bound where the model shows that it is too low.
+        corrected: whether the averages start from 0 and are bias-corrected, or start from the first values.
 
-    State: `ModelStep`: one array per parameter and four numbers, and the state of `denominator`. Needs the parameters
+    State: `ModelStep`: one array per parameter and four scalars, and the state of `denominator`. Needs the parameters
     and the extra argument `value`, the loss at the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, or `value` is not a single real number.
-        GradtxTypeError: `value` was not given, or is no number.
+        GradtxValueError: the parameters are missing, or `value` is not a single real number.
+        GradtxTypeError: `value` is missing, or not a number.
 
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
-    algorithms 1 and 3, whose weight decay divides the step too by c.
+    algorithms 1 and 3, where weight decay also divides the step by c.
     """
     divisor = None if denominator is None else as_transformation(denominator)
 

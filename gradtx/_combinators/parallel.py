@@ -1,9 +1,8 @@
-"""Side by side composition: the same input to each branch, the outputs joined array by array."""
+"""Parallel composition: the same input to each branch, the outputs combined array by array."""
 
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +10,20 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._base.sharing import for_each
-from gradtx._base.typing import Array, Updates
+from gradtx._base.typing import Array, Transform, Updates
 from gradtx._core.compose import compose, side_by_side
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
 
 @transformation(role="side by side")
-def parallel(combine: Callable[..., Array], *branches: Any):
-    r"""Branches side by side: each transforms the same updates, and `combine` joins what comes out.
+def parallel(combine: Callable[..., Array], *branches: Transform):
+    r"""Parallel: applies each branch to the same updates, and combines the outputs.
 
     .. math:: u = combine(branch_1(g), \dots, branch_n(g))
 
     Args:
-        combine: a function of one array per branch, element by element; `jnp.subtract`, for instance.
+        combine: an elementwise function of one array per branch, such as `jnp.subtract`.
         *branches: transforms, at least one.
 
     State: a tuple with the state of each branch. Nothing of its own.
@@ -33,19 +32,19 @@ def parallel(combine: Callable[..., Array], *branches: Any):
 
 
 @transformation(role="side by side")
-def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
-    r"""Quotient of two branches: how far over how noisy.
+def ratio(numerator: Transform, denominator: Transform, eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
+    r"""Ratio: divides the output of one branch by that of another.
 
     .. math:: u = \frac{n}{\sqrt{d^2 + eps\_root} + eps}
 
-    where n and d are what the branches make of the same updates. Where the denominator is 0 the quotient is 0, with
-    finite derivatives: 0/0 is 0.
+    where n and d are the outputs of the branches. Where the denominator is 0 the quotient is 0, with finite
+    derivatives: 0/0 is 0.
 
     Args:
         numerator: a transform.
-        denominator: a transform whose output is not negative, such as one that ends in `sqrt()` or `absolute()`.
+        denominator: a transform with nonnegative output, such as one that ends in `sqrt()` or `absolute()`.
         eps: added to the denominator, outside the root.
-        eps_root: added to the square of the denominator, inside the root, where the denominator ends in `sqrt()`.
+        eps_root: added to the squared denominator, inside the root, where the denominator ends in `sqrt()`.
 
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
@@ -53,14 +52,14 @@ def ratio(numerator: Any, denominator: Any, eps: NonNegative = 0.0, eps_root: No
 
 
 @transformation(role="side by side")
-def difference(minuend: Any, subtrahend: Any):
-    r"""Difference of two branches.
+def difference(minuend: Transform, subtrahend: Transform):
+    """Difference: subtracts the output of one branch from that of another.
 
     .. math:: u = a(g) - b(g)
 
     Args:
-        minuend: a transform.
-        subtrahend: a transform.
+        minuend: the transform a.
+        subtrahend: the transform b.
 
     State: a tuple with the states of the two. Nothing of its own.
     """
@@ -68,15 +67,15 @@ def difference(minuend: Any, subtrahend: Any):
 
 
 @transformation(role="side by side")
-def interpolate(first: Any, second: Any, weight: Scalar):
-    r"""Weighted mean of two branches.
+def interpolate(first: Transform, second: Transform, weight: Scalar):
+    r"""Interpolation: takes the weighted mean of the outputs of two branches.
 
     .. math:: u = weight \cdot a(g) + (1 - weight) b(g)
 
     Args:
-        first: a transform.
-        second: a transform.
-        weight: the part of the first.
+        first: the transform a.
+        second: the transform b.
+        weight: the weight of the first.
 
     State: a tuple with the states of the two. Nothing of its own.
     """
@@ -84,8 +83,8 @@ def interpolate(first: Any, second: Any, weight: Scalar):
 
 
 @transformation(role="side by side")
-def add(*branches: Any):
-    r"""Sum of branches.
+def add(*branches: Transform):
+    r"""Sum: adds the outputs of branches.
 
     .. math:: u = branch_1(g) + \dots + branch_n(g)
 
@@ -98,8 +97,8 @@ def add(*branches: Any):
 
 
 @transformation(role="side by side")
-def product(*branches: Any):
-    r"""Product of branches, element by element.
+def product(*branches: Transform):
+    r"""Product: multiplies the outputs of branches elementwise.
 
     .. math:: u = branch_1(g) \cdots branch_n(g)
 
@@ -112,8 +111,8 @@ def product(*branches: Any):
 
 
 @transformation(role="side by side")
-def maximum(*branches: Any):
-    r"""The largest of branches, element by element, for real updates.
+def maximum(*branches: Transform):
+    r"""Maximum: takes the elementwise maximum of the outputs of branches; for real updates.
 
     .. math:: u = \max(branch_1(g), \dots, branch_n(g))
 
@@ -123,14 +122,14 @@ def maximum(*branches: Any):
     State: a tuple with the state of each branch. Nothing of its own.
 
     Raises:
-        GradtxTypeError: an update is complex, and complex numbers have no order.
+        GradtxTypeError: an update is complex; complex numbers have no order.
     """
     return _joined(lambda *outputs: functools.reduce(jnp.maximum, map(ordered, outputs)), branches)
 
 
 @transformation(role="side by side")
-def mean(*branches: Any):
-    r"""Mean of branches.
+def mean(*branches: Transform):
+    r"""Mean: averages the outputs of branches.
 
     .. math:: u = \tfrac{1}{n} (branch_1(g) + \dots + branch_n(g))
 
@@ -144,7 +143,7 @@ def mean(*branches: Any):
 
 def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransformation:
     if not branches:
-        raise GradtxTypeError("at least one branch is needed")
+        raise GradtxTypeError("expected at least one branch")
     built = [as_transformation(branch)._built() for branch in branches]
     stages = [branch.stages for branch in built]
 

@@ -7,7 +7,7 @@ import jax
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
-from gradtx._base.typing import Params, State, Updates
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context
 from gradtx._core.identity import identity, set_to_zero
@@ -18,25 +18,24 @@ _IDENTITY = identity()
 
 
 @transformation(role="wrapper")
-def partition(transforms: Mapping[Any, Any], labels: Any):
-    """A transform for each group of leaves.
+def partition(transforms: Mapping[Any, Transform], labels: Any):
+    """Partition: applies a different transform to each group of leaves.
 
-    Each transform sees the whole tree with None in place of the leaves of other groups, so that paths stay what they
-    are.
+    Each transform sees the whole tree with None in place of the leaves of other groups, so that paths are unchanged.
 
     Args:
-        transforms: transform by label.
-        labels: which leaf has which label: a tree or prefix tree of labels, or a function of the parameters that
-            returns one (`by_path`). A function sees structure, paths, shapes and dtypes, not values.
+        transforms: a dict from labels to transforms.
+        labels: the label of each leaf: a tree or prefix tree of labels, or a function of the parameters that returns
+            one (`by_path`). A function sees structure, paths, shapes and dtypes, not values.
 
     State: a dict with the state of each transform, by label. Nothing of its own.
 
     Raises:
-        GradtxTypeError: the labels are not of one type with an order, such as strings.
-        GradtxValueError: a leaf's label has no transform; the message lists the leaf's path and the known labels.
+        GradtxTypeError: the labels are not of one sortable type, such as strings.
+        GradtxValueError: a label has no transform; the message lists the leaf's path and the known labels.
     """
     if not isinstance(transforms, Mapping):
-        raise GradtxTypeError(f"transforms must be a dict of transform by label, got {transforms!r}")
+        raise GradtxTypeError(f"expected a dict from labels to transforms, got {transforms!r}")
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:
         found = resolve(labels, params, like)
@@ -44,7 +43,7 @@ def partition(transforms: Mapping[Any, Any], labels: Any):
             if label not in transforms:
                 path = trees.paths(like)[index]
                 raise GradtxValueError(
-                    f"the leaf {path!r} has the label {label!r}, and no transform has it; the known labels are "
+                    f"the leaf {path!r} has the label {label!r}, which has no transform; known labels: "
                     f"{listing(map(repr, transforms))}"
                 )
         return found
@@ -53,18 +52,18 @@ def partition(transforms: Mapping[Any, Any], labels: Any):
 
 
 @transformation(role="wrapper")
-def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
-    """A transform for some of the leaves, and another for the rest.
+def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
+    """Masked: applies one transform to the leaves that a mask selects, and another to the rest.
 
     Args:
-        inner: the transform of the leaves that the mask chooses.
+        inner: the transform of the selected leaves.
         mask: a tree or prefix tree of booleans, or a function of the parameters that returns one (`where`).
-        rest: the transform of the others; `set_to_zero()` freezes them.
+        rest: the transform of the other leaves; `set_to_zero()` freezes them.
 
     State: a dict with the states of `inner` and `rest`. Nothing of its own.
 
     Raises:
-        GradtxValueError: the mask does not fit the parameters, or has something else than booleans in it.
+        GradtxValueError: the mask does not fit the parameters, or contains values other than booleans.
     """
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:
@@ -75,20 +74,20 @@ def masked(inner: Any, mask: Any, rest: Any = _IDENTITY):
 
 @transformation
 def freeze(mask: Any):
-    r"""Zero updates for some of the leaves, which so stay as they are; those of the others go through.
+    r"""Freeze: zeroes the updates of the selected leaves, which stay unchanged; other updates pass through.
 
     .. math:: u = 0 \text{ where } mask, \text{ else } g
 
-    It goes at the end, after weight decay for instance. The leaves may be integers.
+    Put it last, after weight decay for instance. The leaves may be integers.
 
     Args:
-        mask: which leaves stay: a tree or prefix tree of booleans, or a function of the parameters that returns one
+        mask: the leaves to freeze: a tree or prefix tree of booleans, or a function of the parameters that returns one
             (`where`).
 
-    State: nothing but the empty states of a `masked`.
+    State: only the empty states of a `masked`.
 
     Raises:
-        GradtxValueError: the mask does not fit the parameters, or has something else than booleans in it.
+        GradtxValueError: the mask does not fit the parameters, or contains values other than booleans.
     """
     return masked(set_to_zero(), mask)
 

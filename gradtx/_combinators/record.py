@@ -1,4 +1,4 @@
-"""Measures of the updates on their way, for logs."""
+"""Records of scalars measured on the updates, for logs."""
 
 import inspect
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Recorded(NamedTuple):
     """The state of `record`.
 
     Attributes:
-        numbers: what was measured in the last update (0 before the first), 0-d float arrays by name.
+        numbers: the measures of the last update (0 before the first), 0-d float arrays by name.
     """
 
     numbers: dict[str, Array]
@@ -29,21 +29,21 @@ class Recorded(NamedTuple):
 
 @transformation
 def record(name: str, measure: Callable[..., Any]):
-    """Lets the updates through as they are, and keeps a measure of them for `logs`.
+    """Record: passes the updates through unchanged, and stores a measure of them for `logs`.
 
     .. math:: u = g
 
     Args:
-        name: what `logs` calls it.
+        name: the name in `logs`.
         measure: a function of the updates, such as `gradtx.tree.global_norm`, or of the updates and the parameters, if
-            it has two parameters without defaults. It returns a 0-d array, or a pytree of them, whose paths then come
-            after the name: `norms/first`. It sees arrays of at least 32 bits.
+            it has two parameters without defaults. It returns a 0-d array, or a pytree of them, whose paths are
+            appended to the name: `norms/first`. Its inputs have at least 32 bits.
 
-    State: `Recorded(numbers)`: one float32 number (float64 in x64) for each measure. A measure of the parameters needs
+    State: `Recorded(numbers)`: one float32 scalar (float64 with x64) per measure. A measure of the parameters needs
     them.
 
     Raises:
-        GradtxValueError: the measure has other shapes, or needs parameters that were not given.
+        GradtxValueError: the measure does not return scalars, or needs parameters that are missing.
 
     Example:
         >>> import jax.numpy as jnp
@@ -66,7 +66,7 @@ def record(name: str, measure: Callable[..., Any]):
         for keys, x in jax.tree_util.tree_leaves_with_path(found):
             own = "/".join([name, trees.path_text(keys)] if keys else [name])
             if jnp.shape(x) != ():
-                raise GradtxValueError(f"the measure {own!r} must be a number, got the shape {jnp.shape(x)}")
+                raise GradtxValueError(f"the measure {own!r} must be a scalar, got the shape {jnp.shape(x)}")
             named[own] = jnp.asarray(x, float)
         return named
 
@@ -82,11 +82,11 @@ def record(name: str, measure: Callable[..., Any]):
 
 
 def logs(state: State) -> dict[str, Array]:
-    """What there is to log in a state, wherever in it: the measures of `record`, and the numbers of `get_hyperparams`.
+    """The scalars to log in a state, at any depth: the measures of `record`, and the values of `get_hyperparams`.
 
     Returns:
-        Number by name. Where several parts of the state have a number of one name, the path to the part comes first:
-        `1/learning_rate`. From the state of Flax NNX the numbers, not the variables that hold them for now.
+        Scalar by name. Where several parts of the state have a scalar of the same name, it is prefixed with the path of
+        the part: `1/learning_rate`. For a state of Flax NNX these are the arrays, not the variables that hold them.
     """
     kinds = (Recorded, Injected, Scheduled)
     return named_numbers(trees.without_variables(state), *kinds, among=kinds)
@@ -95,7 +95,7 @@ def logs(state: State) -> dict[str, Array]:
 def _takes_two(measure: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(measure).parameters.values()
-    except ValueError:  # some functions that are written in C do not say
+    except ValueError:  # some functions written in C have no signature
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2

@@ -1,6 +1,4 @@
-"""Updates that leave the length of weights alone, where only their direction counts."""
-
-from typing import Any
+"""Removal of the radial part from updates of scale-invariant weights."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +6,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import abs_square, align, safe_divide, safe_sqrt, times
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
@@ -16,25 +14,27 @@ from gradtx._values.schedule import NonNegative
 
 
 @transformation(role="wrapper")
-def remove_radial(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1):
-    r"""Takes the radial part out of updates of scale-invariant weights, with weight decay that knows of it.
+def remove_radial(
+    inner: Transform, delta: NonNegative = 0.1, weight_decay: NonNegative = 0.0, wd_ratio: NonNegative = 0.1
+):
+    r"""Radial projection (AdamP): removes the radial part from updates of scale-invariant weights, and decays them.
 
     .. math:: u = \begin{cases}
             d - \frac{\langle d, p \rangle}{\langle p, p \rangle} p + wd\_ratio \cdot weight\_decay \cdot p
                 & \frac{|\langle g, p \rangle|}{\lVert g \rVert \lVert p \rVert} < delta / \sqrt{n} \\
             d + weight\_decay \cdot p \end{cases}
 
-    where d is what `inner` makes of the gradient g, and n the size of the vector p. For arrays of two axes or more;
-    first each index of the last axis is asked, the output of a layer, and if not all of them are scale-invariant the
-    whole array. Others only decay.
+    where d is the output of `inner` for the gradient g, and n the size of the vector p. The vectors are the outputs of
+    a layer, one per index of the last axis; if not all of them are scale-invariant, the whole array is tested as one
+    vector. Arrays of fewer than two axes only decay.
 
     Args:
-        inner: the transform whose updates lose their radial part; it goes before the learning rate.
-        delta: how far from a right angle gradient and weights may be, times the root of their size.
-        weight_decay: how much of the parameter is added.
-        wd_ratio: which part of that where the update was projected.
+        inner: the transform whose updates are projected; it goes before the learning rate.
+        delta: the threshold on the cosine between gradient and weights, times the root of their size.
+        weight_decay: the multiple of the parameter that is added.
+        wd_ratio: the factor on the weight decay where the update was projected.
 
-    State: a tuple of one, the state of `inner`. Needs the parameters.
+    State: a tuple of length 1 with the state of `inner`. Needs the parameters.
 
     Reference: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", 2021,
     algorithm 2; its code has the outputs of a layer on the first axis.
@@ -60,7 +60,7 @@ def remove_radial(inner: Any, delta: NonNegative = 0.1, weight_decay: NonNegativ
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         gradients, params = trees.widened(updates), trees.widened(required(params))
         if not isinstance(state, (tuple, list)) or len(state) != 1:
-            raise wrong_state("a tuple of one", state)
+            raise wrong_state("a tuple of length 1", state)
         directions, inner_state = step.update(inner, updates, state[0], params)
         ps = jax.tree.structure(updates).unflatten(trees.leaves_like(updates, params, "updates", "parameters"))
         return jax.tree.map(project, gradients, directions, ps), (inner_state,)
@@ -76,7 +76,7 @@ def _size(x: Array, axes: tuple[int, ...]) -> int:
 
 
 def _unit(x: Array, axes: tuple[int, ...]) -> Array:
-    """`x` over its norm along the axes, which is found of numbers near 1 so that no square leaves its range."""
+    """`x` divided by its norm along the axes; scaled to a maximum of 1 first, so that squares stay in range."""
     x = times(x, safe_divide(1.0, jnp.max(jnp.abs(x), axes, keepdims=True)))
     return times(x, safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), axes, keepdims=True))))
 
@@ -86,6 +86,6 @@ def _cosine(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _rejected(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
-    """`x` without its part along `y`."""
+    """`x` without its component along `y`."""
     unit = _unit(y, axes)
     return x - times(jnp.sum((x * unit.conj()).real, axes, keepdims=True), unit)

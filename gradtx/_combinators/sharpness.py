@@ -1,7 +1,6 @@
-"""Sharpness-aware minimization: the gradient of the worst parameters nearby."""
+"""Sharpness-aware minimization: gradients at perturbed parameters."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, wrong_state
 from gradtx._base.numerics import align, safe_divide, strong, weak
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, needed, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
@@ -19,33 +18,33 @@ from gradtx._values.schedule import NonNegative
 
 
 @transformation(role="wrapper")
-def sharpness_aware(inner: Any, rho: NonNegative = 0.05, adaptive: bool = False):
-    r"""Sharpness-aware minimization: gives the inner transform the gradient a step uphill from the parameters.
+def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = False):
+    r"""Sharpness-aware minimization (SAM): gives the inner transform the gradient at parameters moved a step uphill.
 
     .. math:: \hat g = \nabla L\left(p + rho \frac{g}{\lVert g \rVert}\right), \quad
         \text{adaptive: } \hat g = \nabla L\left(p + rho \frac{|p|^2 g}{\lVert |p| g \rVert}\right)
 
-    The norms are of the whole tree. Where the gradient is 0, nothing is perturbed.
+    The norms are over the whole tree. Where the gradient is 0, nothing is perturbed.
 
-    `update` needs the extra `grad_fn`, a function from parameters to what it gets as updates:
-    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The function gets all that this transform sees as
-    parameters; inside a `partition` that is one group, with None for the others, so put the partition inside.
+    `update` needs the extra argument `grad_fn`, a function from parameters to gradients:
+    `tx.update(grads, state, params, grad_fn=jax.grad(loss))`. The function gets all parameters that this transform
+    sees; inside a `partition` that is one group, with None for the others, so put the partition inside.
 
     Args:
-        inner: the transform of the gradients there.
-        rho: how far uphill.
-        adaptive: whether each coordinate is perturbed in proportion to its own size, so that rescaled weights are
-            perturbed alike (ASAM).
+        inner: the transform of the gradients at the perturbed parameters.
+        rho: the size of the step uphill.
+        adaptive: whether to perturb each element in proportion to its magnitude, so that rescaled weights are perturbed
+            alike (ASAM).
 
     State: a dict with the state of `inner`. Nothing of its own. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, or `grad_fn` returns another structure.
+        GradtxValueError: the parameters are missing, or `grad_fn` returns another structure.
         GradtxTypeError: `grad_fn` is missing.
 
     Reference: Foret, Kleiner, Mobahi and Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving
-    Generalization", 2021, equation 2; Kwon, Kim, Park and Choi, "ASAM", 2021, with coordinates of size 0 left as they
-    are instead of a number added to each.
+    Generalization", 2021, equation 2; Kwon, Kim, Park and Choi, "ASAM", 2021, except that elements of size 0 are not
+    perturbed, instead of adding a constant to each.
     """
     inner = as_transformation(inner)
 
@@ -76,7 +75,7 @@ def _times_size(g: Array, p: Array) -> Array:
 
 
 def gradient_at(grad_fn: Callable[[Params], Updates], params: Params, step: Updates) -> Updates:
-    """The gradient, in at least 32 bits, a step away from the parameters, which keep their dtypes there."""
+    """The gradient, in at least 32 bits, at `params + step`, where the parameters keep their dtypes."""
     if not callable(grad_fn):
         raise GradtxTypeError(f"grad_fn must be a function of the parameters that returns gradients, got {grad_fn!r}")
     grads = grad_fn(apply_updates(params, step))

@@ -2,16 +2,15 @@
 
 A flow is written once, and serves for one array and for whole trees. It is a function
 
-    flow(calls, step, x, state, params) -> (x, state)
+    flow(calls, step, x, state, params, layout) -> (x, state)
 
 where each call is `(step, x, state, params) -> (x, state)`: the update of a transform, or, where all of them work on
 each array by itself, their arithmetic for one array.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
@@ -24,8 +23,34 @@ from gradtx._core.leafwise import SCALARS, LeafTransform, Leafwise, Scalars, Slo
 Flow: TypeAlias = Callable[..., tuple[Any, Any]]
 
 
+class Layout(NamedTuple):
+    """How the states of several transforms make one: by default a tuple.
+
+    Attributes:
+        pack: a list of states to the state.
+        unpack: the reverse.
+        keys: the keys of the state, if it is a dict.
+    """
+
+    pack: Callable[[Sequence[Any]], Any] = tuple
+    unpack: Callable[[Any], Sequence[Any]] = tuple
+    keys: Sequence[str] | None = None
+
+
+TUPLE = Layout()
+
+
+def _under(keys: Sequence[str]) -> Layout:
+    """A dict by the keys."""
+    return Layout(lambda states: dict(zip(keys, states, strict=True)), lambda state: [state[key] for key in keys], keys)
+
+
 def compose(
-    parts: Sequence[Built], flow: Flow, over_trees: Flow | None = None, keys: Any = None, in_series: bool = False
+    parts: Sequence[Built],
+    flow: Flow,
+    over_trees: Flow | None = None,
+    keys: Sequence[str] | None = None,
+    in_series: bool = False,
 ) -> Work:
     """The work of several transforms as one.
 
@@ -36,69 +61,43 @@ def compose(
         keys: the names of the parts in the state, a dict; None for a tuple.
         in_series: whether the output of one is the input of the next.
     """
+    layout = TUPLE if keys is None else _under(keys)
+    flow, over_trees = (partial(one, layout=layout) for one in (flow, over_trees or flow))
     leaves = [part.work.leaf for part in parts]
     if None in leaves:
-        return Composite(parts, over_trees or flow, keys, in_series)
+        return Composite(parts, over_trees, layout, in_series)
 
     def init_slots(step: Context, p: Array) -> Slots:
         slots = []
         for leaf in leaves:
             slots.append(leaf.init_slots(step, p))
             p = leaf.output_like(p) if in_series else p
-        return tuple(slots)
+        return layout.pack(slots)
 
     def init_scalars() -> Scalars:
-        return tuple(leaf.init_scalars() for leaf in leaves)
+        return layout.pack([leaf.init_scalars() for leaf in leaves])
 
     def advance(scalars: Scalars) -> tuple[Any, Scalars]:
         calls, new = [], []
-        for leaf, own in zip(leaves, scalars, strict=True):
+        for leaf, own in zip(leaves, layout.unpack(scalars), strict=True):
             reading, own = (None, own) if leaf.advance is None else leaf.advance(own)
             calls.append(partial(leaf.update_leaf, reading))
             new.append(own)
-        return calls, tuple(new)
+        return calls, layout.pack(new)
 
-    layout = tuple(leaf.layout for leaf in leaves)
+    places = layout.pack([leaf.layout for leaf in leaves])
     needs = [(*p.stages, *p.work.leaf.needs_params) for p in parts if p.work.leaf.needs_params is not None]
-    leaf = LeafTransform(layout, init_slots, flow, init_scalars, advance, needs[0] if needs else None)
-    return Leafwise(leaf if keys is None else _under_keys(leaf, keys))
-
-
-def _under_keys(leaf: LeafTransform, keys: Sequence[str]) -> LeafTransform:
-    """`leaf`, whose state is a dict in place of a tuple."""
-
-    def packed(parts: tuple) -> dict[str, Any]:
-        return dict(zip(keys, parts, strict=True))
-
-    def listed(state: dict[str, Any]) -> tuple:
-        return tuple(state[key] for key in keys)
-
-    def advance(scalars: Scalars) -> tuple[Any, Scalars]:
-        calls, new = leaf.advance(listed(scalars))
-        return calls, packed(new)
-
-    def update_leaf(reading: Any, step: Context, g: Array, slots: Slots, p: Array | None) -> tuple[Array, Slots]:
-        u, new = leaf.update_leaf(reading, step, g, listed(slots), p)
-        return u, packed(new)
-
-    return replace(
-        leaf,
-        layout=packed(leaf.layout),
-        init_slots=lambda step, p: packed(leaf.init_slots(step, p)),
-        update_leaf=update_leaf,
-        init_scalars=lambda: packed(leaf.init_scalars()),
-        advance=advance,
-    )
+    return Leafwise(LeafTransform(places, init_slots, flow, init_scalars, advance, needs[0] if needs else None))
 
 
 class Composite(Work):
     """Several transforms as one, of which some need the whole tree. It stores nothing of its own."""
 
-    def __init__(self, parts: Sequence[Built], flow: Flow, keys: Any, in_series: bool):
-        self.parts, self.keys, self.in_series = parts, keys, in_series
+    def __init__(self, parts: Sequence[Built], flow: Flow, layout: Layout, in_series: bool):
+        self.parts, self.layout, self.in_series = parts, layout, in_series
         works = [part.work for part in parts]
         self.flow = partial(flow, _cpu.factors_deferred(works) if in_series else [work.update for work in works])
-        self.is_cheap = all(part.work.is_cheap for part in parts)
+        self.is_cheap = all(work.is_cheap for work in works)
 
     def init(self, step: Context, params: Params) -> State:
         states = []
@@ -106,33 +105,31 @@ class Composite(Work):
             states.append(part.init(step, params))
             if self.in_series and part.work.leaf is not None:
                 params = jax.tree.map(part.work.leaf.output_like, params)
-        return tuple(states) if self.keys is None else dict(zip(self.keys, states, strict=True))
+        return self.layout.pack(states)
 
     def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        keys = self.keys
-        expected, kind = (range(len(self.parts)), (tuple, list)) if keys is None else (keys, dict)
-        found = () if not isinstance(state, kind) else range(len(state)) if keys is None else state
-        if not isinstance(state, kind) or set(found) != set(expected):
-            raise wrong_state(f"one with the parts {listing(expected)}", state)
-        out, new = self.flow(step, updates, state if keys is None else [state[key] for key in keys], params)
-        return out, new if keys is None else dict(zip(keys, new, strict=True))
+        keys = range(len(self.parts)) if self.layout.keys is None else self.layout.keys
+        found = state if isinstance(state, dict) else range(len(state)) if isinstance(state, (tuple, list)) else ()
+        if set(found) != set(keys):
+            raise wrong_state(f"one with the parts {listing(keys)}", state)
+        return self.flow(step, updates, state, params)
 
 
 def series(stages: Sequence[tuple[str, ...]]) -> Flow:
     """The output of each transform is the input of the next."""
     names = list(map("/".join, stages))
 
-    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any) -> tuple[Any, tuple]:
+    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any, layout: Layout) -> tuple:
         new = []
         try:
-            for call, name, own in zip(calls, names, state, strict=True):
+            for call, name, own in zip(calls, names, layout.unpack(state), strict=True):
                 with step.scope(name):
                     x, own = call(step, x, own, params)
                 new.append(own)
         except Exception as error:
             add_stages(error, stages[len(new)])
             raise
-        return x, tuple(new)
+        return x, layout.pack(new)
 
     return flow
 
@@ -141,10 +138,10 @@ def side_by_side(stages: Sequence[tuple[str, ...]], join: Callable[..., Any]) ->
     """All transforms have the same input, and `join` makes one output of theirs."""
     names = list(map("/".join, stages))
 
-    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any) -> tuple[Any, tuple]:
+    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any, layout: Layout) -> tuple:
         outputs, new = [], []
         try:
-            for call, name, own in zip(calls, names, state, strict=True):
+            for call, name, own in zip(calls, names, layout.unpack(state), strict=True):
                 with step.scope(name):
                     output, own = call(step, x, own, params)
                 outputs.append(output)
@@ -152,7 +149,7 @@ def side_by_side(stages: Sequence[tuple[str, ...]], join: Callable[..., Any]) ->
         except Exception as error:
             add_stages(error, stages[len(new)])
             raise
-        return join(*outputs), tuple(new)
+        return join(*outputs), layout.pack(new)
 
     return flow
 
@@ -161,7 +158,7 @@ def naming(stages: Sequence[tuple[str, ...]], name: str) -> Flow:
     """The output of the first transform has a name in the second, which has the same input."""
     names = list(map("/".join, stages))
 
-    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any) -> tuple[Any, tuple]:
+    def flow(calls: Sequence[Callable], step: Context, x: Any, state: Any, params: Any, layout: Layout) -> tuple:
         new = []
         try:
             with step.scope(names[0]):
@@ -172,7 +169,7 @@ def naming(stages: Sequence[tuple[str, ...]], name: str) -> Flow:
         except Exception as error:
             add_stages(error, stages[len(new)])
             raise
-        return out, (*new, own)
+        return out, layout.pack([*new, own])
 
     return flow
 

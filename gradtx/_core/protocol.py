@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, overload
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short
+from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, without_machinery
 from gradtx._base.numerics import any_traced, increment
-from gradtx._base.typing import Params, State, Updates
+from gradtx._base.optax_class import OptaxClass
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.branch import like
 from gradtx._core.combinator import Combinator
 from gradtx._core.compose import around
@@ -27,7 +28,7 @@ from gradtx._values.schedule import Schedule, prepared, scheduled_names
 from gradtx._values.value import Role, Spec, Value, is_plain, is_value
 
 
-class GradientTransformation(Value):
+class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGeneralTypeIssues]
     """A pair of pure functions, unpackable as `init, update = tx`.
 
     Most are made by factories (`adam(1e-3)`, `chain(...)`); a bare pair is legal everywhere and only prints less.
@@ -60,7 +61,10 @@ class GradientTransformation(Value):
         step = Context(extra)
         if any_traced(updates):
             step = step._replace(is_traced=True, scope=jax.named_scope)
-        return self._built().update(step, updates, state, params)
+        try:
+            return self._built().update(step, updates, state, params)
+        except Exception as error:
+            raise error.with_traceback(without_machinery(error.__traceback__))
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))

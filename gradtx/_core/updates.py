@@ -1,15 +1,17 @@
 """Updates added to parameters."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.typing import Array, Params, Updates
+from gradtx._base.typing import Array, Updates
+
+T = TypeVar("T")
 
 
-def apply_updates(params: Params, updates: Updates) -> Params:
+def apply_updates(params: T, updates: Updates) -> T:
     r"""Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
 
     .. math:: p \leftarrow p + u

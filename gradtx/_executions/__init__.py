@@ -1,1 +1,1 @@
-"""Executions: the same kernels run on other arrays, to the same numbers or nearly."""
+"""Executions: the same kernels run on other arrays, with equal or nearly equal results."""

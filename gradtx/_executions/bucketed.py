@@ -1,4 +1,4 @@
-"""Small arrays worked on together."""
+"""Bucketing: small arrays stacked and updated together."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._base.numerics import is_spread, is_traced, widen, widened
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.combinator import Combinator
 from gradtx._core.context import Context
 from gradtx._core.leafwise import SLOT, LeafTransform, Leafwise, Slots, matching, missing_params
@@ -22,13 +22,13 @@ from gradtx._core.protocol import GradientTransformation, as_transformation, tra
 
 
 class Buckets(NamedTuple):
-    """One array for each parameter, those of small parameters in stacks.
+    """One array per parameter; those of small parameters are stacked.
 
     Attributes:
         stacks: the arrays of all small parameters of one shape, in the order of the leaves, by shape and precision:
-            `{"float32[256]": an array of the shape (500, 256)}`.
-        others: the arrays of the other parameters, by path. Those in stacks have no place here: thousands of places
-            without an array would take as long to pass as the arrays.
+            `{"float32[256]": an array of shape (500, 256)}`.
+        others: the arrays of the other parameters, by path. Stacked parameters have no entry here: passing thousands of
+            entries without an array to a program would take as long as passing the arrays.
     """
 
     stacks: dict[str, Any]
@@ -36,23 +36,23 @@ class Buckets(NamedTuple):
 
 
 @transformation(role="wrapper")
-def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
-    r"""Keeps the memory of small parameters in stacks, and works on each stack at once: for trees of many small leaves.
+def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
+    """Bucketing: stacks the state of small parameters, and updates each stack at once; for trees of many small leaves.
 
-    The numbers are those of `inner`, to the last bit but where the compiler contracts a product and a sum in one and
-    not in the other; it is the same work on each array. What it saves is the price of passing arrays to a program and
-    back, some microseconds each, and of compiling for each. Parameters and updates come and go as they are; only
-    the memory is in stacks.
+    The results are those of `inner`, bitwise except where the compiler contracts a multiplication and an addition in
+    only one of the two. Bucketing saves the overhead of passing arrays to a program and back, some microseconds each,
+    and of compiling for each array. Parameters and updates keep their structure; only the state is stacked.
 
     Args:
-        inner: a transform that works on each array by itself: one made of the primitives that do, in chains and side by
-            side. What needs the whole tree goes outside: `chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))`.
-        max_size: the most elements that an array in a stack has. Larger ones stay as they are, and at `init` those
-            that are spread over several devices.
-        min_count: the fewest arrays of one shape and precision that make a stack. Each stack takes about a tenth of a
-            second to compile, and saves a few microseconds a step for each of its arrays.
+        inner: a transform that works on each array independently: one made of such primitives, in chains and in
+            parallel. Transforms that need the whole tree go outside:
+            `chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))`.
+        max_size: the largest size of an array in a stack. Larger arrays are not stacked, and at `init` neither are
+            those sharded over several devices.
+        min_count: the smallest number of arrays of one shape and precision that form a stack. A stack takes about a
+            tenth of a second to compile, and saves a few microseconds per step and array.
 
-    State: a tuple of one, the state of `inner` with `Buckets` for each tree of arrays.
+    State: a tuple of length 1 with the state of `inner`, with `Buckets` for each params-shaped tree.
 
     Raises:
         GradtxTypeError: `inner` needs the whole tree at once.
@@ -63,8 +63,8 @@ def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
     leaf = inner._built().work.leaf
     if leaf is None:
         raise GradtxTypeError(
-            f"{inner.factory_name} does not work on each array by itself, so arrays cannot be worked on together; put "
-            f"what needs the whole tree outside, as chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3))) does"
+            f"expected a transform that works on each array independently, got {inner.factory_name}; put transforms "
+            f"that need the whole tree outside: chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))"
         )
     each, stacked = Leafwise(leaf), Leafwise(_over_first_axis(leaf))
 
@@ -73,17 +73,17 @@ def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
         return (leaf.structure.unflatten([Buckets(x, y) if place is SLOT else y for place, x, y in rows]),)
 
     def parted(state: State) -> tuple[State, State, Buckets | None]:
-        """The states of stacks and others, and what they have for each tree of arrays."""
+        """The states of stacks and others, and the first `Buckets`, which gives the places."""
         try:
             (inside,) = state
             contents = leaf.structure.flatten_up_to(inside)
         except (ValueError, TypeError, KeyError):
             expected = str(leaf.structure).removeprefix("PyTreeDef")
-            raise wrong_state(f"a tuple of one, with {expected}", state) from None
+            raise wrong_state(f"a tuple of length 1, with {expected}", state) from None
         pairs = list(zip(leaf.places, contents, strict=True))
         buckets = [x for place, x in pairs if place is SLOT]
         if not all(isinstance(x, Buckets) for x in buckets):
-            raise wrong_state("one with Buckets for each tree of arrays", state)
+            raise wrong_state("one with `Buckets` for each params-shaped tree", state)
         stacks, others = (
             leaf.structure.unflatten([x[which] if place is SLOT else x for place, x in pairs]) for which in (0, 1)
         )
@@ -112,13 +112,13 @@ def bucketed(inner: Any, max_size: int = 4096, min_count: int = 64):
 
 
 class Stacked(Combinator):
-    """The work of `bucketed`, which multiplies what is in stacks."""
+    """The work of `bucketed`, which applies the pending factor to the stacks."""
 
     takes_factor = True
 
 
 def _over_first_axis(leaf: LeafTransform) -> LeafTransform:
-    """`leaf` on stacks of arrays, each by itself."""
+    """`leaf` mapped over the first axis of stacks."""
 
     def init_slots(step: Context, p: Array) -> Slots:
         return jax.vmap(lambda p: leaf.init_slots(step, p))(p)
@@ -133,7 +133,7 @@ def _over_first_axis(leaf: LeafTransform) -> LeafTransform:
 
 
 class Place(NamedTuple):
-    """Where an array is kept: in the stack of a name, or alone under its path."""
+    """Where an array is stored: in the stack of a name, or alone under its path."""
 
     stack: str | None
     path: str
@@ -158,7 +158,7 @@ def _places(updates: Updates, buckets: Buckets | None) -> list[Place]:
     of_shape = {stack.shape[1:]: name for name, stack in buckets.stacks.items()}
     places = []
     for x, path in zip(leaves, paths, strict=True):
-        # By the shape alone where that will do: gradients may be of another precision.
+        # By shape alone where it is unique, because gradients may have another precision.
         name = of_shape.get(x.shape) if shapes[x.shape] < 2 else _name(x)
         places.append(Place(None if path in buckets.others else name, path))
     _check_places(places, leaves, buckets)
@@ -172,13 +172,12 @@ def _check_places(places: list[Place], leaves: list[Array], buckets: Buckets) ->
         if place.stack is None and place.path not in buckets.others
     ]
     if lost:
-        raise GradtxValueError(f"the updates and the state differ: the state has no place for {listing(lost)}")
+        raise GradtxValueError(f"the updates and the state differ: the state has no slot for {listing(lost)}")
     counts = Counter(place.stack for place in places)
     for name, stack in buckets.stacks.items():
         if counts[name] != len(stack):
             raise GradtxValueError(
-                f"the updates and the state differ: the state has {len(stack)} small arrays {name}, and the updates "
-                f"{counts[name]}"
+                f"the updates and the state differ: expected {len(stack)} small arrays {name}, got {counts[name]}"
             )
 
 
@@ -207,13 +206,13 @@ def _scattered(like: Any, places: list[Place], buckets: Buckets) -> Any:
 def _rows(stack: Array) -> list[Array]:
     """The arrays in a stack.
 
-    XLA compiles a loop that reads a slice once for each place of the slice, and so for each row: 2,000 rows take 20
-    seconds. In two levels there are as many rows, but only twice the root as many places: loops over the same place in
-    different blocks are one. XLA would put the levels back into one, but for a division, which it does not repeat: by
-    a number that is 1, which it cannot know.
+    XLA compiles one loop per slice offset, and so one per row: 2,000 rows take 20 seconds. Slicing in two levels gives
+    the same number of rows, but only twice its square root of offsets, because loops over the same offset in different
+    blocks are shared. XLA would merge the two levels; a division between them prevents that, because XLA does not
+    duplicate divisions. The divisor is 1, but not known at compile time.
     """
     length = math.isqrt(len(stack) - 1) + 1
-    if not is_traced(stack) or length < 3 or jnp.iscomplexobj(stack):  # there a division is not exact
+    if not is_traced(stack) or length < 3 or jnp.iscomplexobj(stack):  # complex division by 1 is not exact
         return [stack[i] for i in range(len(stack))]
     bits = lax.bitcast_convert_type(stack.ravel()[0], jnp.int32 if stack.dtype.itemsize == 4 else jnp.int64)
     one = jnp.where(lax.population_count(bits) <= 64, 1.0, 2.0).astype(stack.dtype)

@@ -1,4 +1,4 @@
-"""Updates compiled, for loops that are not."""
+"""Compiled updates, for training loops without `jax.jit`."""
 
 from collections.abc import Hashable
 from functools import partial
@@ -7,45 +7,47 @@ from typing import Any
 import jax
 
 from gradtx._base.errors import GradtxTypeError, short, wrong_state
-from gradtx._base.typing import Params, State, Updates
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context, Encoding
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
 @transformation(role="wrapper")
-def compiled(inner: Any):
-    """Compiles `update`, for training loops that do not.
+def compiled(inner: Transform):
+    """Compiled: runs `update` under `jax.jit`, for training loops that are not compiled.
 
-    Called outside `jax.jit`, a transform runs operation by operation, some hundreds for a model; this is one program.
-    Its numbers are traced, so one program serves all learning rates of one kind of transform, whenever it was made.
-    Inside `jax.jit` it changes nothing.
+    Outside `jax.jit` a transform is dispatched op by op, with some hundreds of ops for a model; here it is one program.
+    Its hyperparameters are traced, so transforms of one kind share a program for all learning rates, whenever they were
+    created. Inside `jax.jit` it changes nothing.
 
     Args:
         inner: a transform.
 
-    State: a tuple of one, the state of `inner`. Nothing of its own.
+    State: a tuple of length 1 with the state of `inner`. Nothing of its own.
 
     Raises:
-        GradtxTypeError: an extra is neither an array nor something that can be a static argument of `jax.jit`.
-            Functions are static: give the same object at each step, or each step compiles anew.
+        GradtxTypeError: an extra argument is neither an array nor valid as a static argument of `jax.jit`. Functions
+            are static: pass the same object at each step, or each step recompiles.
     """
     inner = as_transformation(inner)
 
     def init(step: Context, params: Params) -> State:
-        return (step.init(inner, params),)  # as it is: compiled, it would not put slots where their parameters are
+        return (step.init(inner, params),)  # not compiled: `jit` would lose the placement of slots on devices
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, (tuple, list)) or len(state) != 1:
-            raise wrong_state("a tuple of one", state)
+            raise wrong_state("a tuple of length 1", state)
         arrays = {name: x for name, x in step.extra.items() if _is_data(x)}
         rest = tuple((name, x) for name, x in step.extra.items() if name not in arrays)
         for name, x in rest:
             if not isinstance(x, Hashable):
-                raise GradtxTypeError(f"the extra {name!r} can be no argument of a compiled function: got {short(x)}")
+                raise GradtxTypeError(
+                    f"expected an array or a hashable object as the extra argument {name!r}, got {short(x)}"
+                )
         encoding = step.encoding
-        codec, number = (None, None) if encoding is None else encoding
-        own = (arrays, dict(step.names), step.active, number)
+        codec, count = (None, None) if encoding is None else encoding
+        own = (arrays, dict(step.names), step.active, count)
         new, inner_state = _update(inner, updates, state[0], params, own, rest, codec)
         return new, (inner_state,)
 
@@ -53,7 +55,7 @@ def compiled(inner: Any):
 
 
 def _is_data(x: Any) -> bool:
-    """Whether all leaves are numbers or arrays."""
+    """Whether all leaves are scalars or arrays."""
     return all(isinstance(leaf, (bool, int, float, complex)) or hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x))
 
 
@@ -61,7 +63,7 @@ def _is_data(x: Any) -> bool:
 def _update(
     inner: GradientTransformation, updates: Updates, state: State, params: Params, own: tuple, rest: tuple, codec: Any
 ) -> tuple[Updates, State]:
-    arrays, names, active, number = own
-    encoding = None if codec is None else Encoding(codec, number)
+    arrays, names, active, count = own
+    encoding = None if codec is None else Encoding(codec, count)
     step = Context({**arrays, **dict(rest)}, names, active, encoding, None, True, jax.named_scope)
     return step.update(inner, updates, state, params)

@@ -1,4 +1,4 @@
-"""Slots kept in fewer bits."""
+"""State in lower precision."""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import increment
+from gradtx._base.typing import Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Encoding
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -25,22 +26,22 @@ class Stored(NamedTuple):
 
 
 @transformation(role="wrapper")
-def store(inner: Any, codec: Codec):
-    r"""Keeps the memory of a transform encoded, in bfloat16 for instance.
+def store(inner: Transform, codec: Codec):
+    r"""Encoded state: stores the state of a transform in lower precision, such as bfloat16.
 
     .. math:: m_t = step(g_t, decode(e_{t-1})), \quad e_t = encode(m_t), \quad u_t = emit(g_t, decode(e_t))
 
-    It computes in float32, and the output is computed from what was stored. Every array that a primitive of `memory`
-    keeps for a parameter is encoded, wherever in `inner` it stands: give it the part whose state may be less exact.
+    The transform computes in float32, and its output is computed from the stored state. Every params-shaped array of a
+    primitive made by `memory` is encoded, at any depth in `inner`: wrap only the part whose state may be less exact.
 
     Args:
         inner: a transform.
-        codec: how arrays are kept: `codecs.bfloat16`.
+        codec: the encoding: `codecs.bfloat16`.
 
     State: `Stored(count, inner)`: the state of `inner`, encoded, and one int32.
 
     Raises:
-        GradtxTypeError: the codec is none, or `inner` is a bare pair, of which nobody knows what its arrays are.
+        GradtxTypeError: the codec is not a codec, or `inner` is a bare pair, whose arrays have no known roles.
     """
     if not isinstance(codec, Codec):
         raise GradtxTypeError(f"expected a codec, codecs.bfloat16 for instance, got {short(codec)}")

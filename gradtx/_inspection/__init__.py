@@ -1,8 +1,8 @@
-"""Layer 6: looking into transforms and states.
+"""Layer 6: inspection of transforms and states.
 
     state_dict   states as flat dicts of arrays by readable names
-    sweep        many hyperparameters and seeds as one program; sweep_result holds what comes back
-    diagram      the flow of updates, drawn
+    sweep        hyperparameter and seed sweeps as one compiled program; the results are in sweep_result
+    diagram      diagrams of the flow of updates
 
-Imports everything below, and never `plot`, `testing` or `interop`.
+It may import all lower layers, but not `plot`, `testing` or `interop`.
 """

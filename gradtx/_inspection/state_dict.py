@@ -1,12 +1,12 @@
-"""States as flat dicts of arrays by name: what checkpoints are made of, and what outlives a change of the code.
+"""States as flat dicts of arrays by name, for checkpoints that stay valid when the optimizer changes.
 
-A name is made of what stands around an array in the expression: names and labels that a user gave, the arguments'
-names, the factories' names, and last the path of the parameter. Neither a chain nor what a named optimizer stands for
-is a level of its own, and what stores nothing has no name, so that
+A name is the path of an array in the expression: names and labels given by the user, argument names, factory names, and
+last the path of the parameter. Chains and the expressions of named optimizers add no level, and stateless parts have no
+name. Therefore
 
     adamw(1e-3)    and    chain(clip_by_global_norm(1.0), adamw(1e-3))
 
-name the first moment of a kernel alike: `adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`.
+have the same name for the first moment of a kernel: `adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`.
 """
 
 import difflib
@@ -29,27 +29,28 @@ from gradtx._core.protocol import GradientTransformation, as_transformation, unf
 from gradtx._values.value import Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
-"""A label, and what stands behind it: the names from there on, and which leaf of the state each one is."""
+"""A label and its entries: the rest of each name, and the index of its leaf in the state."""
 
 
 def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
-    """The arrays of a state by readable names that stay the same while the optimizer around them changes.
+    """The arrays of a state by readable names, for checkpoints.
 
-    A name is the way to the array: `opt/adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`. First names and
-    labels that were given (in a named chain, in a partition), arguments (`numerator`, `inner`) and factories; then the
-    field of the state, where it has fields; last the path of the parameter, as `trees.paths` writes it. A chain, and
-    what a named optimizer stands for, add no level, and parts that store nothing have no name: so both may come and go.
-    The second of one name in one place is `scale_by_ema[1]`. Where numbers follow schedules there is a `count` of steps
-    and the number that was read last: `adamw/count`, `adamw/learning_rate`.
+    A name is the path of the array: `opt/adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`. It consists of the
+    names and labels given by the user (in a named chain or a partition), argument names (`numerator`, `inner`) and
+    factory names; then the field of the state, if it has fields; last the path of the parameter, in the format of
+    `trees.paths`. Chains and the expressions of named optimizers add no level, and stateless parts have no name, so the
+    names stay the same when chains or stateless parts are added or removed. A repeated name at the same level gets an
+    index: `scale_by_ema[1]`. If hyperparameters follow schedules, there is also a step count and the latest value of
+    each: `adamw/count`, `adamw/learning_rate`.
 
     Args:
-        tx: the transform whose state it is.
-        state: its state, also that of a Flax NNX optimizer.
+        tx: the transform of the state.
+        state: the state; the state of a Flax NNX optimizer is accepted too.
 
     Returns:
-        Array by name, in the order of the state's leaves, for `np.savez(file, **state_dict(tx, state))` or any other
-        format. They are the state's own arrays and no copies: save them before a step to which the state is donated.
-        Of random keys (of `jax.random.key`) it has the data, unsigned integers.
+        A dict from names to arrays, in the order of the state's leaves, for `np.savez(file, **state_dict(tx, state))`
+        or any other format. The arrays are not copied: save them before a step that donates the state. Random keys
+        (`jax.random.key`) are returned as their key data, unsigned integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -63,22 +64,24 @@ def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
 
 
 def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, Any], strict: bool = True) -> State:
-    """The state of a transform with the arrays of a `state_dict`, for parameters as they were when it was saved.
+    """Restores the state of a transform from a `state_dict`.
 
     Args:
-        tx: the transform. It may have gained or lost parts that store nothing, and have other numbers.
-        params: the parameters. Abstract ones (`jax.ShapeDtypeStruct`) will do where nothing is missing.
-        d: array by name, as `state_dict` gives it: a dict, or what `np.load` returns. Arrays are copied; they take the
-            dtype that the state has, within one kind (float64 becomes float32, but no integer a fraction), and are
-            placed on devices as the arrays of `tx.init(params)` are.
-        strict: whether every entry must be there, and no other. Without it what is missing begins as `tx.init` makes
-            it, what else there is stays unused, and a `UserWarning` says which they are.
+        tx: the transform. Since the state was saved, its hyperparameters may have changed, and stateless parts may have
+            been added or removed.
+        params: the parameters, with the structure and shapes that they had when the state was saved. Abstract
+            parameters (`jax.ShapeDtypeStruct`) are accepted if no entry is missing.
+        d: a dict from names to arrays, from `state_dict` or `np.load`. Arrays are copied. They are cast to the dtypes
+            of the state within one kind of dtype (float64 to float32, but not float to int), and placed on the devices
+            of the arrays of `tx.init(params)`.
+        strict: whether missing and unexpected entries raise. With `strict=False`, missing entries are initialized by
+            `tx.init`, unexpected entries are ignored, and a `UserWarning` lists both.
 
     Returns:
-        The state. `load_state_dict(tx, params, state_dict(tx, state))` is `state` bit for bit.
+        The state. `load_state_dict(tx, params, state_dict(tx, state))` equals `state` bit for bit.
 
     Raises:
-        GradtxValueError: entries are missing or do not belong there, in one message; or a shape is another.
+        GradtxValueError: entries are missing or unexpected (one message lists all), or a shape differs.
         GradtxTypeError: a dtype is of another kind.
     """
     tx = as_transformation(tx)
@@ -89,7 +92,7 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
     d = _by_present_names(d, set(named))
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
-        complaint = _what_differs(tx, missing, extra, len(named))
+        complaint = _mismatch(tx, missing, extra, len(named))
         if strict or (abstract and missing):
             raise GradtxValueError(f"load_state_dict: {complaint}")
         warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
@@ -112,11 +115,11 @@ FORMER_NAMES = {
     "start": "initial_params",
     "tangential": "remove_radial",
 }
-"""What factories, and fields of states, were called when a state was saved, and what they are called now."""
+"""Renamed factories and state fields: the former name in saved states, and the present name."""
 
 
 def _by_present_names(d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
-    """The arrays by the names that they have now. Where a parameter is called as a part once was, it keeps its name."""
+    """The arrays by their present names. A name that the state still has, such as a parameter's, is not translated."""
     found = {}
     for name in d:
         present = name
@@ -129,12 +132,12 @@ def _by_present_names(d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
 
 
 def _words(name: str) -> list[str]:
-    """The name in pieces: the words between slashes and brackets, and those."""
+    """Splits a name into words and separators (slashes and brackets)."""
     return re.split(r"([/\[\]])", name)
 
 
 def names(tx: GradientTransformation, state: State) -> list[str]:
-    """The name of each leaf of the state, in the order of the leaves; all of them differ."""
+    """The unique name of each leaf of the state, in the order of the leaves."""
     leaves, treedef = jax.tree.flatten(state)
     found = _joined(_standing(tx, treedef.unflatten(range(len(leaves)))))
     ordered = sorted(found, key=lambda entry: entry[1])
@@ -142,7 +145,7 @@ def names(tx: GradientTransformation, state: State) -> list[str]:
 
 
 def _standing(tx: GradientTransformation, state: State) -> list[Group]:
-    """What is stored where `tx` stands: behind its name, or part by part for a chain, which has none."""
+    """The groups of `tx`: one under its factory name, or those of its parts for a chain, which adds no level."""
     inside = _inside(tx, state)
     return inside if tx._spec.role is Role.SERIES else [(tx.factory_name, _joined(inside))]
 
@@ -173,41 +176,41 @@ def _by_path(state: State) -> list[Group]:
 
 
 def _joined(groups: list[Group]) -> list[tuple[str, int]]:
-    """The groups as one: each name with its label before it."""
+    """The groups as one list of entries; each name begins with the label of its group."""
     labels = told_apart(label for label, _ in groups)
     pairs = zip(labels, groups, strict=True)
     return [("/".join(filter(None, (label, name))), index) for label, (_, names) in pairs for name, index in names]
 
 
-def _what_differs(tx: GradientTransformation, missing: list[str], extra: list[str], wanted: int) -> str:
-    said = [f"missing are {listing(missing)}"] if missing else []
-    said += [f"no place is there for {listing(extra)}"] if extra else []
+def _mismatch(tx: GradientTransformation, missing: list[str], extra: list[str], expected: int) -> str:
+    said = [f"missing entries: {listing(missing)}"] if missing else []
+    said += [f"unexpected entries: {listing(extra)}"] if extra else []
     close = difflib.get_close_matches(missing[0], extra, n=1) if missing else []
-    if missing and len(missing) == wanted:
-        hint = "this is the state of another optimizer, or of parameters that have other names"
+    if missing and len(missing) == expected:
+        hint = "this is the state of another optimizer, or of parameters with other names"
     else:
-        hint = "with strict=False what is missing begins anew, and the rest stays unused"
+        hint = "strict=False initializes missing entries and ignores unexpected ones"
     if close:
-        hint = f"is {close[0]!r} what is called {missing[0]!r} now? then rename it in the dict; {hint}"
-    return f"the entries are not those of a state of {tx.factory_name}: {'; '.join(said)}; {hint}"
+        hint = f"if {close[0]!r} was renamed to {missing[0]!r}, rename it in the dict; {hint}"
+    return f"the entries do not match the state of {tx.factory_name}: {'; '.join(said)}; {hint}"
 
 
 def in_place_of(old: Any, new: Any, who: str) -> Array:
-    """A copy of `new`, which must have the shape of `old` and a dtype of its kind, in its dtype and placement."""
+    """A copy of `new` with the dtype and placement of `old`; raises if the shape or the kind of dtype differs."""
     if _is_key(old):
         data = in_place_of(jax.eval_shape(jax.random.key_data, old), new, who)
         return jax.random.wrap_key_data(data, impl=_impl(old))
     new = new if isinstance(new, jax.Array) else np.asarray(new)
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     if new.shape != shape:
-        raise GradtxValueError(f"{who} has the shape {new.shape}, and the state has {shape} there")
+        raise GradtxValueError(f"{who}: expected the shape {shape}, got {new.shape}")
     if _kind(new.dtype) != _kind(dtype):
-        raise GradtxTypeError(f"{who} has the dtype {new.dtype}, which cannot stand for {dtype}: got {short(new)}")
+        raise GradtxTypeError(f"{who}: cannot cast {new.dtype} to {dtype}, a dtype of another kind; got {short(new)}")
     moved = strong(new, dtype) if isinstance(new, jax.Array) else new.astype(dtype)
     if isinstance(new, np.ndarray) and np.issubdtype(dtype, np.integer) and not np.array_equal(moved, new):
-        raise GradtxValueError(f"{who} does not fit into {dtype}: got {short(new)}")
+        raise GradtxValueError(f"{who}: expected values in the range of {dtype}, got {short(new)}")
     placed = not is_traced(old) and getattr(old, "committed", False)
-    # Never a buffer that something else holds, for states are donated.
+    # Always a new buffer: states are donated, and a shared buffer would be deleted for its other owner too.
     return jax.device_put(moved, old.sharding if placed else None, may_alias=False)
 
 
@@ -216,7 +219,7 @@ def _is_key(x: Any) -> bool:
 
 
 def _impl(key: Any) -> Any:
-    """What kind of key it is; it may be abstract."""
+    """The PRNG implementation of a key; the key may be abstract."""
     found = []
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), key)
     return found[0]

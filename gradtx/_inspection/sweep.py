@@ -1,4 +1,4 @@
-"""Sweeps: a transform's numbers are leaves, so training with many of them is one mapped program."""
+"""Sweeps over hyperparameters and seeds. Hyperparameters are pytree leaves, so a sweep is one vmapped program."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ from gradtx._inspection.sweep_result import SweepResult
 from gradtx.inspect import describe
 
 Block = tuple[np.ndarray, np.ndarray]
-"""The points and the seeds that go at once, by their indices."""
+"""The runs of one program call: indices of grid points, and indices of seeds."""
 
 
 def sweep(
@@ -33,35 +33,35 @@ def sweep(
     max_bytes: int | None = None,
     progress: bool = True,
 ) -> SweepResult:
-    """Trains with each combination of some numbers of a transform, from each seed, as one compiled program.
+    """Trains with each combination of hyperparameter values and seeds, in one compiled program.
 
-    `train` is traced once and mapped over the numbers and over the random keys; what it closes over, the data for
-    instance, is one array for all runs. What depends on the key only is computed once for all points of the grid, and
-    each point gets the same keys, so points differ by their numbers and not by luck. A run that diverges does not touch
-    the others.
+    `train` is traced once, and vmapped over the hyperparameters and the random keys. Arrays that it closes over, such
+    as the data, are shared by all runs. A computation that depends only on the key is done once for all grid points.
+    All grid points get the same keys, so their losses are comparable. A run that diverges does not affect the others.
 
     Args:
-        train: `(tx, key) -> loss`, or `(loss, aux)` with `has_aux`: any JAX function, with `jit` and `scan` inside as
-            it likes. The loss is a real 0-d array, aux a pytree of arrays.
+        train: `(tx, key) -> loss`, or `(tx, key) -> (loss, aux)` with `has_aux`: any JAX function, also with `jit` and
+            `scan` inside. The loss is a real 0-d array, aux a pytree of arrays.
         tx: the transform, made by factories.
-        grid: for each number to sweep, by name, the numbers to try; every combination is. Names are those of
-            `get_hyperparams`: `learning_rate`, or `fast/learning_rate` where several have one. A number of a schedule
-            has a name too: `init_value`, or `learning_rate/init_value`.
-        seeds: how many seeds, from 0, or which ones; a run gets `jax.random.key(seed)`.
-        has_aux: whether `train` returns something else beside the loss.
-        chunk: how many runs go at once at most; None for all. Smaller chunks show their progress more often.
-        max_bytes: how much memory the program may take for results and in between. If the compiler says that it would
-            take more, it is compiled again for fewer runs at once, down to one. None for half of what the device has
-            left, or 2 GiB where the device does not say (a CPU).
-        progress: whether to show on a terminal how far it is.
+        grid: the values to try per hyperparameter, by name; all combinations are tried. The names are those of
+            `get_hyperparams`: `learning_rate`, or `fast/learning_rate` if several hyperparameters have that name. The
+            arguments of a schedule have names too: `init_value`, or `learning_rate/init_value`.
+        seeds: the number of seeds, counted from 0, or a sequence of seeds. Each run gets `jax.random.key(seed)`.
+        has_aux: whether `train` returns a pair `(loss, aux)`.
+        chunk: the maximum number of runs per program call; None for all. Smaller chunks update the progress bar more
+            often.
+        max_bytes: the memory limit for outputs and temporary buffers. If the compiler's memory analysis exceeds it,
+            the program is recompiled for fewer runs per call, down to one. None for half of the free device memory,
+            or 2 GiB if the device does not report it (a CPU).
+        progress: whether to show a progress bar on a terminal.
 
     Returns:
-        The result: `losses`, `diverged`, `best` (the transform with the best numbers in it), and as text a table.
+        The result, with `losses`, `diverged` and `best` (the transform with the best values). Its text is a table.
 
     Raises:
-        GradtxValueError: a name is that of no number, of several, or of one that follows a schedule; a number is out of
-            its range; there is nothing to try; `seeds`, `chunk` or `max_bytes` are not positive.
-        GradtxTypeError: what is to be tried is not numbers, or `train` returns something else than a real 0-d array.
+        GradtxValueError: a name belongs to no hyperparameter, to several, or to one that follows a schedule; a value is
+            out of range; a sequence of values is empty; `seeds`, `chunk` or `max_bytes` is not positive.
+        GradtxTypeError: the values are not numbers, or `train` does not return a real 0-d array.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -89,10 +89,10 @@ def sweep(
             result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
             return _loss_and_aux(result, has_aux)
 
-        # Traced here, once; the arrays it closes over become arguments, and are not copied into the program.
+        # Traced once. Closed-over arrays become arguments, so that they are not embedded as constants in the program.
         traced, shapes = jax.make_jaxpr(member, return_shape=True)(points[0], keys[0])
 
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here, for it takes as long to import as all of gradtx
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # a local import: it takes as long as importing gradtx
 
     def run(data: list[Any], points: Array, keys: Array) -> list[Array]:
         one = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, data))
@@ -111,30 +111,30 @@ def sweep(
 
 
 def _values(tx: GradientTransformation, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The numbers to try by name, each of which its place and the expression behind it admit."""
+    """The values to try by name, checked against the range of the hyperparameter and by building the transform."""
     if not isinstance(grid, Mapping):
-        raise GradtxTypeError(f"the grid must be a dict of numbers to try by name, got {short(grid)}")
+        raise GradtxTypeError(f"grid: expected a dict from hyperparameter names to values, got {short(grid)}")
     found = {name: _tried(name, given) for name, given in grid.items()}
     places = {name: number_at(tx, name) for name in found}
     for name, (leaf, place) in places.items():
         other = next(other for other in places if places[other][0] == leaf)
         if other != name:
-            raise GradtxValueError(f"{other!r} and {name!r} are names of the same number")
+            raise GradtxValueError(f"{other!r} and {name!r} are names of the same hyperparameter")
         for index, number in enumerate(found[name].tolist()):
             if not place.range.allows(number):
                 raise GradtxValueError(f"{name} must be {place.range}, got {number!r} at position {index}")
             with at_stage(f"{name}[{index}]"):
-                describe(with_numbers(tx, {name: number}))  # builds every part, so that each sees its number
+                describe(with_numbers(tx, {name: number}))  # builds every part, so that each checks its own arguments
     return found
 
 
 def _tried(name: str, given: Any) -> np.ndarray:
     array = np.asarray(given)
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise GradtxTypeError(f"{name}: a sequence of numbers to try is wanted, got {short(given)}")
+        raise GradtxTypeError(f"{name}: expected a sequence of real numbers, got {short(given)}")
     if array.ndim != 1 or array.size == 0:
-        raise GradtxValueError(f"{name}: a sequence of at least one number is wanted, got {short(given)}")
-    # By the shortest decimals that are the number in its own precision: 0.1 in float32 is meant to be 0.1.
+        raise GradtxValueError(f"{name}: expected a sequence of at least one number, got {short(given)}")
+    # Through the shortest decimal representation in the given precision: float32(0.1) becomes 0.1.
     return np.asarray([float(str(number)) for number in array])
 
 
@@ -143,30 +143,30 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
         return tuple(range(seeds))
     array = np.asarray(seeds)
     if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise GradtxValueError(f"seeds must be a positive whole number, or a sequence of whole numbers, got {seeds!r}")
+        raise GradtxValueError(f"seeds: expected a positive int or a non-empty sequence of ints, got {seeds!r}")
     return tuple(array.tolist())
 
 
 def _positive(name: str, number: int | None) -> int | None:
     if number is not None and (isinstance(number, bool) or not number > 0):
-        raise GradtxValueError(f"{name} must be positive, got {number!r}")
+        raise GradtxValueError(f"{name}: expected a positive number or None, got {number!r}")
     return number
 
 
 def _loss_and_aux(result: Any, has_aux: bool) -> tuple[Array, Any]:
-    """What `train` returned, with the loss as an array."""
+    """The checked return value of `train` as a pair `(loss, aux)`, with the loss as an array."""
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
-        raise GradtxTypeError(f"with has_aux, train must return the pair (loss, aux), got {short(result)}")
+        raise GradtxTypeError(f"train: expected a pair (loss, aux) with has_aux=True, got {short(result)}")
     loss, aux = result if has_aux else (result, None)
     is_array = isinstance(loss, (int, float, np.ndarray, np.generic, jax.Array))
     if not is_array or jnp.shape(loss) != () or jnp.iscomplexobj(loss):
-        hint = "" if has_aux else "; for a pair (loss, aux) give has_aux=True"
-        raise GradtxTypeError(f"train must return the loss, a real 0-d array, got {short(loss)}{hint}")
+        hint = "" if has_aux else "; for a pair (loss, aux), pass has_aux=True"
+        raise GradtxTypeError(f"train: expected the loss, a real 0-d array, got {short(loss)}{hint}")
     return jnp.asarray(loss, float), aux
 
 
 def _spare_memory() -> int:
-    """Half of what the default device has left; 2 GiB where it does not say."""
+    """Half of the free memory of the default device; 2 GiB if the device does not report it."""
     stats = jnp.zeros(()).devices().pop().memory_stats() or {}
     return (stats["bytes_limit"] - stats["bytes_in_use"]) // 2 if "bytes_limit" in stats else 2**31
 
@@ -174,7 +174,7 @@ def _spare_memory() -> int:
 def _fitted(
     run: Any, data: list[Any], points: Array, keys: Array, limit: float, bound: int
 ) -> tuple[Callable[..., list[Array]], list[Block]]:
-    """The program compiled for as many runs at once as allowed, and the blocks of runs to give it."""
+    """The program, compiled for as many runs per call as the limits allow, and the blocks of runs to pass to it."""
     runs = min(limit, len(points) * len(keys))
     while True:
         blocks = _blocks(len(points), len(keys), int(runs))
@@ -188,21 +188,22 @@ def _fitted(
 
 
 def _blocks(points: int, seeds: int, runs: int) -> list[Block]:
-    """All runs in blocks of one shape, of at most so many runs: of whole points, as long as one fits.
+    """All runs in blocks of equal shape, with at most `runs` runs per block.
 
-    The last ones are filled up with the last run, which is then computed more than once.
+    A block holds complete grid points (all seeds) if at least one point fits. The last blocks are padded with the last
+    run, which is then computed more than once.
     """
     return list(itertools.product(_slices(points, max(1, runs // seeds)), _slices(seeds, min(runs, seeds))))
 
 
 def _slices(length: int, size: int) -> list[np.ndarray]:
-    """The indices of `length` things in equal slices of at most `size`, the last one filled up with the last index."""
+    """The indices below `length` in slices of equal size, at most `size`; the last is padded with the last index."""
     size = math.ceil(length / math.ceil(length / size))
     return [np.minimum(np.arange(start, start + size), length - 1) for start in range(0, length, size)]
 
 
 def _terminal(wanted: bool) -> Callable[[str], None]:
-    """Rewrites one line of the terminal; says nothing where there is none."""
+    """A function that rewrites one line of the terminal; it does nothing if stderr is not a terminal."""
     stream = sys.stderr
 
     def say(text: str) -> None:
@@ -213,7 +214,7 @@ def _terminal(wanted: bool) -> Callable[[str], None]:
 
 
 def _followed(blocks: list[Block], say: Callable[[str], None]) -> Iterator[Block]:
-    """The blocks, with a bar that says how many are done and how long the rest takes."""
+    """Iterates over the blocks and shows a progress bar with the remaining time."""
     began, width = time.perf_counter(), 30
     for done, block in enumerate(blocks):
         passed = time.perf_counter() - began

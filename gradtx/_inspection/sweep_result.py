@@ -1,4 +1,4 @@
-"""What a sweep found: the losses, and the table that shows them."""
+"""The results of a sweep: the losses, and a table of them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +11,22 @@ from gradtx._core.protocol import GradientTransformation
 from gradtx.inspect import _table
 
 _ROWS = 40
-"""A longer table shows its best rows only."""
+"""The maximum number of rows; a longer table shows only the best rows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SweepResult:
-    """The losses of a sweep; `str` is a table, notebooks show it, and `gradtx.plot.sweep` draws it.
+    """The losses of a sweep. `str` and notebooks show a table; `gradtx.plot.sweep` plots it.
 
-    A run has diverged when its loss is not finite. Means and spreads are over the other runs.
+    A run has diverged if its loss is not finite. Diverged runs are excluded from the mean and the spread.
 
     Attributes:
-        tx: the transform whose numbers were swept.
-        grid: for each swept number, by name, what it was.
+        tx: the transform that was swept.
+        grid: the values per swept hyperparameter, by name.
         seeds: the seeds of the random keys.
-        losses: the loss of each run: one axis for each swept number, and the last for the seeds.
-        aux: what else `train` returned: a pytree of arrays with those axes first; None without `has_aux`.
+        losses: the loss of each run: one axis per swept hyperparameter, then one axis for the seeds.
+        aux: the auxiliary output of `train`: a pytree of arrays whose leading axes are those of `losses`; None without
+            `has_aux`.
     """
 
     tx: GradientTransformation
@@ -36,38 +37,40 @@ class SweepResult:
 
     @property
     def diverged(self) -> np.ndarray:
-        """Which runs ended with a loss that is not finite: booleans of the shape of `losses`."""
+        """Whether the loss of each run is not finite: a boolean array with the shape of `losses`."""
         return ~np.isfinite(self.losses)
 
     @property
     def mean(self) -> np.ndarray:
-        """The mean loss over the seeds, float64 of the shape of the grid; NaN where every run diverged."""
+        """The mean loss over the seeds: float64, with the shape of the grid; NaN where every run diverged."""
         return self._mean(np.asarray(self.losses, float))
 
     @property
     def spread(self) -> np.ndarray:
-        """The standard deviation of the loss over the seeds, float64; NaN where every run diverged."""
+        """The standard deviation of the loss over the seeds: float64; NaN where every run diverged."""
         deviations = np.where(self.diverged, 0.0, self.losses) - self.mean[..., None]
         return np.sqrt(self._mean(deviations**2))
 
     @property
     def best_numbers(self) -> dict[str, float]:
-        """The point of the grid with the lowest mean loss among those where no run diverged: number by name.
+        """The hyperparameter values with the lowest mean loss, by name. Points with a diverged run are excluded.
 
         Raises:
-            GradtxValueError: a run diverged at every point.
+            GradtxValueError: every point has a diverged run.
         """
         index = self._best_index()
         if index is None:
-            raise GradtxValueError("sweep: there is no best point, for at each of them a run diverged; try others")
+            raise GradtxValueError(
+                "sweep: there is no best point, because every point has a diverged run; try other values"
+            )
         return self._numbers(index)
 
     @property
     def best(self) -> GradientTransformation:
-        """The transform with the best numbers in it.
+        """The transform with the best hyperparameter values.
 
         Raises:
-            GradtxValueError: a run diverged at every point.
+            GradtxValueError: every point has a diverged run.
         """
         return with_numbers(self.tx, self.best_numbers)
 
@@ -87,7 +90,7 @@ class SweepResult:
         return {name: float(values[i]) for (name, values), i in zip(self.grid.items(), index, strict=True)}
 
     def _cells(self) -> list[list[str]]:
-        """The header and a line for each point: its numbers, the mean, the spread where there are seeds, a remark."""
+        """The header and one row per point: the values, the mean, the spread if there are several seeds, a remark."""
         several, best, diverged = len(self.seeds) > 1, self._best_index(), self.diverged.sum(axis=-1)
         points = list(np.ndindex(self.mean.shape))
         if len(points) > _ROWS:

@@ -1,1 +1,1 @@
-"""The named optimizers, one family a file: expressions over names that `gradtx` exports."""
+"""The named optimizers, one family per file: expressions over names that `gradtx` exports."""

@@ -1,4 +1,4 @@
-"""AdaGrad: steps shrink with all gradients ever seen."""
+"""AdaGrad and AdaDelta: step sizes from sums or averages of all squared gradients."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
@@ -12,14 +12,14 @@ from gradtx._values.schedule import Decay, NonNegative
 
 @transformation
 def scale_by_rss(initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_root: NonNegative = 0.0):
-    r"""Division by the root of the sum of squares: the direction of AdaGrad.
+    r"""AdaGrad direction: divides the gradient by the root of the sum of its squares so far (RSS).
 
     .. math:: s_t = s_{t-1} + |g_t|^2, \quad u_t = \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
     Args:
-        initial_accumulator_value: the sum before the first step.
-        eps: added outside the root.
-        eps_root: added inside the root.
+        initial_accumulator_value: the initial sum of squares.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: one array per parameter.
 
@@ -35,20 +35,20 @@ def adagrad(
     eps: NonNegative = 1e-7,
     eps_root: NonNegative = 0.0,
 ):
-    r"""AdaGrad: each coordinate's step shrinks with the squares of all its gradients so far.
+    r"""AdaGrad: divides each coordinate by the root of the sum of all its squared gradients so far.
 
     .. math:: s_t = s_{t-1} + |g_t|^2, \quad u_t = -learning\_rate \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
     Args:
         learning_rate: the step size.
-        initial_accumulator_value: the sum of squares before the first step.
-        eps: added outside the root.
-        eps_root: added inside the root; Optax's `eps` is this one.
+        initial_accumulator_value: the initial sum of squares.
+        eps: added outside the square root.
+        eps_root: added inside the square root; the same as Optax's `eps`.
 
     State: one array per parameter.
 
     Reference: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
-    2011, the diagonal form without projection. The paper starts from 0 and has its constant outside the root.
+    2011, the diagonal form without projection. The paper starts from 0 and adds its constant outside the root.
     """
     return chain(scale_by_rss(initial_accumulator_value, eps, eps_root), scale_by_learning_rate(learning_rate))
 
@@ -60,7 +60,7 @@ def adadelta(
     eps: NonNegative = 1e-6,
     initial_delta: NonNegative = 0.0,
 ):
-    r"""AdaDelta: the gradient over its root mean square, times that of the updates so far.
+    r"""AdaDelta: divides the gradient by its root mean square and multiplies it by that of the previous updates.
 
     .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
         x_t = \sqrt{\frac{d_{t-1} + eps}{v_t + eps}} g_t, \quad
@@ -68,9 +68,9 @@ def adadelta(
 
     Args:
         learning_rate: the step size; the paper has none.
-        decay: how much of both mean squares is kept, in [0, 1).
-        eps: added inside both roots; it also starts the movement.
-        initial_delta: the mean square of the updates before the first step.
+        decay: decay rate of both mean squares, in [0, 1).
+        eps: added inside both square roots; it also makes the first updates nonzero.
+        initial_delta: the initial mean square of the updates.
 
     State: two arrays per parameter.
 

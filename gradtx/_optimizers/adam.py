@@ -1,4 +1,4 @@
-"""The Adam family: how far (a first moment) over how noisy (a second)."""
+"""The Adam family: a first moment divided by the root of a second moment."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ from gradtx._values.schedule import Decay, NonNegative
 
 @transformation
 def scale_by_adam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    r"""The direction of Adam: the mean gradient over the root mean square, both corrected for their start at 0.
+    r"""Adam direction: divides the first moment by the root of the second moment, both bias-corrected.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \quad
         u_t = \frac{m_t / (1 - b_1^t)}{\sqrt{v_t / (1 - b_2^t) + eps\_root} + eps}
 
     Args:
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
@@ -42,18 +42,18 @@ def adam(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
 ):
-    r"""Adam: steps of about the learning rate, in the direction of the mean gradient, less where it is noisy.
+    r"""Adam: steps of about the learning rate along the averaged gradient, smaller where gradients are noisy.
 
     .. math:: u_t = -learning\_rate \frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
 
-    with the corrected moments of `scale_by_adam`.
+    with the bias-corrected moments of `scale_by_adam`.
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
@@ -73,24 +73,24 @@ def adamw(
     weight_decay: NonNegative = 1e-4,
     mask: Any = None,
 ):
-    r"""AdamW: Adam with weight decay that the second moment does not scale.
+    r"""AdamW: Adam with decoupled weight decay, which the second moment does not scale.
 
     .. math:: u_t = -learning\_rate \left(\frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
         + weight\_decay \cdot p_t\right)
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.
 
-    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, whose schedule
-    multiplier is the learning rate here.
+    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2; the paper's
+    schedule multiplier is the learning rate here.
     """
     return chain(
         scale_by_adam(b1, b2, eps, eps_root),
@@ -101,15 +101,15 @@ def adamw(
 
 @transformation
 def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
-    r"""The direction of AdaMax: the mean gradient over its decaying largest magnitude.
+    r"""AdaMax direction: divides the first moment by the decaying maximum of the gradient's magnitude.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad n_t = \max(b_2 n_{t-1}, |g_t|), \quad
         u_t = \frac{m_t / (1 - b_1^t)}{n_t + eps}
 
     Args:
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the largest magnitude, in [0, 1).
-        eps: added to the largest magnitude.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the maximum magnitude, in [0, 1).
+        eps: added to the maximum magnitude.
 
     State: two arrays per parameter.
 
@@ -121,7 +121,7 @@ def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8)
 
 @transformation
 def adamax(learning_rate: NonNegative, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8):
-    r"""AdaMax: Adam with the infinity norm of recent gradients in place of their root mean square.
+    r"""AdaMax: Adam with the exponentially weighted infinity norm of the gradients in place of their root mean square.
 
     .. math:: u_t = -learning\_rate \frac{\hat m_t}{n_t + eps}
 
@@ -129,13 +129,13 @@ def adamax(learning_rate: NonNegative, b1: Decay = 0.9, b2: Decay = 0.999, eps: 
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the largest magnitude, in [0, 1).
-        eps: added to the largest magnitude; Optax adds it to the magnitude of each gradient instead.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the maximum magnitude, in [0, 1).
+        eps: added to the maximum magnitude; Optax adds it to the magnitude of each gradient instead.
 
     State: two arrays per parameter.
 
-    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2, which has no constant.
+    Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2, which has no eps.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
@@ -149,18 +149,18 @@ def adamaxw(
     weight_decay: NonNegative = 1e-4,
     mask: Any = None,
 ):
-    r"""AdaMax with weight decay that the largest magnitude does not scale.
+    r"""AdaMaxW: AdaMax with decoupled weight decay, which the maximum magnitude does not scale.
 
     .. math:: u_t = -learning\_rate \left(\frac{\hat m_t}{n_t + eps} + weight\_decay \cdot p_t\right)
 
     with the moments of `scale_by_adamax`.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the largest magnitude, in [0, 1).
-        eps: added to the largest magnitude.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the maximum magnitude, in [0, 1).
+        eps: added to the maximum magnitude.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.

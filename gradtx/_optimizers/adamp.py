@@ -1,4 +1,4 @@
-"""Adam that does not lengthen weights of which only the direction counts."""
+"""AdamP: Adam without radial updates of scale-invariant weights."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.remove_radial import remove_radial
@@ -18,21 +18,21 @@ def adamp(
     delta: NonNegative = 0.1,
     wd_ratio: NonNegative = 0.1,
 ):
-    r"""AdamP: Adam whose updates lose their radial part where only the direction of the weights counts.
+    r"""AdamP: Adam that removes the radial part of the updates of scale-invariant weights.
 
     .. math:: u_t = -learning\_rate \left(\Pi(d_t) + r_t \cdot weight\_decay \cdot p_t\right)
 
-    with :math:`d_t` of `scale_by_adam`, and the projection and the ratio of `remove_radial`: :math:`r_t = wd\_ratio` where
-    the projection applies, and 1 elsewhere.
+    with :math:`d_t` from `scale_by_adam` and the projection :math:`\Pi` from `remove_radial`; :math:`r_t` is
+    :math:`wd\_ratio` where the projection applies, and 1 elsewhere.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        delta: how far from a right angle gradient and weights may be, times the root of their size.
-        wd_ratio: which part of the weight decay is left where the projection applies.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        delta: threshold on the cosine between gradient and weights, times the square root of their size.
+        wd_ratio: factor of the weight decay where the projection applies.
 
     State: two arrays per parameter. Needs the parameters.
 

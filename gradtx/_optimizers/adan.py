@@ -1,4 +1,4 @@
-"""Moments of the change of the gradient, beside those of the gradient."""
+"""Adan and MARS: moments that include the change of the gradient since the previous step."""
 
 from typing import Any
 
@@ -25,20 +25,20 @@ def scale_by_adan(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 1e-8,
 ):
-    r"""The direction of Adan: the gradient as it will be one step ahead, over the root of its mean square.
+    r"""Adan direction: extrapolates the gradient one step ahead and divides it by its root mean square.
 
     .. math:: c_t = g_t - g_{t-1}, \quad m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad
         v_t = b_2 v_{t-1} + (1 - b_2) c_t, \quad n_t = b_3 n_{t-1} + (1 - b_3) |g_t + b_2 c_t|^2, \quad
         u_t = \frac{\hat m_t + b_2 \hat v_t}{\sqrt{\hat n_t + eps\_root} + eps}
 
-    with all three moments corrected for their start at 0, and :math:`c_1 = 0`.
+    with all three moments bias-corrected, and :math:`c_1 = 0`.
 
     Args:
-        b1: decay of the mean, in [0, 1).
-        b2: decay of the mean change, in [0, 1).
-        b3: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the averaged gradient, in [0, 1).
+        b2: decay rate of the averaged change, in [0, 1).
+        b3: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: four arrays per parameter.
 
@@ -62,7 +62,7 @@ def adan(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""Adan: adaptive Nesterov momentum, by the mean change of the gradient.
+    r"""Adan: adaptive Nesterov momentum from the averaged change of the gradient.
 
     .. math:: u_t = -learning\_rate \left(\frac{\hat m_t + b_2 \hat v_t}{\sqrt{\hat n_t + eps\_root} + eps}
         + weight\_decay \cdot p_t\right)
@@ -70,20 +70,21 @@ def adan(
     with the moments of `scale_by_adan`.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the mean, in [0, 1); 1 minus the paper's.
-        b2: decay of the mean change, in [0, 1); 1 minus the paper's.
-        b3: decay of the second moment, in [0, 1); 1 minus the paper's.
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the averaged gradient, in [0, 1); 1 minus the paper's.
+        b2: decay rate of the averaged change, in [0, 1); 1 minus the paper's.
+        b3: decay rate of the second moment, in [0, 1); 1 minus the paper's.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: four arrays per parameter. Needs the parameters.
 
     Reference: Xie, Zhou, Li, Lin and Yan, "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep
-    Models", 2022, algorithm 1, whose weight decay divides the new parameters by :math:`1 + weight\_decay \cdot
-    learning\_rate` instead. Optax weighs changes by :math:`1 - b_2` for :math:`b_2`.
+    Models", 2022, algorithm 1. Differs from the paper: the weight decay there divides the new parameters by
+    :math:`1 + weight\_decay \cdot learning\_rate`. Differs from Optax: Optax weighs the changes by :math:`1 - b_2`
+    instead of :math:`b_2`.
     """
     return chain(
         scale_by_adan(b1, b2, b3, eps, eps_root),
@@ -102,28 +103,28 @@ def mars(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""MARS: AdamW of gradients whose noise is taken down by their change since the step before.
+    r"""MARS: AdamW on variance-reduced gradients, corrected by their change since the previous step.
 
     .. math:: c_t = g_t + gamma \frac{b_1}{1 - b_1} (g_t - g_{t-1}), \quad
         \tilde c_t = c_t \min(1, 1 / \lVert c_t \rVert), \quad
         u_t = -learning\_rate \left(\mathrm{adam}(\tilde c)_t + weight\_decay \cdot p_t\right)
 
-    with the norm of each array, and no change at the first step.
+    with the norm of each array, and :math:`c_1 = g_1`.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        gamma: how much of the change counts; 0 is AdamW of clipped gradients.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        gamma: weight of the correction; 0 is AdamW with clipped gradients.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: three arrays per parameter. Needs the parameters.
 
     Reference: Yuan, Liu, Wu, Zhou and Gu, "MARS: Unleashing the Power of Variance Reduction for Training Large
-    Models", 2024, algorithm 2 in its approximate form, which takes the last step's gradient for the one of the same
-    examples at the last parameters.
+    Models", 2024, algorithm 2 in its approximate form, which uses the previous step's gradient in place of the current
+    examples' gradient at the previous parameters.
     """
     corrected = add(identity(), chain(gradient_difference(), scale(gamma * b1 / (1 - b1))))
     return chain(

@@ -1,4 +1,4 @@
-"""Adam with a second, slower mean of the gradient."""
+"""AdEMAMix: Adam with a second, slower moving average of the gradient."""
 
 from typing import Any
 
@@ -21,20 +21,20 @@ def scale_by_ademamix(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
 ):
-    r"""The direction of AdEMAMix: a fast and a slow mean of the gradient over the root mean square.
+    r"""AdEMAMix direction: divides a weighted sum of a fast and a slow gradient average by the root mean square.
 
     .. math:: n_t = b_3 n_{t-1} + (1 - b_3) g_t, \quad
         u_t = \frac{\hat m_t + alpha \cdot n_t}{\sqrt{\hat v_t + eps\_root} + eps}
 
-    with the moments of `scale_by_adam`; the slow mean is not corrected for its start at 0.
+    with the moments of `scale_by_adam`; the slow average is not bias-corrected.
 
     Args:
-        b1: decay of the fast mean, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        b3: decay of the slow mean, in [0, 1).
-        alpha: the weight of the slow mean.
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the fast average, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        b3: decay rate of the slow average, in [0, 1).
+        alpha: weight of the slow average.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: three arrays per parameter.
 
@@ -57,7 +57,7 @@ def ademamix(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""AdEMAMix: AdamW that remembers old gradients too, by a slow mean beside the fast one.
+    r"""AdEMAMix: AdamW with an additional slow moving average, which remembers old gradients.
 
     .. math:: u_t = -learning\_rate \left(\frac{\hat m_t + alpha \cdot n_t}{\sqrt{\hat v_t + eps\_root} + eps}
         + weight\_decay \cdot p_t\right)
@@ -65,20 +65,20 @@ def ademamix(
     with the moments of `scale_by_ademamix`.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the fast mean, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        b3: decay of the slow mean, in [0, 1); the paper raises it from `b1` by a schedule.
-        alpha: the weight of the slow mean; the paper raises it from 0 by a schedule.
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the fast average, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        b3: decay rate of the slow average, in [0, 1); the paper increases it from `b1` by a schedule.
+        alpha: weight of the slow average; the paper increases it from 0 by a schedule.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: three arrays per parameter. Needs the parameters.
 
-    Reference: Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster, Older", 2024, algorithm 1; its
-    schedules are left to `schedules`.
+    Reference: Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster, Older", 2024, algorithm 1. Its
+    schedules are not built in: pass schedules for `alpha` and `b3`.
     """
     return chain(
         scale_by_ademamix(b1, b2, b3, alpha, eps, eps_root),
@@ -98,7 +98,7 @@ def simplified_ademamix(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""Simplified AdEMAMix: the slow mean, as a sum, and the gradient itself in place of the fast one.
+    r"""Simplified AdEMAMix: the slow average as a sum, and the current gradient in place of the fast average.
 
     .. math:: m_t = b_1 m_{t-1} + g_t, \quad
         u_t = -learning\_rate \left(\frac{m_t + alpha \cdot g_t}{\sqrt{\hat v_t + eps\_root} + eps}
@@ -107,14 +107,14 @@ def simplified_ademamix(
     with :math:`\hat v_t` of `scale_by_adam`.
 
     Args:
-        learning_rate: the step size; the sum is :math:`1 / (1 - b_1)` times a mean, so it is that much smaller than
-            Adam's.
-        b1: decay of the sum, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        alpha: the weight of the gradient itself.
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; :math:`1 / (1 - b_1)` times smaller than Adam's, because the sum is that much
+            larger than an average.
+        b1: decay rate of the sum, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        alpha: weight of the current gradient.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.

@@ -1,4 +1,4 @@
-"""Asynchronous adaptation: the gradient over a second moment that it is not part of."""
+"""ADOPT and ACProp: division by a second moment that does not include the current gradient."""
 
 from typing import Any
 
@@ -25,26 +25,26 @@ def adopt(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""ADOPT: converges for every decay of the second moment, because that does not know the gradient it scales.
+    r"""ADOPT: divides the gradient by the root of the previous second moment, and so converges for every `b2`.
 
     .. math:: n_t = \mathrm{clip}\left(\frac{g_t}{\max(\sqrt{v_{t-1}}, eps)}, t^{1/4}\right), \quad
         m_t = b_1 m_{t-1} + (1 - b_1) n_t, \quad
         u_t = -learning\_rate (m_t + weight\_decay \cdot p_t), \quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2
 
-    with t from 0: the first step only takes :math:`v_0 = |g_0|^2`.
+    with t from 0; the first step initializes :math:`v_0 = |g_0|^2`, and its :math:`n_0` is 0.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: the least root of the second moment.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: lower bound of the root of the second moment.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.
 
     Reference: Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate", 2024,
-    algorithm 2, with the clipping of its experiments and decoupled weight decay.
+    algorithm 2, with the clipping of the paper's experiments and decoupled weight decay.
     """
     noise_before = chain(square(), scale_by_previous_ema(b2, corrected=False), sqrt(), clip_min(eps))
     return chain(
@@ -66,27 +66,28 @@ def acprop(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""ACProp: the gradient over its deviation from the mean, as it was before this step.
+    r"""ACProp: divides the gradient by its root mean square deviation from its average, as of the previous step.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad s_t = b_2 s_{t-1} + (1 - b_2) |g_t - m_t|^2, \quad
         u_t = -learning\_rate \left(\frac{g_t}{\sqrt{s_{t-1} / (1 - b_2^{t-1}) + eps\_root} + eps}
         + weight\_decay \cdot p_t\right)
 
-    At the first step, which has no deviation yet, the divisor is 1.
+    At the first step, which has no previous deviation, the divisor is 1.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the mean, in [0, 1).
-        b2: decay of the mean square deviation, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the averaged gradient, in [0, 1).
+        b2: decay rate of the mean squared deviation, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.
 
     Reference: Zhuang et al., "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods", 2021,
-    algorithm 1, with corrected deviations. Optax takes the mean before this step, and adds up `eps_root`.
+    algorithm 1, with bias-corrected deviations. Differs from Optax: Optax takes deviations from the average of the
+    previous step, and accumulates `eps_root`.
     """
     deviation = difference(identity(), scale_by_ema(b1))
     noise_before = chain(deviation, square(), scale_by_previous_ema(b2, initial_value=1.0), sqrt())

@@ -1,4 +1,4 @@
-"""First-order steps over an estimate of the curvature."""
+"""Sophia and AdaHessian: momentum divided by an estimate of the diagonal of the Hessian."""
 
 from typing import Any
 
@@ -22,29 +22,29 @@ def sophia(
     b2: Decay = 0.99,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 1e-4,
-    weight_decay_mask: Any = None,
+    mask: Any = None,
     gamma: NonNegative = 0.01,
     clip_threshold: Positive = 1.0,
     update_interval: int = 10,
 ):
-    r"""Sophia: the mean gradient over an estimate of the diagonal of the Hessian, clipped.
+    r"""Sophia: divides the first moment by an estimate of the diagonal of the Hessian, and clips the result.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad h_t = b_2 h_{t-k} + (1 - b_2) \hat h_t, \quad
         u_t = -learning\_rate \left(\mathrm{clip}\left(\frac{m_t}{\max(gamma \cdot h_t, eps)}, clip\_threshold\right)
         + weight\_decay \cdot p_t\right)
 
-    with the estimate of `hutchinson`, made at every k-th step.
+    with the estimate :math:`\hat h_t` from `hutchinson`, computed at every k-th step.
 
     Args:
-        learning_rate: the step size, and the largest step where the threshold is 1.
-        b1: decay of the mean, in [0, 1).
-        b2: decay of the curvature, in [0, 1).
-        eps: the least denominator.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        weight_decay_mask: which parameters decay; see `add_decayed_weights`.
-        gamma: the weight of the curvature; at smaller ones more coordinates are clipped.
-        clip_threshold: the largest element of the direction.
-        update_interval: k, in steps.
+        learning_rate: the step size; also the largest step per coordinate where `clip_threshold` is 1.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the curvature, in [0, 1).
+        eps: lower bound of the denominator.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        mask: which parameters decay; see `add_decayed_weights`.
+        gamma: weight of the curvature; smaller values clip more coordinates.
+        clip_threshold: the largest magnitude of an element of the direction.
+        update_interval: k, the number of steps between estimates.
 
     State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
 
@@ -60,7 +60,7 @@ def sophia(
     return chain(
         ratio(scale_by_ema(b1), curvature),
         clip(clip_threshold),
-        add_decayed_weights(weight_decay, weight_decay_mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -75,27 +75,27 @@ def adahessian(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""AdaHessian: Adam with the diagonal of the Hessian in its second moment.
+    r"""AdaHessian: Adam with the squared diagonal of the Hessian as its second moment.
 
     .. math:: v_t = b_2 v_{t-1} + (1 - b_2) \hat h_t^2, \quad
         u_t = -learning\_rate \left(\frac{\hat m_t}{\hat v_t^{hessian\_power / 2} + eps}
         + weight\_decay \cdot p_t\right)
 
-    with the estimate of `hutchinson`.
+    with the estimate :math:`\hat h_t` from `hutchinson`.
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
         eps: added outside the power.
-        hessian_power: how much the curvature counts, in [0, 1].
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        hessian_power: exponent of the curvature, in [0, 1].
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
 
     Reference: Yao et al., "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning", 2021, algorithm 1,
-    without its averages over blocks of the diagonal.
+    without its spatial averaging over blocks of the diagonal.
     """
     how_far = chain(scale_by_ema(b1), bias_correction(b1))
     curvature = chain(hutchinson(), square(), scale_by_ema(b2), bias_correction(b2), power(0.5 * hessian_power))

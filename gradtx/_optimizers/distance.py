@@ -1,4 +1,4 @@
-"""Step sizes from the distance travelled, and bets: no learning rate to tune."""
+"""DoG, DoWG and COCOB: no learning rate to tune, by distances travelled or by coin betting."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def dog(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""DoG: the distance travelled over the root of the sum of squared gradient norms is the step size.
+    r"""DoG: sets the step size to the distance travelled over the root of the sum of squared gradient norms.
 
     .. math:: r_t = \max(r_{t-1}, \lVert p_t - p_1 \rVert), \quad r_0 = init\_step (1 + \lVert p_1 \rVert), \quad
         u_t = -learning\_rate \frac{r_t}{\sqrt{\sum_{i \le t} \lVert g_i \rVert^2 + eps}} g_t
@@ -31,15 +31,15 @@ def dog(
     with norms of the whole tree. The last iterate is noisy: evaluate `average_params(dog())`.
 
     Args:
-        learning_rate: a factor of the step size; 1 needs no tuning.
-        init_step: the distance before the first step, in units of 1 and the norm of the parameters together; in Optax
+        learning_rate: multiplies the step size; 1 needs no tuning.
+        init_step: the initial distance, in units of :math:`1 + \lVert p_1 \rVert`; in Optax
             `("heuristic", init_step)`.
-        eps: added inside the root.
-        weight_decay: the multiple of the parameter that is added to the gradient.
+        eps: added inside the square root.
+        weight_decay: coefficient of L2 weight decay, added to the gradient.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and two numbers. Needs the parameters; half-precision ones want `master_weights`
-    around it, or the first steps are rounded away, and with them all others.
+    State: one array per parameter, and two scalars. Needs the parameters. With half-precision parameters wrap it in
+    `master_weights`; otherwise rounding loses the first steps, and with them all later ones.
 
     Reference: Ivgi, Hinder and Carmon, "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", 2023,
     section 1.
@@ -60,7 +60,7 @@ def dowg(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""DoWG: the squared distance travelled over the root of the sum of gradient norms, weighted by that distance.
+    r"""DoWG: sets the step size to the squared distance over the root of the distance-weighted squared gradient norms.
 
     .. math:: r_t = \max(r_{t-1}, \lVert p_t - p_1 \rVert), \quad
         u_t = -learning\_rate \frac{r_t^2}{\sqrt{\sum_{i \le t} r_i^2 \lVert g_i \rVert^2} + eps} g_t
@@ -68,18 +68,17 @@ def dowg(
     with norms of the whole tree.
 
     Args:
-        learning_rate: a factor of the step size; 1 needs no tuning.
-        init_distance: the distance before the first step; in Optax `init_estim_sq_dist` is its square, and `eps` by
-            default.
-        eps: added outside the root.
-        weight_decay: the multiple of the parameter that is added to the gradient.
+        learning_rate: multiplies the step size; 1 needs no tuning.
+        init_distance: the initial distance; Optax takes its square as `init_estim_sq_dist`, by default `eps`.
+        eps: added outside the square root.
+        weight_decay: coefficient of L2 weight decay, added to the gradient.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and two numbers. Needs the parameters; half-precision ones want `master_weights`
-    around it, or the first steps are rounded away, and with them all others.
+    State: one array per parameter, and two scalars. Needs the parameters. With half-precision parameters wrap it in
+    `master_weights`; otherwise rounding loses the first steps, and with them all later ones.
 
     Reference: Khaled, Mishchenko and Jin, "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent
-    Method", 2023, algorithm 1, which has no constant.
+    Method", 2023, algorithm 1, which has no eps.
     """
     weighted = product(identity(), use("distance"))
     step = product(use("distance"), chain(weighted, scale_by_global_rss(eps)))
@@ -98,17 +97,17 @@ def cocob(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ):
-    r"""COCOB: bets on each coordinate's next gradient a part of what earlier bets have won.
+    r"""COCOB (coin betting): bets on each coordinate's next gradient a fraction of the wealth won by earlier bets.
 
     .. math:: l_t = \max(l_{t-1}, |g_t|), \quad n_t = n_{t-1} + |g_t|, \quad s_t = s_{t-1} + g_t, \quad
         w_t = \max(w_{t-1} + g_t (p_1 - p_t), 0), \quad
         u_t = p_1 - \frac{s_t}{l_t \max(n_t + l_t, alpha \cdot l_t)} (l_t + w_t) - p_t
 
     Args:
-        learning_rate: a factor of the gradients, to which the bets are nearly indifferent.
-        alpha: how cautious the first bets are.
-        eps: the least of the largest gradients.
-        weight_decay: the multiple of the parameter that is added to the gradient.
+        learning_rate: multiplies the gradients; the bets hardly depend on it.
+        alpha: caution of the first bets; larger values bet less.
+        eps: lower bound of the largest gradient magnitude.
+        weight_decay: coefficient of L2 weight decay, added to the gradient.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: five arrays per parameter. Needs the parameters.

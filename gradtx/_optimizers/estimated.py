@@ -1,4 +1,4 @@
-"""Adam with an estimated learning rate."""
+"""D-Adaptation and Prodigy: Adam with an estimated learning rate."""
 
 from gradtx._core.protocol import transformation
 from gradtx._primitives.estimate import scale_by_dadapt, scale_by_prodigy
@@ -14,21 +14,21 @@ def dadapt_adamw(
     estim_lr0: Positive = 1e-6,
     weight_decay: NonNegative = 0.0,
 ):
-    r"""D-Adaptation for AdamW: estimates the distance to the minimum from how gradients agree, and steps by it.
+    r"""D-Adaptation for AdamW: scales the steps by an estimate of the distance to the minimum.
 
     .. math:: u_t = -\frac{m_t}{\sqrt{v_t} + eps} - a_t \cdot weight\_decay \cdot p_t
 
-    with moments and rate of `scale_by_dadapt`.
+    with the moments and the rate from `scale_by_dadapt`, which estimates the distance from inner products of gradients.
 
     Args:
-        learning_rate: a factor of the estimate; 1 needs no tuning, a schedule is welcome.
-        b1: decay of the first moment, in [0, 1); Optax has `betas=(b1, b2)`.
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        estim_lr0: the estimate before the first step.
-        weight_decay: how much of the parameter is taken away per unit of the rate.
+        learning_rate: multiplies the estimate; 1 needs no tuning, schedules are supported.
+        b1: decay rate of the first moment, in [0, 1); in Optax `betas=(b1, b2)`.
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        estim_lr0: the initial estimate.
+        weight_decay: coefficient of decoupled weight decay, scaled by the estimated rate.
 
-    State: three arrays per parameter, and four numbers. Needs the parameters.
+    State: three arrays per parameter, and four scalars. Needs the parameters.
 
     Reference: Defazio and Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023, algorithm 5, with bias
     corrections in the rate.
@@ -48,27 +48,28 @@ def prodigy(
     weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
 ):
-    r"""Prodigy: estimates the distance to the minimum from gradients and the way so far, and steps by it.
+    r"""Prodigy: Adam that scales the steps by an estimate of the distance to the minimum.
 
     .. math:: u_t = -a_t \left(\frac{m_t}{\sqrt{v_t} + d_t \cdot eps} + weight\_decay \cdot p_t\right)
 
-    with moments and rate of `scale_by_prodigy`.
+    with the moments and the rate from `scale_by_prodigy`, which estimates the distance from gradients and the
+    displacement so far.
 
     Args:
-        learning_rate: a factor of the estimate; 1 needs no tuning, a schedule is welcome.
-        b1: decay of the first moment, in [0, 1); Optax has `betas=(b1, b2)`.
-        b2: decay of the second moment, in [0, 1).
-        beta3: decay of the evidence, in [0, 1); None is the root of `b2`.
-        eps: added outside the root, in units of the estimate.
-        estim_lr0: the estimate before the first step.
-        estim_lr_coef: a factor of the evidence; below 1 for a smaller estimate.
-        weight_decay: how much of the parameter is taken away per unit of the rate.
-        safeguard_warmup: set it where the learning rate warms up.
+        learning_rate: multiplies the estimate; 1 needs no tuning, schedules are supported.
+        b1: decay rate of the first moment, in [0, 1); in Optax `betas=(b1, b2)`.
+        b2: decay rate of the second moment, in [0, 1).
+        beta3: decay rate of the estimate's accumulators, in [0, 1); None is the square root of `b2`.
+        eps: added outside the square root, after multiplication by the estimate.
+        estim_lr0: the initial estimate.
+        estim_lr_coef: multiplies each new estimate; below 1 for a smaller one.
+        weight_decay: coefficient of decoupled weight decay, scaled by the estimated rate.
+        safeguard_warmup: set it if the learning rate has a warmup.
 
-    State: four arrays per parameter, and four numbers. Needs the parameters; half-precision ones want
-    `master_weights` around it, or the first steps are rounded away, and with them all others.
+    State: four arrays per parameter, and four scalars. Needs the parameters. With half-precision parameters wrap it in
+    `master_weights`; otherwise rounding loses the first steps, and with them all later ones.
 
     Reference: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", 2023, algorithm 4,
-    with bias corrections in the rate, and the new estimate in the constant.
+    with bias corrections in the rate, and the new estimate :math:`d_t` as the factor of eps.
     """
     return scale_by_prodigy(b1, b2, beta3, eps, estim_lr0, estim_lr_coef, learning_rate, weight_decay, safeguard_warmup)

@@ -1,4 +1,4 @@
-"""Gradient descent: the gradient itself, with or without momentum."""
+"""Gradient descent, with or without momentum."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 @transformation
 def sgd(learning_rate: NonNegative, momentum: Decay | None = None, nesterov: bool = False):
-    r"""Stochastic gradient descent, with Polyak's or Nesterov's momentum where `momentum` is given.
+    r"""SGD: stochastic gradient descent, with Polyak or Nesterov momentum if `momentum` is given.
 
     .. math:: m_t = momentum \cdot m_{t-1} + g_t, \quad
         u_t = -learning\_rate \cdot m_t \text{ or } -learning\_rate (g_t + momentum \cdot m_t)
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the momentum is kept, in [0, 1); None does without.
-        nesterov: whether to look one step ahead.
+        momentum: momentum coefficient, in [0, 1); None disables momentum.
+        nesterov: whether to use Nesterov momentum.
 
     State: one array per parameter with momentum, none without.
 
@@ -36,13 +36,13 @@ def sgd(learning_rate: NonNegative, momentum: Decay | None = None, nesterov: boo
 
 @transformation
 def nesterov(learning_rate: NonNegative, momentum: Decay = 0.9):
-    r"""Nesterov's accelerated gradient, in the form that takes the gradient at the parameters themselves.
+    r"""Nesterov accelerated gradient: SGD with Nesterov momentum, with gradients at the parameters themselves.
 
     .. math:: m_t = momentum \cdot m_{t-1} + g_t, \quad u_t = -learning\_rate (g_t + momentum \cdot m_t)
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the momentum is kept, in [0, 1).
+        momentum: momentum coefficient, in [0, 1).
 
     State: one array per parameter.
 
@@ -55,18 +55,18 @@ def nesterov(learning_rate: NonNegative, momentum: Decay = 0.9):
 
 @transformation
 def nesterov_lookahead(learning_rate: NonNegative, momentum: Decay = 0.9, points: int = 1):
-    r"""Nesterov's accelerated gradient as in the textbook: the gradient is taken where the momentum alone leads.
+    r"""Nesterov accelerated gradient, textbook form: takes the gradient at the look-ahead point of the momentum.
 
     .. math:: v_t = momentum \cdot v_{t-1} - \frac{learning\_rate}{n} \textstyle\sum_{k=1}^n
         \nabla L\left(p + \tfrac{k}{n} \, momentum \cdot v_{t-1}\right), \quad u_t = v_t
 
-    `update` needs the extra `grad_fn`, a function from parameters to gradients; see `extrapolated_gradient`. With one point
-    and a constant learning rate, p plus `momentum` times v are the parameters of `nesterov`.
+    `update` needs the extra argument `grad_fn`, a function from parameters to gradients; see `extrapolated_gradient`.
+    With one point and a constant learning rate, :math:`p + momentum \cdot v` equals the parameters of `nesterov`.
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the momentum is kept, in [0, 1).
-        points: over how many points on the way there the gradient is averaged, n.
+        momentum: momentum coefficient, in [0, 1).
+        points: n, the number of points up to the look-ahead point at which gradients are averaged.
 
     State: one array per parameter. Needs the parameters.
 
@@ -79,15 +79,15 @@ def nesterov_lookahead(learning_rate: NonNegative, momentum: Decay = 0.9, points
 
 @transformation
 def qhm(learning_rate: NonNegative, momentum: Decay = 0.999, nu: Scalar = 0.7):
-    r"""Quasi-hyperbolic momentum: a weighted mean of the mean gradient and the gradient itself.
+    r"""QHM (quasi-hyperbolic momentum): interpolates between the averaged and the current gradient.
 
     .. math:: m_t = momentum \cdot m_{t-1} + (1 - momentum) g_t, \quad
         u_t = -learning\_rate (\nu m_t + (1 - \nu) g_t)
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the mean is kept, in [0, 1).
-        nu: the part of the mean.
+        momentum: decay rate of the averaged gradient, in [0, 1).
+        nu: weight of the averaged gradient.
 
     State: one array per parameter.
 
@@ -98,16 +98,16 @@ def qhm(learning_rate: NonNegative, momentum: Decay = 0.999, nu: Scalar = 0.7):
 
 @transformation
 def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.99)):
-    r"""Aggregated momentum: the mean of several momenta, slow ones kept from oscillating by fast ones.
+    r"""AggMo (aggregated momentum): averages several momentum buffers; the fast ones damp the slow ones.
 
     .. math:: m^i_t = momentum_i \cdot m^i_{t-1} + g_t, \quad
         u_t = -\frac{learning\_rate}{n} \textstyle\sum_i m^i_t
 
     Args:
         learning_rate: the step size.
-        momentums: how much of each momentum is kept, each in [0, 1).
+        momentums: the momentum coefficients, each in [0, 1).
 
-    State: one array per parameter and momentum.
+    State: one array per parameter and momentum coefficient.
 
     Reference: Lucas, Sun, Zemel and Grosse, "Aggregated Momentum: Stability Through Passive Damping", 2019.
     """
@@ -116,17 +116,17 @@ def aggmo(learning_rate: NonNegative, momentums: Sequence[Decay] = (0.0, 0.9, 0.
 
 @transformation
 def noisy_sgd(learning_rate: NonNegative, eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0):
-    r"""Gradient descent with Gaussian noise that fades.
+    r"""Noisy SGD: adds Gaussian noise with decaying variance to the gradient.
 
     .. math:: u_t = -learning\_rate \, (g_t + N(0, \sigma_t^2)), \quad \sigma_t^2 = \frac{eta}{(1 + t)^{gamma}}
 
     Args:
         learning_rate: the step size.
         eta: the variance at the first update, where t = 0.
-        gamma: how fast the variance falls.
+        gamma: decay exponent of the variance.
         seed: seed of the noise; see `add_noise`.
 
-    State: a key, two uint32 numbers, and a count, int32.
+    State: a random key (two uint32) and a step count (int32).
 
     Reference: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015, equation 1.
     """

@@ -1,4 +1,4 @@
-"""Adam with its two moments one after the other, or with the gradient mixed in."""
+"""LaProp and QHAdam: Adam with its moments in sequence, or interpolated with the current gradient."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import interpolate, ratio
@@ -18,22 +18,22 @@ def laprop(
     eps: NonNegative = 1e-15,
     eps_root: NonNegative = 0.0,
 ):
-    r"""LaProp: momentum of the gradient over its root mean square, where Adam divides the momentum.
+    r"""LaProp: divides the gradient by its root mean square before the momentum, where Adam divides the momentum.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) \frac{g_t}{\sqrt{\hat v_t + eps\_root} + eps}, \quad
         u_t = -learning\_rate \frac{m_t}{1 - b_1^t}
 
     Args:
         learning_rate: the step size.
-        b1: decay of the momentum, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the momentum, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
-    Reference: Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020, algorithm 1; the paper
-    takes the learning rate into the momentum, which differs when it changes.
+    Reference: Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020, algorithm 1. Differs
+    from the paper: the paper applies the learning rate before the momentum, which matters if the rate changes.
     """
     normalized = ratio(identity(), chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt()), eps, eps_root)
     return chain(normalized, scale_by_ema(b1), bias_correction(b1), scale_by_learning_rate(learning_rate))
@@ -48,18 +48,18 @@ def qhadam(
     nu2: Scalar = 1.0,
     eps: NonNegative = 1e-8,
 ):
-    r"""QHAdam: Adam with part of the gradient itself in both moments.
+    r"""QHAdam: Adam with both moments interpolated with the current gradient.
 
     .. math:: u_t = -learning\_rate \frac{(1 - \nu_1) g_t + \nu_1 \hat m_t}
         {\sqrt{(1 - \nu_2) |g_t|^2 + \nu_2 \hat v_t} + eps}
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        nu1: the part of the first moment; 1 is Adam.
-        nu2: the part of the second moment; 1 is Adam.
-        eps: added outside the root.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        nu1: weight of the first moment; 1 is Adam.
+        nu2: weight of the second moment; 1 is Adam.
+        eps: added outside the square root.
 
     State: two arrays per parameter.
 

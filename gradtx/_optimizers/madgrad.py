@@ -1,4 +1,4 @@
-"""Dual averaging with adaptive step sizes."""
+"""MADGRAD: dual averaging with adaptive step sizes."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import difference, ratio
@@ -16,7 +16,7 @@ from gradtx.schedules import power as power_of_step
 def madgrad(
     learning_rate: NonNegative, momentum: Decay = 0.9, weight_decay: NonNegative = 0.0, eps: NonNegative = 1e-6
 ):
-    r"""MADGRAD: dual averaging over the cube root of AdaGrad's sum, with momentum by averaging of the points.
+    r"""MADGRAD: dual averaging divided by the cube root of AdaGrad's sum, with momentum by iterate averaging.
 
     .. math:: \lambda_t = learning\_rate \sqrt{t}, \quad s_t = s_{t-1} + \lambda_t g_t, \quad
         v_t = v_{t-1} + \lambda_t |g_t|^2, \quad z_t = p_1 - \frac{s_t}{\sqrt[3]{v_t} + eps}, \quad
@@ -24,8 +24,8 @@ def madgrad(
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the point is kept at each step, in [0, 1).
-        weight_decay: the multiple of the parameter that is added to the gradient; the paper warns of it.
+        momentum: weight of the current parameters in the average, in [0, 1).
+        weight_decay: coefficient of L2 weight decay, added to the gradient; the paper warns against it.
         eps: added outside the cube root.
 
     State: three arrays per parameter. Needs the parameters.
@@ -36,6 +36,6 @@ def madgrad(
     weight = learning_rate * power_of_step(1.0, 0.5, offset=1.0)
     gradients = chain(scale(weight), running_sum())
     squares = chain(square(), scale(weight), running_sum(), power(1 / 3))
-    # From the parameters to the start first: that is exact, where the difference of two points nearby would not be.
+    # p_1 - p_t first: the difference of nearby values is exact, whereas z_t itself would be rounded.
     way = difference(difference(initial_params(), current_params()), ratio(gradients, squares, eps))
     return chain(add_decayed_weights(weight_decay), way, scale(1 - momentum))

@@ -1,4 +1,4 @@
-"""Adaptive step sizes whose memory is much smaller than the parameters."""
+"""SM3 and Adafactor: adaptive step sizes with second-moment state much smaller than the parameters."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _RELATIVE_STEP = join([constant(1e-2), inverse_sqrt(1e-2, 10_000)], [9_999])  # 
 
 @transformation
 def sm3(learning_rate: NonNegative, momentum: Decay = 0.9, eps: NonNegative = 1e-8):
-    r"""SM3: AdaGrad whose sum of squares is kept as one vector for each axis.
+    r"""SM3: AdaGrad with the sum of squares stored as one vector per axis.
 
     .. math:: n_t = \min_i a^i_{t-1} + |g_t|^2, \quad a^i_t = \max_{j \ne i} n_t, \quad
         m_t = momentum \cdot m_{t-1} + (1 - momentum) \frac{g_t}{\sqrt{n_t + eps}}, \quad
@@ -30,13 +30,13 @@ def sm3(learning_rate: NonNegative, momentum: Decay = 0.9, eps: NonNegative = 1e
 
     Args:
         learning_rate: the step size.
-        momentum: how much of the mean direction is kept, in [0, 1).
-        eps: added inside the root.
+        momentum: decay rate of the averaged direction, in [0, 1).
+        eps: added inside the square root.
 
     State: one array per parameter, and one vector for each axis.
 
     Reference: Anil, Gupta, Koren and Singer, "Memory-Efficient Adaptive Optimization", 2019, algorithm SM3-II, which
-    has no constant.
+    has no eps.
     """
     sum_of_squares = chain(square(), running_sum_by_axis(), sqrt())
     direction = ratio(identity(), sum_of_squares, eps_root=eps)
@@ -50,7 +50,7 @@ def scale_by_factored_rms(
     min_dim_size_to_factor: int = 128,
     eps: NonNegative = 1e-30,
 ):
-    r"""Division by a root mean square that is factored into rows and columns: the direction of Adafactor.
+    r"""Adafactor direction: divides the gradient by a root mean square factored into rows and columns.
 
     .. math:: b_t = 1 - (t - decay\_offset)^{-decay\_rate}, \quad
         v_t = \mathrm{factored}(b_t v_{t-1} + (1 - b_t) (|g_t|^2 + eps)), \quad u_t = g_t / \sqrt{v_t}
@@ -58,12 +58,12 @@ def scale_by_factored_rms(
     with t from 1; see `scale_by_factored_ema`.
 
     Args:
-        decay_rate: how fast the decay goes to 1.
-        decay_offset: the step at which a run that is continued began, not positive for a new one.
-        min_dim_size_to_factor: how long the second longest axis must be.
+        decay_rate: exponent of the decay schedule; larger values approach 1 faster.
+        decay_offset: the step at which a resumed run starts; not positive for a new run.
+        min_dim_size_to_factor: minimum size of the second longest axis for factoring.
         eps: added to the squares.
 
-    State: for an m by n matrix m + n numbers; one array where it is not factored.
+    State: m + n numbers for an m by n matrix; one array where it is not factored.
 
     Reference: see `adafactor`.
     """
@@ -83,9 +83,9 @@ def adafactor(
     momentum: Decay | None = None,
     weight_decay_rate: NonNegative | None = None,
     eps: NonNegative = 1e-30,
-    weight_decay_mask: Any = None,
+    mask: Any = None,
 ):
-    r"""Adafactor: Adam's step sizes in the memory of rows and columns, relative to the size of the parameters.
+    r"""Adafactor: divides the gradient by a factored second moment, with steps relative to the size of the parameters.
 
     .. math:: d_t = g_t / \sqrt{v_t}, \quad
         c_t = \frac{d_t}{\max(1, \mathrm{rms}(d_t) / clipping\_threshold)}, \quad
@@ -95,23 +95,23 @@ def adafactor(
 
     Args:
         learning_rate: the step size, relative to the size of the parameters; None is the paper's relative step,
-            :math:`\min(10^{-2}, 1 / \sqrt t)` with t from 1, where Optax takes 1.
-        min_dim_size_to_factor: how long the second longest axis of an array must be for it to be factored.
-        decay_rate: how fast the decay of the second moment goes to 1.
-        decay_offset: the step at which a run that is continued began; see `scale_by_factored_rms`.
+            :math:`\min(10^{-2}, 1 / \sqrt t)` with t from 1, and 1 in Optax.
+        min_dim_size_to_factor: minimum size of the second longest axis of an array for factoring.
+        decay_rate: exponent of the decay schedule of the second moment; larger values approach 1 faster.
+        decay_offset: the step at which a resumed run starts; see `scale_by_factored_rms`.
         multiply_by_parameter_scale: whether steps are relative to the root mean square of each array.
-        clipping_threshold: the largest root mean square of an array's direction; None does without.
-        momentum: how much of the mean update is kept, after the learning rate; None does without.
-        weight_decay_rate: the part of the parameter that is taken away at each step, whatever the learning rate; None
-            does without.
+        clipping_threshold: the largest root mean square of an array's direction; None disables clipping.
+        momentum: decay rate of the averaged update, after the learning rate; None disables momentum.
+        weight_decay_rate: the fraction of the parameter subtracted per step, independent of the learning rate; None
+            disables weight decay.
         eps: added to the squares.
-        weight_decay_mask: which parameters decay; see `add_decayed_weights`.
+        mask: which parameters decay; see `add_decayed_weights`.
 
     State: for an m by n matrix m + n numbers, one array where it is not factored, and one more with momentum. Needs the
     parameters.
 
     Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, algorithms 4
-    and 5; `weight_decay_rate` is that of its code.
+    and 5; `weight_decay_rate` is from the authors' code.
     """
     parts = [scale_by_factored_rms(decay_rate, decay_offset, min_dim_size_to_factor, eps)]
     if clipping_threshold is not None:
@@ -122,5 +122,5 @@ def adafactor(
     if momentum is not None:
         parts.append(scale_by_ema(momentum))
     if weight_decay_rate is not None:
-        parts.append(add_decayed_weights(weight_decay_rate, weight_decay_mask))
+        parts.append(add_decayed_weights(weight_decay_rate, mask))
     return chain(*parts, scale(-1.0))

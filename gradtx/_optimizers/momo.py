@@ -1,4 +1,4 @@
-"""MoMo: step sizes from the value of the loss."""
+"""MoMo: adaptive step sizes from the value of the loss."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.momo_step import momo_step
@@ -16,20 +16,20 @@ def momo(
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
 ):
-    r"""MoMo: gradient descent with momentum, whose step size comes from the loss and a bound below it.
+    r"""MoMo: gradient descent with momentum, with a step size from the loss and a lower bound of it.
 
     .. math:: u_t = -\tau_t d_t - \frac{learning\_rate \cdot weight\_decay}{c} p_t
 
-    with the step size of `momo_step`.
+    with the step size from `momo_step`.
 
     Args:
         learning_rate: the largest step size.
-        beta: decay of the averages, in [0, 1).
-        lower_bound: the smallest loss there can be.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        adapt_lower_bound: whether the bound is raised where it is too low.
+        beta: decay rate of the averages, in [0, 1).
+        lower_bound: a lower bound of the loss.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        adapt_lower_bound: whether to raise the bound where it is too low.
 
-    State: one array per parameter, and four numbers. Needs the parameters and the extra argument `value`.
+    State: one array per parameter, and four scalars. Needs the parameters and the extra argument `value`.
 
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
     algorithm 1; see `momo_step`.
@@ -47,22 +47,22 @@ def momo_adam(
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
 ):
-    r"""MoMo-Adam: Adam, whose step size comes from the loss and a bound below it.
+    r"""MoMo-Adam: Adam with a step size from the loss and a lower bound of it.
 
     .. math:: u_t = -\tau_t \frac{d_t}{\sqrt{\hat v_t} + eps} - \frac{learning\_rate \cdot weight\_decay}{c} p_t
 
-    with the step size of `momo_step`, and :math:`\hat v_t` of `scale_by_adam`.
+    with the step size from `momo_step`, and :math:`\hat v_t` from `scale_by_adam`.
 
     Args:
         learning_rate: the largest step size.
-        b1: decay of the averages, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        lower_bound: the smallest loss there can be.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        adapt_lower_bound: whether the bound is raised where it is too low.
+        b1: decay rate of the averages, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        lower_bound: a lower bound of the loss.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        adapt_lower_bound: whether to raise the bound where it is too low.
 
-    State: two arrays per parameter, and five numbers. Needs the parameters and the extra argument `value`.
+    State: two arrays per parameter, and five scalars. Needs the parameters and the extra argument `value`.
 
     Reference: Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates", 2023,
     algorithm 3; see `momo_step`.

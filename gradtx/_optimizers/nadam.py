@@ -1,4 +1,4 @@
-"""Adam with Nesterov's step ahead."""
+"""Nadam: Adam with Nesterov momentum."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from gradtx._values.schedule import Decay, NonNegative
 
 @transformation
 def scale_by_nadam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    r"""The direction of Nadam: Adam's, with the first moment as it will be one step ahead.
+    r"""Nadam direction: the Adam direction with the first moment extrapolated one step ahead.
 
     .. math:: \bar m_t = b_1 \frac{m_t}{1 - b_1^{t+1}} + (1 - b_1) \frac{g_t}{1 - b_1^t}, \quad
         u_t = \frac{\bar m_t}{\sqrt{\hat v_t + eps\_root} + eps}
@@ -22,10 +22,10 @@ def scale_by_nadam(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, 
     with the moments of `scale_by_adam`.
 
     Args:
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
@@ -52,15 +52,15 @@ def nadam(
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
-    Reference: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, without its schedule for the
-    momentum, as in Optax; give `b1` a schedule for one.
+    Reference: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, without its momentum schedule, as in
+    Optax; to use one, pass a schedule as `b1`.
     """
     return chain(scale_by_nadam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
 
@@ -75,7 +75,7 @@ def nadamw(
     weight_decay: NonNegative = 1e-4,
     mask: Any = None,
 ):
-    r"""Nadam with weight decay that the second moment does not scale.
+    r"""NadamW: Nadam with decoupled weight decay, which the second moment does not scale.
 
     .. math:: u_t = -learning\_rate \left(\frac{\bar m_t}{\sqrt{\hat v_t + eps\_root} + eps}
         + weight\_decay \cdot p_t\right)
@@ -83,12 +83,12 @@ def nadamw(
     with the moments of `scale_by_nadam`.
 
     Args:
-        learning_rate: the step size; it multiplies the weight decay too.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size; also multiplies the weight decay.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter. Needs the parameters.

@@ -1,4 +1,4 @@
-"""Gradient descent whose step size follows the value of the loss."""
+"""Polyak SGD: gradient descent with a step size from the value of the loss."""
 
 from gradtx._combinators.chain import chain
 from gradtx._core.protocol import transformation
@@ -15,17 +15,17 @@ def polyak_sgd(
     eps: NonNegative = 0.0,
     variant: str = "sps",
 ):
-    r"""Gradient descent with Polyak's step size: no learning rate, but the smallest value of the loss.
+    r"""Polyak SGD: sets the step size from the loss and its smallest value, without a learning rate.
 
     .. math:: u_t = -scaling \cdot \min\left(\frac{value - f\_min}{\lVert g_t \rVert^2 + eps},
         max\_learning\_rate\right) g_t
 
     Args:
-        max_learning_rate: the largest step size, before the scaling.
-        scaling: what the step size is multiplied by; Optax multiplies the gradient by it before it takes the norm.
-        f_min: the smallest value of the loss, or a guess of it; 0 for models that can fit all examples.
+        max_learning_rate: the largest step size, before `scaling`.
+        scaling: multiplies the step size; in Optax it multiplies the gradient before the norm is computed.
+        f_min: the smallest value of the loss, or an estimate of it; 0 for models that can fit all examples.
         eps: added to the square of the norm.
-        variant: "sps", or "sps+", for which a value below `f_min` counts as `f_min`.
+        variant: "sps", or "sps+", which clips the loss to at least `f_min`.
 
     State: none. Needs the extra argument `value`, the loss at the parameters.
 

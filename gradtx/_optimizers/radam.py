@@ -1,4 +1,4 @@
-"""Adam that mistrusts its second moment at first."""
+"""RAdam and AdaBound: Adam with rectified or bounded step sizes."""
 
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import product, ratio
@@ -20,19 +20,19 @@ def scale_by_radam(
     eps_root: NonNegative = 0.0,
     threshold: Scalar = 5.0,
 ):
-    r"""The direction of RAdam: Adam's, times how far its second moment can be trusted; the mean gradient until then.
+    r"""RAdam direction: the Adam direction with variance rectification, and the first moment until that is possible.
 
     .. math:: u_t = \begin{cases}
             r_t \hat m_t / (\sqrt{\hat v_t + eps\_root} + eps) & \rho_t \ge threshold \\ \hat m_t \end{cases}
 
-    with the moments of `scale_by_adam`, and :math:`r_t` and :math:`\rho_t` of `radam_denominator`.
+    with the moments of `scale_by_adam`, and :math:`r_t` and :math:`\rho_t` from `radam_denominator`.
 
     Args:
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in (0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
-        threshold: how many steps the average must be worth for its root to be used; at least 4.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in (0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        threshold: minimum :math:`\rho_t`, the effective length of the average in steps, for rectification; at least 4.
 
     State: two arrays per parameter.
 
@@ -52,7 +52,7 @@ def radam(
     eps_root: NonNegative = 0.0,
     threshold: Scalar = 5.0,
 ):
-    r"""RAdam: Adam that needs no warmup, because it rectifies the variance of its first step sizes.
+    r"""RAdam: Adam that rectifies the variance of its first step sizes, and so needs no warmup.
 
     .. math:: u_t = -learning\_rate \cdot r_t \frac{\hat m_t}{\sqrt{\hat v_t + eps\_root} + eps}
 
@@ -60,16 +60,16 @@ def radam(
 
     Args:
         learning_rate: the step size.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in (0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
-        threshold: how many steps the average must be worth for its root to be used; at least 4, which is the paper's.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in (0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
+        threshold: minimum :math:`\rho_t` for rectification, in steps; at least 4, the paper's value.
 
     State: two arrays per parameter.
 
     Reference: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2; the threshold
-    of 5 is that of its code.
+    of 5 is from the authors' code.
     """
     return chain(scale_by_radam(b1, b2, eps, eps_root, threshold), scale_by_learning_rate(learning_rate))
 
@@ -83,7 +83,7 @@ def adabound(
     final_lr: NonNegative = 0.1,
     gamma: Positive = 1e-3,
 ):
-    r"""AdaBound: Adam whose step sizes are held between bounds that close in on one, that of gradient descent.
+    r"""AdaBound: Adam with step sizes clipped between bounds that converge to the step size of gradient descent.
 
     .. math:: l_t = final\_lr \left(1 - \frac{1}{gamma \cdot t + 1}\right), \quad
         h_t = final\_lr \left(1 + \frac{1}{gamma \cdot t}\right), \quad
@@ -92,19 +92,19 @@ def adabound(
     with the moments of `scale_by_adam`.
 
     Args:
-        learning_rate: the step size at first.
-        b1: decay of the first moment, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        final_lr: the step size in the end, that of gradient descent with momentum; schedule it with `learning_rate`.
-        gamma: how fast the bounds close in, per step.
+        learning_rate: the initial step size.
+        b1: decay rate of the first moment, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        final_lr: the final step size, that of gradient descent with momentum; schedule it with `learning_rate`.
+        gamma: convergence speed of the bounds, per step.
 
     State: two arrays per parameter.
 
     Reference: Luo, Xiong, Liu and Sun, "Adaptive Gradient Methods with Dynamic Bound of Learning Rate", 2019, algorithm
-    2, with corrected moments, and without its factor of :math:`1 / \sqrt{t}`, as in its code.
+    2, with bias-corrected moments and without the factor :math:`1 / \sqrt{t}`, as in the authors' code.
     """
-    # The formulas count steps from 1, and schedules from 0.
+    # The formulas count steps from 1, schedules from 0.
     low = final_lr * (1 - inverse_time_decay(1 / (1 + gamma), gamma / (1 + gamma)))
     high = final_lr * (1 + inverse_time_decay(1 / gamma, 1.0))
     rate = chain(add_constant(eps), reciprocal(), scale(learning_rate), clip_between(low, high))

@@ -1,4 +1,4 @@
-"""RMSProp: steps shrink with recent gradients."""
+"""RMSProp: step sizes from a moving average of squared gradients."""
 
 import jax.numpy as jnp
 
@@ -16,15 +16,15 @@ from gradtx._values.schedule import Decay, NonNegative, PositiveDecay
 
 @transformation
 def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    r"""Division by the root of the mean square: the direction of RMSProp.
+    r"""RMSProp direction: divides the gradient by the root of its mean square.
 
     .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
         u_t = \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
     Args:
-        decay: how much of the mean is kept, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root.
+        decay: decay rate of the mean square, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: one array per parameter.
 
@@ -35,19 +35,19 @@ def scale_by_rms(decay: Decay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegat
 
 @transformation
 def scale_by_stddev(decay: PositiveDecay = 0.9, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0):
-    r"""Division by the running standard deviation: the direction of centred RMSProp.
+    r"""Centred RMSProp direction: divides the gradient by its running standard deviation.
 
     .. math:: a_t = decay \cdot a_{t-1} + (1 - decay) g_t, \quad
         w_t = decay \cdot w_{t-1} + (1 - decay) |g_t - a_t|^2, \quad
         u_t = \frac{g_t}{\sqrt{w_t / decay + eps\_root} + eps}
 
-    The variance :math:`w_t / decay` equals :math:`E[|g|^2] - |E[g]|^2` of the same averages, which the literature
-    subtracts; this form never cancels and is never negative.
+    The variance :math:`w_t / decay` equals :math:`E[|g|^2] - |E[g]|^2` of the same averages, the difference in the
+    literature; this form has no cancellation and is never negative.
 
     Args:
-        decay: how much of the averages is kept, in (0, 1); at 0 there is no variance.
-        eps: added outside the root.
-        eps_root: added inside the root.
+        decay: decay rate of both averages, in (0, 1); at 0 there is no variance.
+        eps: added outside the square root.
+        eps_root: added inside the square root.
 
     State: two arrays per parameter.
 
@@ -69,35 +69,35 @@ def rmsprop(
     nesterov: bool = False,
     bias_correction: bool = False,
 ):
-    r"""RMSProp: each coordinate's gradient over the root of its recent mean square.
+    r"""RMSProp: divides each coordinate of the gradient by the root of its recent mean square.
 
     .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
         u_t = -learning\_rate \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
     Args:
         learning_rate: the step size.
-        decay: how much of the mean square is kept, in [0, 1).
-        eps: added outside the root.
-        eps_root: added inside the root; Optax's `eps` is this one by default.
-        centered: whether the standard deviation takes the place of the root mean square; see `scale_by_stddev`.
-        momentum: momentum of the direction, before the learning rate; None does without.
-        nesterov: whether the momentum looks one step ahead.
-        bias_correction: whether the mean square is corrected for its start at 0; without it the first steps are larger
-            by :math:`1 / \sqrt{1 - decay}`.
+        decay: decay rate of the mean square, in [0, 1).
+        eps: added outside the square root.
+        eps_root: added inside the square root; the same as Optax's `eps` by default.
+        centered: whether to divide by the standard deviation instead of the root mean square; see `scale_by_stddev`.
+        momentum: momentum coefficient, applied before the learning rate; None disables momentum.
+        nesterov: whether to use Nesterov momentum.
+        bias_correction: whether to bias-correct the mean square; without it the first steps are larger by a factor of
+            :math:`1 / \sqrt{1 - decay}`.
 
-    State: one array per parameter, one more when centred, one more with momentum.
+    State: one array per parameter, one more if centred, one more with momentum.
 
     Raises:
-        GradtxValueError: both centred and corrected: the corrected variance of the first gradient is 0.
+        GradtxValueError: both `centered` and `bias_correction`; the corrected variance of the first gradient is 0.
 
-    Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no constants; centred: Graves,
-    "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with `eps_root` for its constant
-    and the learning rate after the momentum (Optax has it before, which differs when it changes).
+    Reference: Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012, which has no eps; centred: Graves,
+    "Generating Sequences With Recurrent Neural Networks", 2013, equations 38 to 41, with `eps_root` as its constant
+    and the learning rate after the momentum. Optax applies it before, which matters if the rate changes.
     """
     if centered and bias_correction:
         raise GradtxValueError(
-            "the first step would be divided by 0, for that is the corrected variance of one gradient; choose "
-            "centered=True or bias_correction=True"
+            "expected centered=True or bias_correction=True, got both; the bias-corrected variance of the first "
+            "gradient is 0, so the first step would be divided by 0"
         )
     direction = (scale_by_stddev if centered else scale_by_rms)(decay, eps, eps_root)
     if bias_correction:

@@ -1,7 +1,8 @@
-"""Schedule-free: an average in place of a learning rate that falls."""
+"""Schedule-free optimizers: iterate averaging in place of a learning rate schedule."""
 
 from typing import Any
 
+from gradtx._base.typing import Transform
 from gradtx._combinators.chain import chain
 from gradtx._combinators.parallel import ratio
 from gradtx._core.identity import identity
@@ -17,22 +18,22 @@ from gradtx.schedules import linear
 
 
 @transformation
-def schedule_free(inner: Any, learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
-    r"""Makes any transform schedule-free: gradients are taken between its iterates and their average.
+def schedule_free(inner: Transform, learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
+    r"""Schedule-free: wraps any transform, and takes gradients between its iterates and their average.
 
     .. math:: y_t = (1 - b_1) z_t + b_1 x_t, \quad z_{t+1} = z_t + inner(\nabla f(y_t)), \quad
         x_{t+1} = (1 - c_t) x_t + c_t z_{t+1}
 
-    The parameters are y, those of training. Evaluate with `eval_params(state, params)`, which gives x.
+    The parameters in training are y. Evaluate with `eval_params(state, params)`, which returns x.
 
     Args:
-        inner: the transform, with its learning rate, and without momentum: b1 takes its place.
-        learning_rate: the learning rate in `inner`, for the weights of the average.
-        b1: the part of the average in the parameters, in [0, 1).
-        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+        inner: the transform, with its learning rate and without momentum, which `b1` replaces.
+        learning_rate: the learning rate in `inner`, used for the weights of the average.
+        b1: weight of the average in the parameters, in [0, 1).
+        weight_lr_power: exponent of the largest learning rate so far, in the weights of the average.
 
-    State: that of `inner`, one array per parameter, and three numbers. Needs the parameters; half-precision ones want
-    `master_weights` around it, or the small moves of the average are rounded away.
+    State: that of `inner`, one array per parameter, and three scalars. Needs the parameters. With half-precision
+    parameters wrap it in `master_weights`; otherwise rounding loses the small changes of the average.
 
     Reference: Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled", 2024, equations 3 to 5.
     """
@@ -48,23 +49,23 @@ def schedule_free_sgd(
     weight_lr_power: Scalar = 2.0,
     mask: Any = None,
 ):
-    r"""Schedule-free gradient descent.
+    r"""Schedule-free SGD: gradient descent with iterate averaging in place of a learning rate schedule.
 
     .. math:: z_{t+1} = z_t - \gamma_t (g_t + weight\_decay \cdot y_t)
 
-    and the rest as in `schedule_free`.
+    with the averaging of `schedule_free`.
 
     Args:
         learning_rate: the step size.
-        warmup_steps: over how many steps it rises in proportion to the step, from 1; None does without.
-        b1: the part of the average in the parameters, in [0, 1).
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+        warmup_steps: number of steps of linear warmup, from `1 / warmup_steps` of the rate; None disables warmup.
+        b1: weight of the average in the parameters, in [0, 1).
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        weight_lr_power: exponent of the largest learning rate so far, in the weights of the average.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: one array per parameter, and a few numbers. Needs the parameters: see `schedule_free` for half-precision.
+    State: one array per parameter, and a few scalars. Needs the parameters: see `schedule_free` for half-precision.
 
-    Reference: see `schedule_free`. Optax begins the warmup at a learning rate of 0.
+    Reference: see `schedule_free`. Differs from Optax: there the warmup starts at a learning rate of 0.
     """
     rate = _warmed_up(learning_rate, warmup_steps)
     return schedule_free(chain(add_decayed_weights(weight_decay, mask), sgd(rate)), rate, b1, weight_lr_power)
@@ -81,26 +82,26 @@ def schedule_free_adamw(
     weight_lr_power: Scalar = 2.0,
     mask: Any = None,
 ):
-    r"""Schedule-free AdamW: Adam without a first moment, whose place the average takes.
+    r"""Schedule-free AdamW: AdamW with iterate averaging in place of the first moment.
 
     .. math:: z_{t+1} = z_t - \gamma_t \left(\frac{g_t}{\sqrt{\hat v_t} + eps} + weight\_decay \cdot y_t\right)
 
-    and the rest as in `schedule_free`.
+    with the averaging of `schedule_free`.
 
     Args:
         learning_rate: the step size.
-        warmup_steps: over how many steps it rises in proportion to the step, from 1; None does without.
-        b1: the part of the average in the parameters, in [0, 1).
-        b2: decay of the second moment, in [0, 1).
-        eps: added outside the root.
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
-        weight_lr_power: the exponent of the largest learning rate so far in the weights.
+        warmup_steps: number of steps of linear warmup, from `1 / warmup_steps` of the rate; None disables warmup.
+        b1: weight of the average in the parameters, in [0, 1).
+        b2: decay rate of the second moment, in [0, 1).
+        eps: added outside the square root.
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
+        weight_lr_power: exponent of the largest learning rate so far, in the weights of the average.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: two arrays per parameter, and a few numbers. Needs the parameters: see `schedule_free` for half-precision.
+    State: two arrays per parameter, and a few scalars. Needs the parameters: see `schedule_free` for half-precision.
 
-    Reference: see `schedule_free`; algorithm 1 there has the bias correction in the learning rate. Optax begins the
-    warmup at a learning rate of 0.
+    Reference: see `schedule_free`; algorithm 1 there has the bias correction in the learning rate. Differs from
+    Optax: there the warmup starts at a learning rate of 0.
     """
     rate = _warmed_up(learning_rate, warmup_steps)
     how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
@@ -109,5 +110,5 @@ def schedule_free_adamw(
 
 
 def _warmed_up(learning_rate: Any, steps: int | None) -> Any:
-    """The learning rate, rising over the first steps: a fraction of 1 / steps at the first one."""
+    """The learning rate with a linear warmup that starts at 1 / steps of it."""
     return learning_rate if not steps else learning_rate * linear(1 / steps, 1.0, steps - 1)

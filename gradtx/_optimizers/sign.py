@@ -1,4 +1,4 @@
-"""Steps of one size: the sign of a gradient, or of an average of gradients."""
+"""Sign-based optimizers: every coordinate moves by the same step size, with the sign of a gradient or an average."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from gradtx._values.schedule import Decay, NonNegative, PositiveDecay
 
 @transformation
 def sign_sgd(learning_rate: NonNegative):
-    r"""Sign gradient descent.
+    r"""Sign SGD: replaces the gradient by its sign.
 
     .. math:: u_t = -learning\_rate \cdot \mathrm{sign}(g_t)
 
@@ -32,13 +32,13 @@ def sign_sgd(learning_rate: NonNegative):
 
 @transformation
 def signum(learning_rate: NonNegative, momentum: Decay = 0.9):
-    r"""Signum: the sign of the mean gradient.
+    r"""Signum: replaces the gradient by the sign of its moving average.
 
     .. math:: m_t = momentum \cdot m_{t-1} + (1 - momentum) g_t, \quad u_t = -learning\_rate \cdot \mathrm{sign}(m_t)
 
     Args:
         learning_rate: the step size of every coordinate.
-        momentum: how much of the mean is kept, in [0, 1).
+        momentum: decay rate of the moving average, in [0, 1).
 
     State: one array per parameter.
 
@@ -50,16 +50,17 @@ def signum(learning_rate: NonNegative, momentum: Decay = 0.9):
 
 @transformation
 def scale_by_lion(b1: Decay = 0.9, b2: PositiveDecay = 0.99):
-    r"""The direction of Lion: the sign of a mean in which the gradient of the moment counts more than it will.
+    r"""Lion direction: the sign of an interpolation of moving average and gradient.
 
     .. math:: u_t = \mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t), \quad m_t = b_2 m_{t-1} + (1 - b_2) g_t
 
-    In terms of the new mean the sum is :math:`a m_t + (1 - a) g_t` with :math:`a = b_1 / b_2`: so the mean is
-    overwritten in place, where the usual form keeps the old one in a temporary array.
+    With :math:`b_1 < b_2` the gradient has more weight in the update than in the state. In terms of the new average the
+    sum is :math:`a m_t + (1 - a) g_t` with :math:`a = b_1 / b_2`, so the average is updated in place; the usual form
+    needs a temporary buffer for the old one.
 
     Args:
-        b1: the part of the old mean in the update, in [0, 1).
-        b2: decay of the mean, in (0, 1).
+        b1: weight of the old average in the update, in [0, 1).
+        b2: decay rate of the average, in (0, 1).
 
     State: one array per parameter.
 
@@ -76,15 +77,15 @@ def lion(
     weight_decay: NonNegative = 1e-3,
     mask: Any = None,
 ):
-    r"""Lion: sign steps with decoupled weight decay, and one array of memory.
+    r"""Lion: the sign of an interpolated momentum, with decoupled weight decay.
 
     .. math:: u_t = -learning\_rate \left(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t) + weight\_decay \cdot p_t\right)
 
     Args:
-        learning_rate: the step size of every coordinate; a third to a tenth of Adam's.
-        b1: the part of the old mean in the update, in [0, 1).
-        b2: decay of the mean, in (0, 1).
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        learning_rate: the step size of every coordinate; 3 to 10 times smaller than Adam's.
+        b1: weight of the old average in the update, in [0, 1).
+        b2: decay rate of the average, in (0, 1).
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: one array per parameter. Needs the parameters.
@@ -96,20 +97,20 @@ def lion(
 
 @transformation
 def tiger(learning_rate: NonNegative, b1: Decay = 0.965, weight_decay: NonNegative = 0.01, mask: Any = None):
-    r"""Tiger: Lion with one decay, the sign of the mean gradient with decoupled weight decay.
+    r"""Tiger: Lion with a single decay rate: the sign of the averaged gradient, with decoupled weight decay.
 
     .. math:: m_t = b_1 m_{t-1} + (1 - b_1) g_t, \quad
         u_t = -learning\_rate \left(\mathrm{sign}(m_t) + weight\_decay \cdot p_t\right)
 
     Args:
         learning_rate: the step size of every coordinate.
-        b1: decay of the mean, in [0, 1).
-        weight_decay: how much of the parameter is taken away per unit of the learning rate.
+        b1: decay rate of the average, in [0, 1).
+        weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: one array per parameter. Needs the parameters.
 
-    Reference: Su, "Tiger: A Tight-fisted Optimizer", 2023, without its learning rates by kind of parameter; use
+    Reference: Su, "Tiger: A Tight-fisted Optimizer", 2023, without its learning rates per type of parameter; use
     `partition` for those.
     """
     return chain(

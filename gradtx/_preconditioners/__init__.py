@@ -1,1 +1,1 @@
-"""Transforms that look at the shape of an array: rows, columns, factors."""
+"""Transforms that depend on the shape of an array: its rows, columns and factors."""

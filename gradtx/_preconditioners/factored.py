@@ -1,4 +1,4 @@
-"""Second moments kept in less than an array: by rows and columns, or by one vector for each axis."""
+"""Factored second moments: one average per row and column, or one vector per axis, in place of a full array."""
 
 import math
 from functools import partial
@@ -17,7 +17,7 @@ from gradtx._values.schedule import Decay
 
 
 class Factors(NamedTuple):
-    """The averages of one array: of its rows and columns, or of its elements where it is not factored.
+    """The averages of one array: of its rows and columns if it is factored, else of its elements.
 
     Attributes:
         row: the mean over the longest axis, or None.
@@ -32,34 +32,34 @@ class Factors(NamedTuple):
 
 @transformation
 def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
-    r"""Exponential moving average of large matrices as the product of the averages of their rows and columns.
+    r"""Factored EMA: replaces large matrices by the product of the moving averages of their rows and columns.
 
     .. math:: r_t = decay \cdot r_{t-1} + (1 - decay) \operatorname{mean}_{col} g_t, \quad
         c_t = decay \cdot c_{t-1} + (1 - decay) \operatorname{mean}_{row} g_t, \quad
         u_t = r_t c_t / \operatorname{mean} r_t
 
-    For updates that are not negative, such as squares. An array of more than two axes is a batch of matrices along its
-    two longest axes (the later ones where several are equal). Others than large matrices have the plain average. Under
-    `over_layers` each layer is factored by itself.
+    For nonnegative updates, such as squares. An array with more than two axes is a batch of matrices along its two
+    longest axes (the later ones if several are equal). Arrays that are not large matrices get the plain average. Under
+    `over_layers` each layer is factored separately.
 
     Args:
-        decay: how much of the averages is kept at each step, in [0, 1).
-        min_dim_size_to_factor: how long the second longest axis must be.
+        decay: decay rate of the averages, in [0, 1).
+        min_dim_size_to_factor: minimum size of the second longest axis for factoring.
 
-    State: `Factors` for each array: for an m by n matrix m + n numbers; one array where it is not factored.
+    State: `Factors` per array: m + n numbers for an m by n matrix; one array where it is not factored.
 
     Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, algorithm 2.
     """
     mean = weighted_mean(decay)
 
     def axes_of(shape: tuple[int, ...]) -> tuple[int, int] | None:
-        """The second longest axis and the longest one, if the array is to be factored."""
+        """The second longest and the longest axis, or None if the array is not factored."""
         order = sorted(range(len(shape)), key=lambda axis: (shape[axis], axis))
         large = len(shape) > 1 and math.prod(shape) > 0 and shape[order[-2]] >= min_dim_size_to_factor
         return (order[-2], order[-1]) if large else None
 
     def measure(x: Array) -> Factors:
-        """What is averaged of one array."""
+        """The row and column means of one array, or the array itself if it is not factored."""
         axes = axes_of(x.shape)
         if axes is None:
             return Factors(full=x)
@@ -95,13 +95,13 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _over_mean(axis: int, x: Array) -> Array:
-    """`x` over its mean along an axis; the mean itself where that is 0 or infinite."""
+    """`x` divided by its mean along an axis; the mean itself where it is 0 or infinite."""
     return _with_mean(axis, x)[0]
 
 
 @_over_mean.defjvp
 def _over_mean_derivative(axis: int, primals: tuple, tangents: tuple) -> tuple:
-    # Not that of the quotient, which divides by the square of what may be 1e-30.
+    # The quotient rule would divide by the square of the mean, which underflows for means near 1e-30.
     quotient, mean, usable = _with_mean(axis, *primals)
     change = tangents[0] - quotient * jnp.mean(tangents[0], axis, keepdims=True)
     return quotient, jnp.where(usable, change / jnp.where(usable, mean, 1.0), 0.0)
@@ -115,17 +115,17 @@ def _with_mean(axis: int, x: Array) -> tuple[Array, Array, Array]:
 
 @transformation
 def running_sum_by_axis():
-    r"""Sum of all updates so far, kept as one vector for each axis: never below the sum itself.
+    r"""Per-axis running sum: an upper bound of the sum of all updates so far, stored as one vector per axis.
 
     .. math:: u_t = \min_i a^i_{t-1} + g_t, \quad a^i_t = \max_{j \ne i} u_t
 
-    where :math:`a^i` has one number for each index of axis i, and the maximum is over all other axes. For updates that
-    are not negative, such as squares; exact for arrays of one axis.
+    where :math:`a^i` has one number per index of axis i, and the maximum is over all other axes. For nonnegative
+    updates, such as squares; exact for arrays with one axis.
 
-    State: one vector for each axis of each array.
+    State: one vector per axis of each array.
 
     Reference: Anil, Gupta, Koren and Singer, "Memory-Efficient Adaptive Optimization", 2019, algorithm SM3-II with the
-    slices along each axis for its cover.
+    slices along each axis as its cover.
     """
 
     def others(x: Array, axis: int) -> tuple[int, ...]:
@@ -134,7 +134,7 @@ def running_sum_by_axis():
     def init(params):
         def zeros(p: Array) -> tuple[Array, ...]:
             empty = jnp.zeros_like(widened(p).real)
-            # A sum over the other axes has the sharding of the array along its own.
+            # A sum over the other axes keeps the sharding of this axis.
             return tuple(jnp.sum(empty, others(p, axis)) for axis in range(p.ndim)) or (empty,)
 
         return jax.tree.map(zeros, params)

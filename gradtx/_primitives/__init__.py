@@ -1,1 +1,1 @@
-"""Primitives: transforms that are not made of other transforms."""
+"""Primitives: transforms that do not contain other transforms."""

@@ -1,4 +1,4 @@
-"""Primitives that remember: one array per parameter, or one number for all."""
+"""Stateful primitives: one accumulator per parameter, or one scalar for the whole tree."""
 
 import jax.numpy as jnp
 
@@ -10,14 +10,14 @@ from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 @transformation
 def scale_by_ema(decay: Decay):
-    r"""Exponential moving average, from 0.
+    r"""Exponential moving average: replaces each update by its average over the steps, starting from 0.
 
     .. math:: m_t = decay \cdot m_{t-1} + (1 - decay) g_t, \quad u_t = m_t
 
-    It is too small at first; `bias_correction(decay)` after it mends that.
+    The average is biased towards 0 at first; put `bias_correction(decay)` after it to correct that.
 
     Args:
-        decay: how much of the average is kept at each step, in [0, 1).
+        decay: the fraction of the average kept per step, in [0, 1).
 
     State: one array per parameter, in its dtype or float32 if that is wider.
     """
@@ -30,18 +30,18 @@ def scale_by_ema(decay: Decay):
 
 @transformation
 def bias_correction(decay: Decay):
-    r"""Correction of an exponential moving average that began at 0: divides by the sum of its weights.
+    r"""Bias correction: divides an exponential moving average that started from 0 by the sum of its weights.
 
     .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t})
 
-    For a constant decay this is Adam's :math:`1 / (1 - decay^t)`; for a scheduled one the product of the decays so
-    far takes the place of the power. The logarithms are added up with compensation and enter through `expm1`, so the
-    factor is right to the last bits at the first step and at the millionth.
+    For a constant decay this is Adam's :math:`1 / (1 - decay^t)`. For a scheduled decay, the product of the decays so
+    far replaces the power. The logarithms are added with compensated summation and enter through `expm1`, so the factor
+    is accurate to the last bits at the first step and at the millionth.
 
     Args:
-        decay: the decay of the average before it, in [0, 1).
+        decay: the decay of the preceding average, in [0, 1).
 
-    State: one array of two numbers, the sum of logarithms and its rounding error, in float32 (float64 in x64).
+    State: an array of shape (2,), the sum of logarithms and its rounding error, in float32 (float64 with x64).
 
     Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 3; the sum of logarithms is
     ours.
@@ -51,14 +51,14 @@ def bias_correction(decay: Decay):
 
 @transformation
 def bias_correction_ahead(decay: Decay):
-    r"""Bias correction for the average as it will be one step ahead, with this step's decay once again (Nadam).
+    r"""Bias correction one step ahead: divides as `bias_correction` does, with this step's decay applied twice (Nadam).
 
     .. math:: s_t = s_{t-1} + \log decay_t, \quad u_t = g_t / (1 - e^{s_t + \log decay_t})
 
     Args:
-        decay: the decay of the average before it, in [0, 1).
+        decay: the decay of the preceding average, in [0, 1).
 
-    State: as `bias_correction`.
+    State: the same as `bias_correction`.
 
     Reference: Dozat, "Incorporating Nesterov Momentum into Adam", 2016; for the sum see `bias_correction`.
     """
@@ -67,15 +67,15 @@ def bias_correction_ahead(decay: Decay):
 
 def _correction(decay, ahead):
     def advance(clock):
-        # One array of two numbers instead of two: XLA then computes them in one kernel.
+        # One array of shape (2,) instead of two scalars: XLA then fuses them into one kernel.
         total, error = clock
         log = log_of_decay(decay, clock.dtype)
         term = log - error
         new = total + term
         exponent = new + log if ahead else new
-        nothing = exponent == 0  # only decays of 1 so far: the average is still 0, and so shall be what comes out
-        # The division comes last: of a selection between numbers each would go into the loops over the arrays.
-        weights = jnp.where(nothing, jnp.inf, -jnp.expm1(jnp.where(nothing, -1.0, exponent)))
+        is_empty = exponent == 0  # all decays were 1 so far: the average is still 0, so the output must be 0
+        # The division comes last: XLA would fuse both operands of a final select into the loops over the arrays.
+        weights = jnp.where(is_empty, jnp.inf, -jnp.expm1(jnp.where(is_empty, -1.0, exponent)))
         return 1.0 / weights, jnp.stack([new, (new - total) - term])
 
     return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
@@ -83,12 +83,12 @@ def _correction(decay, ahead):
 
 @transformation
 def running_sum(initial_value: Scalar = 0.0):
-    r"""Sum of all updates so far.
+    r"""Running sum: replaces each update by the sum of all updates so far.
 
     .. math:: s_t = s_{t-1} + g_t, \quad u_t = s_t, \quad s_0 = initial\_value
 
     Args:
-        initial_value: what the sum begins with.
+        initial_value: the sum before the first step.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
     """
@@ -100,14 +100,14 @@ def running_sum(initial_value: Scalar = 0.0):
 
 @transformation
 def nonnegative_sum():
-    r"""Sum of all updates so far that does not fall below 0, for real updates.
+    r"""Nonnegative running sum: replaces each update by the sum of all updates so far, clipped at 0; for real updates.
 
     .. math:: s_t = \max(s_{t-1} + g_t, 0), \quad u_t = s_t
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
     Raises:
-        GradtxTypeError: an update is complex, and complex numbers have no order.
+        GradtxTypeError: an update is complex; complex numbers have no order.
 
     Reference: the CUSUM statistic of Page, "Continuous Inspection Schemes", 1954.
     """
@@ -119,17 +119,19 @@ def nonnegative_sum():
 
 @transformation
 def running_max(decay: Scalar = 1.0):
-    r"""Largest update so far, forgotten at the rate `decay`; from 0, so it is for updates that are not negative.
+    r"""Running maximum: replaces each update by the largest one so far, decayed by `decay` per step.
 
     .. math:: u_t = \max(decay \cdot u_{t-1}, g_t)
 
+    The maximum starts from 0, so it is meant for nonnegative updates.
+
     Args:
-        decay: 1 never forgets (AMSGrad); below 1 it is the infinity norm of AdaMax.
+        decay: 1 never forgets (AMSGrad); below 1 this is the infinity norm of AdaMax.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
     Raises:
-        GradtxTypeError: an update is complex, and complex numbers have no order.
+        GradtxTypeError: an update is complex; complex numbers have no order.
     """
     return memory(
         init=jnp.zeros_like,
@@ -139,20 +141,20 @@ def running_max(decay: Scalar = 1.0):
 
 @transformation
 def add_momentum(decay: Decay, nesterov: bool = False):
-    r"""Momentum: each update goes on acting, less by `decay` at each step.
+    r"""Momentum: replaces each update by a decaying sum of all updates so far.
 
     .. math:: m_t = decay \cdot m_{t-1} + g_t, \quad
         u_t = m_t \text{ or, with Nesterov, } u_t = g_t + decay \cdot m_t
 
     Args:
-        decay: how much of the momentum is kept, in [0, 1).
-        nesterov: whether to emit the momentum as it will be one step ahead.
+        decay: the fraction of the momentum kept per step, in [0, 1).
+        nesterov: whether to output the momentum one step ahead.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
     Reference: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; Sutskever, Martens,
-    Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013. As in most libraries
-    the learning rate comes after the momentum, not inside it; the two differ when it changes.
+    Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013. As in most libraries,
+    the learning rate is applied after the momentum, not inside it; the two differ when the learning rate changes.
     """
     return memory(
         init=jnp.zeros_like,
@@ -163,36 +165,37 @@ def add_momentum(decay: Decay, nesterov: bool = False):
 
 @transformation
 def scale_by_additive_ema(decay: Decay, initial_value: NonNegative = 1e-6):
-    r"""Average that moves by a part of the update itself, and not of its distance: for updates that are not negative.
+    r"""Additive moving average (Yogi): moves by a fraction of the update, not of the distance to it.
 
     .. math:: m_t = m_{t-1} - (1 - decay) \, \mathrm{sign}(m_{t-1} - g_t) \, g_t, \quad u_t = m_t
 
-    It rises as fast as an exponential moving average, and falls much more slowly when the updates become small.
+    It is meant for nonnegative updates. It rises as fast as an exponential moving average, and decays much more slowly
+    when the updates become small.
 
     Args:
-        decay: 1 minus the part, in [0, 1).
-        initial_value: what the average begins with.
+        decay: 1 minus the fraction, in [0, 1).
+        initial_value: the average before the first step.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
     Reference: Zaheer, Reddi, Sachan, Kale and Kumar, "Adaptive Methods for Nonconvex Optimization", 2018, algorithm 2.
     """
-    part = 1 - decay
+    rest = 1 - decay
     return memory(
         init=lambda p: jnp.full_like(p, initial_value),
-        step=lambda g, m, p: unless_infinite(m, m - part * jnp.sign(m - g) * g),
+        step=lambda g, m, p: unless_infinite(m, m - rest * jnp.sign(m - g) * g),
     )
 
 
 @transformation
 def scale_by_update_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: NonNegative = 0.0):
-    r"""Multiplication by the root mean square of what came out before: gives the units back that a quotient took.
+    r"""Update RMS (Adadelta): multiplies each update by the root mean square of the past outputs, to restore its units.
 
     .. math:: u_t = \sqrt{d_{t-1} + eps} \, g_t, \quad d_t = decay \cdot d_{t-1} + (1 - decay) |u_t|^2
 
     Args:
-        decay: how much of the mean square is kept at each step, in [0, 1).
-        eps: added inside the root; it also starts the movement.
+        decay: the fraction of the mean square kept per step, in [0, 1).
+        eps: added inside the root; it also makes the first output nonzero.
         initial_value: the mean square before the first step.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
@@ -202,7 +205,7 @@ def scale_by_update_rms(decay: Decay, eps: NonNegative = 1e-6, initial_value: No
     mean, rest = weighted_mean(decay), 1 - decay
 
     def emit(g, d, p):
-        # What stood in the memory before, reckoned from what stands in it now: so it can be overwritten in place.
+        # The old state plus eps, recomputed from the new state, so that XLA can update the buffer in place.
         return times(jnp.sqrt(safe_divide(d + decay * eps, decay + rest * abs_square(g))), g)
 
     return memory(

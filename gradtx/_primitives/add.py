@@ -1,4 +1,4 @@
-"""Additions to the update."""
+"""Primitives that add to the updates."""
 
 from typing import Any
 
@@ -14,27 +14,29 @@ from gradtx._values.schedule import NonNegative
 
 @transformation
 def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
-    r"""Weight decay: adds a multiple of the parameter, before the learning rate where it is decoupled (AdamW).
+    r"""Weight decay: adds a multiple of the parameter to each update.
 
     .. math:: u = g + weight\_decay \cdot p
 
+    Decoupled weight decay (AdamW) puts it before the learning rate.
+
     Args:
-        weight_decay: the multiple, not negative.
-        mask: which parameters decay, all by default: a tree or prefix tree of booleans, or a function of the
+        weight_decay: the multiple, nonnegative.
+        mask: the parameters that decay, by default all: a tree or prefix tree of booleans, or a function of the
             parameters that returns one (`where(lambda path, p: p.ndim > 1)`).
 
     State: none. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters were not given, or the mask does not fit them.
+        GradtxValueError: the parameters are missing, or the mask does not fit them.
 
     Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
-    # A constant 0, the default of many optimizers, then costs nothing: not even reading the parameters.
-    none = isinstance(weight_decay, (int, float)) and weight_decay == 0
+    # A constant 0, the default of many optimizers, costs nothing: the parameters are not read.
+    is_off = isinstance(weight_decay, (int, float)) and weight_decay == 0
 
     def decayed(g, p):
-        return g if none else g + weight_decay * p
+        return g if is_off else g + weight_decay * p
 
     if mask is None:
         return elementwise(decayed, needs_params=True)
@@ -49,22 +51,22 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
 
 @transformation
 def add_noise(eta: NonNegative, gamma: NonNegative = 0.55, seed: int = 0):
-    r"""Gaussian noise that fades: independent from element to element and from step to step.
+    r"""Gradient noise: adds Gaussian noise of decaying variance, independent per element and per step.
 
     .. math:: u_t = g_t + N(0, \sigma_t^2), \quad \sigma_t^2 = \frac{eta}{(1 + t)^{gamma}}
 
-    with t = 0 at the first update. The same seed gives the same noise, in a loop, in `jit` and in `scan`. Which leaf
-    gets which noise depends on the order of the leaves; under `over_layers` all layers get the same, so put it outside.
+    where t = 0 at the first update. The same seed gives the same noise in a loop, in `jit` and in `scan`. The noise of
+    a leaf depends on the order of the leaves. Under `over_layers` all layers get the same noise, so put it outside.
 
     Args:
-        eta: the variance at the first update; for complex leaves that of both parts together.
-        gamma: how fast the variance falls.
-        seed: seed of the noise.
+        eta: the variance at the first update; for complex leaves, that of real and imaginary part together.
+        gamma: the exponent of the decay of the variance.
+        seed: the random seed.
 
-    State: a key, two uint32 numbers, and a count, int32.
+    State: a random key, two uint32, and a step count, int32.
 
     Reference: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015, equation 1.
-    Optax begins with t = 1.
+    Differs from Optax: t starts at 0, not at 1.
     """
 
     def update(updates, state, params):

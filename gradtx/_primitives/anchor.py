@@ -1,4 +1,4 @@
-"""Primitives that read the parameters, and remember where they began."""
+"""Primitives that read the current or the initial parameters."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from gradtx._values.schedule import NonNegative
 
 @transformation
 def current_params():
-    r"""The parameters, in place of the updates.
+    """Current parameters: replaces the updates by the parameters.
 
     .. math:: u_t = p_t
 
@@ -26,7 +26,7 @@ def current_params():
 
 @transformation
 def initial_params():
-    r"""The parameters as they were at the beginning, in place of the updates.
+    """Initial parameters: replaces the updates by the parameters at `init`.
 
     .. math:: u_t = p_1
 
@@ -42,8 +42,8 @@ class Travelled(NamedTuple):
     """The state of `max_distance_from_init`.
 
     Attributes:
-        start: the parameters at the beginning.
-        distance: the largest distance from there.
+        start: the initial parameters.
+        distance: the largest distance from the initial parameters so far.
     """
 
     start: Any
@@ -52,18 +52,18 @@ class Travelled(NamedTuple):
 
 @transformation
 def max_distance_from_init(initial_value: NonNegative = 1e-6, relative: bool = True):
-    r"""The largest distance of the parameters from where they began, in place of every element of the updates.
+    r"""Distance from initialization: replaces every element by the largest distance of the parameters from their start.
 
     .. math:: r_t = \max(r_{t-1}, \lVert p_t - p_1 \rVert), \quad u_t = r_t, \quad
         r_0 = initial\_value \cdot (1 + \lVert p_1 \rVert)
 
-    with the norm of the whole tree.
+    The norm is over the whole tree.
 
     Args:
         initial_value: the distance before the first step.
-        relative: whether that is in units of :math:`1 + \lVert p_1 \rVert`.
+        relative: whether `initial_value` is in units of :math:`1 + \lVert p_1 \rVert`.
 
-    State: one array per parameter, and one number. Needs the parameters.
+    State: one array per parameter, and one scalar. Needs the parameters.
     """
 
     def init(params):
@@ -83,19 +83,20 @@ def max_distance_from_init(initial_value: NonNegative = 1e-6, relative: bool = T
 
 @transformation
 def scale_by_global_rss(eps: NonNegative = 0.0, eps_root: NonNegative = 0.0):
-    r"""Division of the whole tree by the root of the sum of all squares so far: AdaGrad with one number for all.
+    r"""AdaGrad-Norm: divides the whole tree by the root of the sum of all squared norms so far.
 
     .. math:: s_t = s_{t-1} + \lVert g_t \rVert^2, \quad u_t = \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
-    The root of the sum is what is stored, so that no square leaves its range.
+    The state is the root of the sum, so that no square overflows or underflows.
 
     Args:
         eps: added outside the root.
         eps_root: added inside the root.
 
-    State: one number.
+    State: one scalar.
 
-    Reference: Streeter and McMahan, "Less Regret via Online Conditioning", 2010; also known as AdaGrad-Norm.
+    Reference: Streeter and McMahan, "Less Regret via Online Conditioning", 2010; AdaGrad with one scalar for all
+    parameters.
     """
 
     def factor(norm, total):

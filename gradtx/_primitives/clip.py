@@ -1,4 +1,4 @@
-"""Bounds on the size of updates."""
+"""Clipping: primitives that bound the size of updates."""
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,12 @@ from gradtx._values.schedule import NonNegative, Scalar
 
 @transformation
 def clip(max_delta: NonNegative):
-    r"""Clipping of each element; complex ones keep their direction.
+    r"""Elementwise clipping: bounds the magnitude of each element; complex elements keep their phase.
 
     .. math:: u = \max(-max\_delta, \min(max\_delta, g))
 
     Args:
-        max_delta: the largest magnitude let through, not negative.
+        max_delta: the largest magnitude, nonnegative.
 
     State: none.
     """
@@ -37,32 +37,32 @@ def clip(max_delta: NonNegative):
 
 @transformation
 def clip_between(low: Scalar, high: Scalar):
-    r"""Clipping of each element to an interval, for real updates.
+    r"""Interval clipping: bounds each element to an interval; for real updates.
 
     .. math:: u = \max(low, \min(high, g))
 
     Args:
-        low: the smallest number let through.
-        high: the largest number let through.
+        low: the lower bound.
+        high: the upper bound.
 
     State: none.
 
     Raises:
-        GradtxTypeError: an update is complex, and complex numbers have no order.
+        GradtxTypeError: an update is complex; complex numbers have no order.
     """
     return elementwise(lambda g: jnp.clip(ordered(g), low, high))
 
 
 @transformation
 def clip_by_block_norm(max_norm: NonNegative):
-    r"""Clipping of each array: where its norm is above `max_norm`, it is scaled down to that norm.
+    r"""Norm clipping per array: scales each array down to the norm `max_norm` where its norm is larger.
 
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
-    As `clip_by_global_norm`, for one array at a time.
+    The same as `clip_by_global_norm`, but per array.
 
     Args:
-        max_norm: the largest norm let through, not negative.
+        max_norm: the largest norm, nonnegative.
 
     State: none.
     """
@@ -71,14 +71,14 @@ def clip_by_block_norm(max_norm: NonNegative):
 
 @transformation
 def clip_by_block_rms(threshold: NonNegative):
-    r"""Clipping of each array: where its root mean square is above `threshold`, it is scaled down to it.
+    r"""RMS clipping per array: scales each array down to the root mean square `threshold` where its own is larger.
 
     .. math:: u = g \cdot \min(1, threshold / \mathrm{rms}(g))
 
-    As `clip_by_block_norm`, whatever the size of the array. Under `over_layers`, each layer by its own.
+    Like `clip_by_block_norm`, but independent of the size of the array. Under `over_layers` it clips per layer.
 
     Args:
-        threshold: the largest root mean square let through, not negative.
+        threshold: the largest root mean square, nonnegative.
 
     State: none.
 
@@ -93,18 +93,18 @@ def clip_by_block_rms(threshold: NonNegative):
 
 @transformation
 def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int | tuple[int, ...] | None = None):
-    r"""Adaptive gradient clipping: the gradient of each unit is kept in proportion to the unit's parameters.
+    r"""Adaptive gradient clipping (AGC): bounds the gradient norm of each unit relative to the norm of its parameters.
 
     .. math:: u = g \cdot \min\left(1, \frac{clipping \cdot \max(\lVert p \rVert, eps)}{\lVert g \rVert}\right)
 
-    with the norms of each unit by itself: all of a bias or of an array with no more than one axis longer than 1; of a
-    matrix, or a kernel with three axes, what lies along the first axis; of convolution kernels with more, all but the
-    last axis, which is the layout of Flax.
+    The norms are per unit. In a bias, or an array with at most one axis longer than 1, the unit is the whole array. In
+    a matrix, or a kernel with three axes, it extends along the first axis. In convolution kernels with more axes it
+    extends along all but the last axis, the layout of Flax.
 
     Args:
-        clipping: the largest norm of a gradient, in units of the parameters' norm.
-        eps: a smaller norm of parameters counts as this, so that they can leave 0.
-        axis: the axis or axes that make up a unit, of every array, in place of the rule.
+        clipping: the largest gradient norm, relative to the parameter norm.
+        eps: lower bound of the parameter norm, so that parameters can leave 0.
+        axis: the axis or axes of a unit in every array; overrides the rule above.
 
     State: none. Needs the parameters.
 
@@ -112,7 +112,7 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
         GradtxValueError: an array does not have the axis.
 
     Reference: Brock, De, Smith and Simonyan, "High-Performance Large-Scale Image Recognition Without Normalization",
-    2021, equation 3. As Optax's, which does not know arrays of more than five axes.
+    2021, equation 3. The same as in Optax, which does not support arrays of more than five axes.
     """
 
     def one(g, p):
@@ -124,7 +124,7 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
     def update(updates, state, params):
         for path, g in zip(trees.paths(updates), jax.tree.leaves(updates), strict=True):
             if axis is not None and not all(-g.ndim <= a < g.ndim for a in np.atleast_1d(axis)):
-                raise GradtxValueError(f"the array at {path!r} has the shape {g.shape}, and no axis {axis}")
+                raise GradtxValueError(f"expected an array with axis {axis} at {path!r}, got the shape {g.shape}")
         pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
         return jax.tree.structure(updates).unflatten(for_each(one, list(pairs))), state
 
@@ -133,15 +133,15 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
 
 @transformation
 def clip_by_global_norm(max_norm: NonNegative):
-    r"""Clipping of the whole tree: where its norm is above `max_norm`, all of it is scaled down to that norm.
+    r"""Global norm clipping: scales the whole tree down to the norm `max_norm` where its norm is larger.
 
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
-    The norm is that of `gradtx.tree.global_norm`, in at least float32 and safe from overflow; the arrays are multiplied
-    by one number. One NaN makes all updates NaN, and an infinity becomes NaN: nothing here hides them.
+    The norm is `gradtx.tree.global_norm`, in at least float32 and safe from overflow; all arrays are multiplied by one
+    scalar. One NaN makes all updates NaN, and an infinity becomes NaN: they are not hidden.
 
     Args:
-        max_norm: the largest norm let through, not negative.
+        max_norm: the largest norm, nonnegative.
 
     State: none.
 
@@ -152,12 +152,12 @@ def clip_by_global_norm(max_norm: NonNegative):
 
 
 def _unit_axes(shape):
-    """The axes over which one output unit extends."""
+    """The axes that one output unit extends along."""
     if sum(length != 1 for length in shape) <= 1:
         return tuple(range(len(shape)))
     return (0,) if len(shape) <= 3 else tuple(range(len(shape) - 1))
 
 
 def _down_to(max_norm, length):
-    """The factor that brings a norm down to `max_norm`, or 1."""
+    """The factor that scales a norm down to `max_norm`, or 1."""
     return weak(jnp.where(length <= max_norm, 1.0, safe_divide(max_norm, length)))

@@ -1,4 +1,4 @@
-"""Estimates of the curvature, from functions that come with the update."""
+"""Curvature estimates from functions passed to `update`."""
 
 from collections.abc import Callable
 
@@ -16,21 +16,22 @@ from gradtx._core.protocol import transformation
 
 @transformation
 def hutchinson(every: int = 1):
-    r"""An estimate of the diagonal of the Hessian at the parameters, in place of the updates.
+    r"""Hutchinson's estimator: replaces the updates by an estimate of the diagonal of the Hessian at the parameters.
 
     .. math:: u_t = z \odot H z, \quad z_i = \pm 1 \text{ at random}
 
-    It is exact where the Hessian is diagonal, and right in the mean everywhere.
+    It is exact for a diagonal Hessian, and unbiased for any other.
 
     Args:
-        every: at which steps the estimate is made, the first included; it is 0 at the others, and costs nothing there.
+        every: the interval between estimates, in steps, starting at the first; at the other steps the output is 0 and
+            nothing is computed.
 
-    State: one count. Needs the parameters, and the extra arguments `obj_fn`, the loss as a function of the parameters,
-    and `key`, a key of `jax.random` that is new at every step.
+    State: a step count, int32. Needs the parameters, and the extra arguments `obj_fn`, the loss as a function of the
+    parameters, and `key`, a `jax.random` key that is new at every step.
 
     Raises:
-        GradtxValueError: `every` is no positive whole number.
-        GradtxTypeError: `key` is no random key.
+        GradtxValueError: `every` is not a positive whole number.
+        GradtxTypeError: `key` is not a random key.
 
     Reference: Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", 2007.
     """

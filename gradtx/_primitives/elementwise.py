@@ -1,4 +1,4 @@
-"""Elementwise primitives: a function of each number, without memory."""
+"""Elementwise primitives without state."""
 
 import jax.numpy as jnp
 
@@ -10,7 +10,7 @@ from gradtx._values.schedule import Scalar
 
 @transformation
 def square():
-    """Square: the squared magnitude of each element, real for complex updates too.
+    """Square: replaces each element by its squared magnitude, which is real for complex updates too.
 
     .. math:: u = |g|^2
 
@@ -21,7 +21,7 @@ def square():
 
 @transformation
 def sqrt():
-    r"""Square root of each element, whose derivative at 0 is taken as 0. Negative elements give NaN.
+    r"""Square root: replaces each element by its root, with derivative 0 at 0; negative elements give NaN.
 
     .. math:: u = \sqrt{g}
 
@@ -32,7 +32,7 @@ def sqrt():
 
 @transformation
 def sign():
-    """Sign of each element, 0 for 0; for a complex one the number of magnitude 1 in its direction.
+    """Sign: replaces each element by its sign, 0 for 0; a complex element by its direction, of magnitude 1.
 
     .. math:: u = g / |g|
 
@@ -43,7 +43,7 @@ def sign():
 
 @transformation
 def absolute():
-    """Absolute value of each element, real for complex updates too; its derivative at 0 is taken as 0.
+    """Absolute value: replaces each element by its magnitude, real for complex updates too, with derivative 0 at 0.
 
     .. math:: u = |g|
 
@@ -54,11 +54,11 @@ def absolute():
 
 @transformation
 def power(exponent: Scalar):
-    """Power of each element.
+    """Power: raises each element to an exponent.
 
     .. math:: u = g^{exponent}
 
-    0 stays 0 for every exponent but 0, also for a negative one (0/0 is 0, and so is 1/0 here); negative elements give
+    0 stays 0 for every exponent but 0, also for a negative one (both 0/0 and 1/0 are 0 here). Negative elements give
     NaN unless the exponent is whole.
 
     Args:
@@ -76,7 +76,7 @@ def power(exponent: Scalar):
 
 @transformation
 def reciprocal():
-    """Reciprocal of each element, and 0 of 0.
+    """Reciprocal: replaces each element by its inverse, and 0 by 0.
 
     .. math:: u = 1 / g
 
@@ -87,11 +87,11 @@ def reciprocal():
 
 @transformation
 def zero_nans():
-    r"""Zero in place of each element that is NaN; infinities stay.
+    r"""NaN removal: replaces each NaN by 0; infinities stay.
 
     .. math:: u = 0 \text{ where } g \text{ is NaN}, \quad u = g \text{ elsewhere}
 
-    Nothing counts them; `skip_nonfinite` does, and it leaves out the whole step instead.
+    NaNs are not counted. `skip_nonfinite` counts non-finite steps, and skips the whole step instead.
 
     State: none.
     """
@@ -100,12 +100,12 @@ def zero_nans():
 
 @transformation
 def add_constant(amount: Scalar):
-    r"""Addition of a number to each element.
+    """Constant: adds a constant to each element.
 
     .. math:: u = g + amount
 
     Args:
-        amount: the number, of any sign.
+        amount: the constant, of any sign.
 
     State: none.
     """
@@ -114,7 +114,7 @@ def add_constant(amount: Scalar):
 
 @transformation
 def clip_min(lower: Scalar):
-    r"""The larger of each element and a bound, for real updates: keeps a denominator away from 0.
+    r"""Lower bound: replaces each element below `lower` by it, to keep a denominator away from 0; for real updates.
 
     .. math:: u = \max(g, lower)
 
@@ -124,6 +124,6 @@ def clip_min(lower: Scalar):
     State: none.
 
     Raises:
-        GradtxTypeError: an update is complex, and complex numbers have no order.
+        GradtxTypeError: an update is complex; complex numbers have no order.
     """
     return elementwise(lambda g: jnp.maximum(ordered(g), lower))

@@ -1,7 +1,7 @@
-"""D-Adaptation and Prodigy: Adam that estimates how far away the minimum is.
+"""D-Adaptation and Prodigy: Adam with an estimate of the distance to the minimum.
 
-The estimate weighs the gradients before they enter the moments, and is made of what comes out of them: it stands on
-both sides, so neither is an expression over other transforms.
+The estimate scales the gradients before they enter the accumulators, and is computed from these accumulators. Because
+of this feedback neither is an expression over other transforms.
 """
 
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ class Estimated(NamedTuple):
     """The state of `scale_by_dadapt` and `scale_by_prodigy`.
 
     Attributes:
-        distance: the estimate of the distance to the minimum.
-        evidence: the averaged inner product that it is made of.
+        distance: the estimated distance to the minimum.
+        evidence: the averaged inner product from which the estimate is computed.
         logs: the sums of the logarithms of both decays.
         first: the first moment, of weighted gradients.
         second: the second moment.
         total: the average of weighted gradients.
-        start: the parameters at the beginning; None where they are not needed.
+        start: the initial parameters; None where they are not needed.
     """
 
     distance: Any
@@ -49,7 +49,7 @@ def scale_by_dadapt(
     learning_rate: NonNegative = 1.0,
     weight_decay: NonNegative = 0.0,
 ):
-    r"""D-Adaptation's step for Adam: descent with decoupled decay, whose learning rate is estimated.
+    r"""D-Adaptation: replaces gradients by Adam steps with decoupled weight decay and an estimated learning rate.
 
     .. math:: a_t = learning\_rate \cdot d_{t-1} \frac{\sqrt{1 - b_2^t}}{1 - b_1^t}, \quad
         m_t = b_1 m_{t-1} + (1 - b_1) a_t g_t, \quad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \quad
@@ -58,18 +58,18 @@ def scale_by_dadapt(
         d_t = \max\left(d_{t-1}, \frac{r_t}{(1 - b_3) \lVert s_t \rVert_1}\right), \quad
         u_t = -\frac{m_t}{\sqrt{v_t} + eps} - a_t \cdot weight\_decay \cdot p_t
 
-    with :math:`b_3 = \sqrt{b_2}`, and inner product and norm of the whole tree. The step goes down: no learning rate
-    comes after it.
+    where :math:`b_3 = \sqrt{b_2}`, and inner product and norm are over the whole tree. The output is a descent step: no
+    learning rate comes after it.
 
     Args:
         b1: decay of the first moment, in [0, 1).
         b2: decay of the second moment, in [0, 1).
         eps: added outside the root.
-        estim_lr0: the estimate before the first step.
-        learning_rate: a factor of the estimate.
-        weight_decay: how much of the parameter is taken away per unit of the rate.
+        estim_lr0: the initial estimate.
+        learning_rate: a factor on the estimate.
+        weight_decay: the multiple of the parameter that is subtracted, per unit of :math:`a_t`.
 
-    State: three arrays per parameter, and four numbers. Needs the parameters.
+    State: three arrays per parameter, and four scalars. Needs the parameters.
 
     Reference: see `dadapt_adamw`.
     """
@@ -106,7 +106,7 @@ def scale_by_prodigy(
     weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
 ):
-    r"""Prodigy's step: descent by Adam with decoupled decay, whose learning rate is estimated.
+    r"""Prodigy: replaces gradients by Adam steps with decoupled weight decay and an estimated learning rate.
 
     .. math:: a_t = learning\_rate \cdot d_{t-1} \frac{\sqrt{1 - b_2^t}}{1 - b_1^t}, \quad
         m_t = b_1 m_{t-1} + (1 - b_1) d_{t-1} g_t, \quad v_t = b_2 v_{t-1} + (1 - b_2) d_{t-1}^2 |g_t|^2, \quad
@@ -115,21 +115,20 @@ def scale_by_prodigy(
         d_t = \max\left(d_{t-1}, \frac{estim\_lr\_coef \cdot r_t}{\lVert s_t \rVert_1}\right), \quad
         u_t = -a_t \left(\frac{m_t}{\sqrt{v_t} + d_t \cdot eps} + weight\_decay \cdot p_t\right)
 
-    with inner product and norm of the whole tree. The step goes down: no learning rate comes after it.
+    where inner product and norm are over the whole tree. The output is a descent step: no learning rate comes after it.
 
     Args:
         b1: decay of the first moment, in [0, 1).
         b2: decay of the second moment, in [0, 1).
-        beta3: decay of the evidence, in [0, 1); None is the root of `b2`.
+        beta3: decay of the evidence, in [0, 1); None means the root of `b2`.
         eps: added outside the root, in units of the estimate.
-        estim_lr0: the estimate before the first step.
-        estim_lr_coef: a factor of the evidence.
-        learning_rate: a factor of the estimate.
-        weight_decay: how much of the parameter is taken away per unit of the rate.
-        safeguard_warmup: whether :math:`s_t` has :math:`d_{t-1}` in place of :math:`a_t`, for learning rates that warm
-            up.
+        estim_lr0: the initial estimate.
+        estim_lr_coef: a factor on the evidence.
+        learning_rate: a factor on the estimate.
+        weight_decay: the multiple of the parameter that is subtracted, per unit of :math:`a_t`.
+        safeguard_warmup: whether :math:`s_t` uses :math:`d_{t-1}` in place of :math:`a_t`, for learning rate warmup.
 
-    State: four arrays per parameter, and four numbers. Needs the parameters.
+    State: four arrays per parameter, and four scalars. Needs the parameters.
 
     Reference: see `prodigy`.
     """
@@ -166,12 +165,12 @@ def scale_by_prodigy(
 def _begin(params: Params, distance: Any) -> Estimated:
     wide = trees.widened(params)
 
-    def number(x: Any) -> Array:
+    def scalar(x: Any) -> Array:
         return jnp.full((), x, float)
 
     return Estimated(
-        distance=number(distance),
-        evidence=number(0.0),
+        distance=scalar(distance),
+        evidence=scalar(0.0),
         logs=jnp.zeros(2, float),
         first=jax.tree.map(jnp.zeros_like, wide),
         second=jax.tree.map(lambda p: jnp.zeros_like(p.real), wide),
@@ -179,17 +178,17 @@ def _begin(params: Params, distance: Any) -> Estimated:
     )
 
 
-def _leaves(updates: Updates, params: Params, *memories: Any) -> tuple[list, list[list], list]:
-    """The leaves of all, those of each parameter in one precision."""
-    columns = [trees.leaves_like(updates, memory, "updates", "state") for memory in memories]
+def _leaves(updates: Updates, params: Params, *accumulators: Any) -> tuple[list, list[list], list]:
+    """The leaves of all trees, those of each parameter aligned to one precision."""
+    columns = [trees.leaves_like(updates, accumulator, "updates", "state") for accumulator in accumulators]
     ps = trees.leaves_like(updates, params, "updates", "parameters")
     rows = [align(*row) for row in zip(jax.tree.leaves(updates), ps, *columns, strict=True)]
-    gs, ps, *aligned = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(2 + len(memories)))
+    gs, ps, *aligned = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(2 + len(accumulators)))
     return gs, aligned, ps
 
 
 def _corrections(logs: Array, b1: Any, b2: Any) -> tuple[Array, Array]:
-    """The factor that corrects Adam's two moments, and the new sums of logarithms."""
+    """The bias correction factor of Adam's two moments, and the new sums of logarithms."""
     logs = logs + jnp.stack([jnp.asarray(log_of_decay(b, logs.dtype), logs.dtype) for b in (b1, b2)])
     first, second = -jnp.expm1(logs)
     return safe_divide(safe_sqrt(second), first), logs
@@ -201,7 +200,7 @@ def _absolute_sum(arrays: list[Array]) -> Array:
 
 
 def _larger(distance: Array, evidence: Array, size: Array) -> Array:
-    """The estimate, raised to the quotient where that is larger; what is not a number does not count."""
+    """The larger of the estimate and the quotient; a quotient that is not finite is ignored."""
     quotient = strong(safe_divide(evidence, strong(size, evidence.dtype)), distance.dtype)
     return jnp.where(jnp.isfinite(quotient), jnp.maximum(distance, quotient), distance)
 
@@ -209,12 +208,12 @@ def _larger(distance: Array, evidence: Array, size: Array) -> Array:
 def _packed(
     updates: Updates, outputs: list[Array], state: Estimated, ms: list[Array], vs: list[Array], ss: list[Array]
 ) -> tuple[Updates, Estimated]:
-    """The outputs as a tree, and the state with the new memories in the dtypes of the old ones."""
+    """The outputs as a tree, and the state with the new accumulators in the dtypes of the old ones."""
     pack = jax.tree.structure(updates).unflatten
 
-    def memory(old: Any, new: list[Array]) -> Any:
+    def like(old: Any, new: list[Array]) -> Any:
         parts = trees.leaves_like(updates, old, "updates", "state")
         return pack([strong(x, o.dtype) for x, o in zip(new, parts, strict=True)])
 
-    new = state._replace(first=memory(state.first, ms), second=memory(state.second, vs), total=memory(state.total, ss))
+    new = state._replace(first=like(state.first, ms), second=like(state.second, vs), total=like(state.total, ss))
     return pack(outputs), new

@@ -1,4 +1,4 @@
-"""The averaging that takes the place of a schedule."""
+"""Schedule-free averaging: an average of the iterates replaces the learning rate schedule."""
 
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
 class Weights(NamedTuple):
-    """The numbers of `schedule_free_averaging`.
+    """The scalars of `schedule_free_averaging`.
 
     Attributes:
         total: the sum of the weights so far.
         largest: the largest learning rate so far.
-        b1: the part of the average in the parameters.
+        b1: the weight of the average in the parameters.
     """
 
     total: Any
@@ -30,15 +30,15 @@ class AheadOfAverage(NamedTuple):
     """The state of `schedule_free_averaging`.
 
     Attributes:
-        ahead: the point that the updates move, one array per parameter.
-        weights: the numbers.
+        ahead: the iterate z that the updates move, one array per parameter.
+        weights: the scalars.
     """
 
     ahead: Any
     weights: Any
 
     def eval_params(self, params: Params) -> Any:
-        """The average, reckoned from the parameters and the point ahead of it."""
+        """The average, recomputed from the parameters and the iterate z."""
         b1 = self.weights.b1
         part = jnp.where(b1 == 0, 1.0, b1)
 
@@ -51,21 +51,21 @@ class AheadOfAverage(NamedTuple):
 
 @transformation
 def schedule_free_averaging(learning_rate: NonNegative, b1: Decay = 0.9, weight_lr_power: Scalar = 2.0):
-    r"""Moves a point z by the updates, and the parameters to between z and the average of all z.
+    r"""Schedule-free averaging: moves an iterate z by the updates, and the parameters to between z and its average.
 
     .. math:: z_{t+1} = z_t + g_t, \quad w_t = \max(\gamma_1, \dots, \gamma_t)^{weight\_lr\_power}, \quad
         c_t = w_t / \textstyle\sum_{i \le t} w_i, \quad x_{t+1} = (1 - c_t) x_t + c_t z_{t+1}, \quad
         u_t = (1 - b_1) z_{t+1} + b_1 x_{t+1} - p_t
 
-    with :math:`\gamma` the learning rate, and z and x at the parameters in the beginning. It comes last, after the
-    learning rate: the gradients are taken between z and x, and `eval_params` gives x.
+    where :math:`\gamma` is the learning rate, and z and x start at the parameters. Put it last, after the learning
+    rate. The gradients are taken at the parameters, between z and x; `eval_params` returns x.
 
     Args:
         learning_rate: the learning rate of the updates, for the weights.
-        b1: the part of the average in the parameters, in [0, 1); at 0 there is no average to give.
-        weight_lr_power: the exponent of the largest learning rate in the weights; 0 weighs all steps alike.
+        b1: the weight of the average in the parameters, in [0, 1); at 0 the average cannot be recomputed.
+        weight_lr_power: the exponent of the largest learning rate in the weights; 0 weights all steps equally.
 
-    State: `AheadOfAverage`: one array per parameter, z, and three numbers. Needs the parameters.
+    State: `AheadOfAverage`: one array per parameter, z, and three scalars. Needs the parameters.
 
     Reference: see `schedule_free`.
     """

@@ -1,7 +1,7 @@
-"""Primitives that read what was before: the step's own update is not yet, or not only, in what they emit.
+"""Primitives that output the previous state: the current update is not yet, or not the only, part of the output.
 
-What they read is overwritten with what is read beside it, which XLA does not do in place: a donated step takes one
-temporary array for each.
+The old state is read, and then overwritten with another input of the step. XLA does not do that in place: with
+donation, a step allocates one temporary buffer per array.
 """
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from gradtx._values.schedule import Decay, Scalar
 
 @transformation
 def delay():
-    """The update of the step before, and 0 at first.
+    """Delay: replaces each update by that of the previous step, and by 0 at the first.
 
     .. math:: u_t = g_{t-1}
 
@@ -30,11 +30,11 @@ def delay():
 
 @transformation
 def gradient_difference():
-    r"""The change since the step before, and 0 at first.
+    r"""Gradient difference: replaces each update by its change since the previous step, and by 0 at the first.
 
     .. math:: u_t = g_t - g_{t-1}, \quad u_1 = 0
 
-    State: one array per parameter, in its dtype or float32 if that is wider, and one number.
+    State: one array per parameter, in its dtype or float32 if that is wider, and one scalar.
     """
     return clocked_memory(
         init=jnp.zeros_like,
@@ -48,19 +48,20 @@ def gradient_difference():
 
 @transformation
 def scale_by_previous_ema(decay: Decay, corrected: bool = True, initial_value: Scalar = 0.0):
-    r"""Exponential moving average as it was before this step, so that the update itself is not part of it.
+    r"""Previous moving average: replaces each update by its exponential moving average before this step.
 
     .. math:: u_t = m_{t-1}, \quad m_t = m_{t-1} + w_t (g_t - m_{t-1}), \quad u_1 = initial\_value
 
-    with the weight :math:`w_t = (1 - decay) / (1 - decay^t)` of a corrected average, or 1 at the first step and
-    :math:`1 - decay` from then on. Either way the average is the first update after the first step.
+    where the weight is :math:`w_t = (1 - decay) / (1 - decay^t)` for a bias-corrected average; otherwise it is 1 at the
+    first step and :math:`1 - decay` afterwards. Either way the average after the first step is the first update. The
+    current update is not part of the output.
 
     Args:
-        decay: how much of the average is kept at each step, in [0, 1).
-        corrected: whether the average is corrected for its start, or takes the first update for its start.
-        initial_value: what goes out at the first step, when there is no average yet.
+        decay: the fraction of the average kept per step, in [0, 1).
+        corrected: whether to correct the bias of the average, or to start it from the first update.
+        initial_value: the output at the first step, when there is no average yet.
 
-    State: one array per parameter, in its dtype or float32 if that is wider, and one number.
+    State: one array per parameter, in its dtype or float32 if that is wider, and one scalar.
     """
     rest = 1 - decay
 
@@ -70,7 +71,7 @@ def scale_by_previous_ema(decay: Decay, corrected: bool = True, initial_value: S
         return jnp.where(total == 0, 1.0, weight), new
 
     def step(g, m, p, weight):
-        # From the one that weighs more, so that nothing of the initial value is left in the first average.
+        # Interpolate from the operand of larger weight, so that no trace of the initial value is left in the average.
         near = unless_infinite(g, g + (1 - weight) * (m - g))
         return unless_infinite(m, jnp.where(weight > 0.5, near, m + weight * (g - m)))
 

@@ -1,7 +1,7 @@
-"""Sizes taken away and given: each array, or the whole tree, is multiplied by one number that depends on norms.
+"""Normalization: multiplies each array, or the whole tree, by one scalar that depends on norms.
 
-The norms are those of `gradtx.tree.global_norm`, in at least float32 and safe from overflow. An array is what stands at
-one leaf of the tree; where layers are stacked in one array, `over_layers` makes it one layer.
+The norms are `gradtx.tree.global_norm`, in at least float32 and safe from overflow. An array is one leaf of the tree;
+for layers stacked in one array, `over_layers` makes it one layer.
 """
 
 import jax
@@ -18,15 +18,15 @@ from gradtx._values.schedule import Decay, NonNegative
 
 @transformation
 def scale_by_trust_ratio(min_norm: NonNegative = 0.0, trust_coefficient: NonNegative = 1.0, eps: NonNegative = 0.0):
-    r"""Trust ratio: each array gets the norm of its parameter, or a fixed part of it.
+    r"""Trust ratio: scales each array to the norm of its parameter, times `trust_coefficient`.
 
     .. math:: u = trust\_coefficient \frac{\max(\lVert p \rVert, min\_norm)}{\max(\lVert g \rVert, min\_norm) + eps} g
 
-    Where either norm is 0 the ratio is 1. Under `over_layers` the norms are those of each layer.
+    Where either norm is 0 the ratio is 1. Under `over_layers` the norms are per layer.
 
     Args:
-        min_norm: norms below it count as this.
-        trust_coefficient: the part of the parameter's norm.
+        min_norm: lower bound of both norms.
+        trust_coefficient: a factor on the norm of the parameter.
         eps: added to the norm of the update.
 
     State: none. Needs the parameters.
@@ -44,30 +44,32 @@ def scale_by_trust_ratio(min_norm: NonNegative = 0.0, trust_coefficient: NonNega
 
 @transformation
 def scale_by_param_norm(min_norm: NonNegative = 1e-3):
-    r"""Multiplication of each array by the norm of its parameter. Under `over_layers`, of each layer by its own.
+    r"""Parameter norm: multiplies each array by the norm of its parameter.
 
     .. math:: u = \max(\lVert p \rVert, min\_norm) \, g
 
+    Under `over_layers` the norm is per layer.
+
     Args:
-        min_norm: a norm below it counts as this, so that parameters can leave 0.
+        min_norm: lower bound of the norm, so that parameters can leave 0.
 
     State: none. Needs the parameters.
 
-    Reference: as `scale_by_trust_ratio`, without the norm of the update; Optax's `scale_by_param_block_norm`.
+    Reference: the same as `scale_by_trust_ratio`, without the norm of the update; Optax's `scale_by_param_block_norm`.
     """
     return rescaling_each(lambda gs, ps: [jnp.maximum(length, min_norm) for length in norms(ps)], needs_params=True)
 
 
 @transformation
 def scale_by_param_rms(min_scale: NonNegative = 1e-3):
-    r"""Multiplication of each array by the root mean square of its parameter: updates relative to the parameters.
+    r"""Parameter RMS: multiplies each array by the root mean square of its parameter, for relative updates.
 
     .. math:: u = \max(\mathrm{rms}(p), min\_scale) \, g
 
-    Under `over_layers`, each layer by its own.
+    Under `over_layers` the root mean square is per layer.
 
     Args:
-        min_scale: a root mean square below it counts as this, so that parameters can leave 0.
+        min_scale: lower bound of the root mean square, so that parameters can leave 0.
 
     State: none. Needs the parameters.
 
@@ -85,23 +87,23 @@ def scale_by_param_rms(min_scale: NonNegative = 1e-3):
 
 @transformation
 def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegative = 0.0):
-    r"""Division of each array by an average of its norms: one number of memory for an array.
+    r"""Norm average (NovoGrad): divides each array by an average of its norms, with one scalar of state per array.
 
     .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) \lVert g_t \rVert^2, \quad v_1 = \lVert g_1 \rVert^2, \quad
         u_t = \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
-    Under `over_layers`, one number for each layer.
+    Under `over_layers` there is one scalar per layer.
 
     Args:
-        decay: how much of the average is kept at each step, in [0, 1).
+        decay: the fraction of the average kept per step, in [0, 1).
         eps: added outside the root.
         eps_root: added inside the root.
 
-    State: one number per array, the root of v, in the parameter's precision, at least float32; -1 before the first
+    State: one scalar per array, the root of v, in the parameter's precision, at least float32; -1 before the first
     update.
 
     Reference: Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep
-    Networks", 2019, algorithm 1. That the root is kept, and not the square, is ours: squares overflow.
+    Networks", 2019, algorithm 1. Storing the root instead of the square is ours: squares overflow.
     """
 
     def means(gs, lasts):
@@ -115,7 +117,7 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
 
     def update(updates, state, params):
         if jax.tree.structure(state) != jax.tree.structure(updates):
-            raise wrong_state("one number for each array of the updates", state)
+            raise wrong_state("one scalar for each array of the updates", state)
         leaves, treedef = jax.tree.flatten(updates)
         roots = means(leaves, jax.tree.leaves(state))
         outputs = [
@@ -128,12 +130,12 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
 
 @transformation
 def normalize_by_global_norm(eps: NonNegative = 0.0):
-    r"""Division of the whole tree by its norm: every update has the norm 1, and 0 stays 0.
+    r"""Global normalization: divides the whole tree by its norm; every update has norm 1, and 0 stays 0.
 
     .. math:: u = \frac{g}{\lVert g \rVert + eps}
 
     Args:
-        eps: added to the norm; what is much smaller than it is left small.
+        eps: added to the norm; updates of a much smaller norm stay small.
 
     State: none.
 
@@ -150,7 +152,7 @@ def centralize():
     .. math:: u = g - \mathrm{mean}(g)
 
     The mean is over all axes but the last, which counts the output channels in Flax, of arrays with at least two axes;
-    others stay as they are. Optax's keeps the first axis instead.
+    other arrays are unchanged. Differs from Optax, which keeps the first axis.
 
     State: none.
 

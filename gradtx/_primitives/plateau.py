@@ -1,4 +1,4 @@
-"""Reduction of the updates when a metric stops improving."""
+"""Reduce on plateau: smaller updates once a metric stops improving."""
 
 from typing import Any, NamedTuple
 
@@ -19,12 +19,12 @@ class Plateau(NamedTuple):
     """The state of `reduce_on_plateau`.
 
     Attributes:
-        scale: what updates are multiplied by.
+        scale: the factor on the updates.
         best: the best value so far.
-        stale: int32, how many values in a row have been no improvement.
-        waiting: int32, how many values of the cooldown are left.
-        count: int32, how many values are in the mean.
-        mean: the mean of the values since the last judgement.
+        stale: int32, the number of consecutive values without improvement.
+        waiting: int32, the number of values left in the cooldown.
+        count: int32, the number of values in the mean.
+        mean: the mean of the values since the last comparison.
     """
 
     scale: Any
@@ -46,36 +46,36 @@ def reduce_on_plateau(
     min_scale: Decay = 0.0,
     mode: str = "min",
 ):
-    r"""Multiplication by a scale that is reduced whenever a metric has stopped improving. Goes after the optimizer.
+    r"""Reduce on plateau: multiplies updates by a scale that is reduced whenever a metric stops improving.
 
     .. math:: u = scale \cdot g, \quad scale \leftarrow \max(factor \cdot scale, min\_scale)
         \text{ after } patience \text{ values in a row with no } v < best - (rtol \cdot |best| + atol)
 
-    from `scale = 1` and `best = inf`. The metric is the extra `value`, a number of any dtype: the loss, for instance.
-    In mode "max" an improvement is :math:`v > best + (rtol \cdot |best| + atol)`, from `best = -inf`. A NaN is no
-    improvement.
+    starting from `scale = 1` and `best = inf`. Put it after the optimizer. The metric is the extra argument `value`, a
+    scalar of any dtype, such as the loss. In mode "max" an improvement is
+    :math:`v > best + (rtol \cdot |best| + atol)`, starting from `best = -inf`. A NaN is no improvement.
 
     Args:
-        factor: what the scale is multiplied by, in [0, 1).
-        patience: how many values in a row without improvement are borne; the last of them reduces the scale.
-        rtol: by what part of the best value the next must be better, for metrics of either sign.
-        atol: by how much it must be better besides.
-        cooldown: how many values after a reduction do not count for the patience.
-        accumulation_size: how many values are averaged before the mean is judged as one value.
+        factor: the factor of one reduction, in [0, 1).
+        patience: the number of consecutive values without improvement; the last of them reduces the scale.
+        rtol: the relative margin of an improvement over the best value, for metrics of either sign.
+        atol: the absolute margin, added to the relative one.
+        cooldown: the number of values after a reduction that do not count for the patience.
+        accumulation_size: the number of values averaged for one comparison.
         min_scale: the smallest scale, in [0, 1).
-        mode: "min" or "max", which values of the metric are good.
+        mode: "min" or "max": whether small or large values of the metric are good.
 
-    State: `Plateau(scale, best, stale, waiting, count, mean)`: three int32, and three numbers in float32 (float64 in
+    State: `Plateau(scale, best, stale, waiting, count, mean)`: three int32, and three scalars in float32 (float64 with
     x64).
 
     Raises:
-        GradtxTypeError: the extra `value` is missing.
-        GradtxValueError: the mode is another, or `value` is not a single number.
+        GradtxTypeError: the extra argument `value` is missing.
+        GradtxValueError: `mode` is neither "min" nor "max", or `value` is not a single number.
 
-    Reference: after `optax.contrib.reduce_on_plateau` and `torch.optim.lr_scheduler.ReduceLROnPlateau`. For a metric
-    that is positive and gets smaller it is Optax's to the step. Different from there: the margin is of the absolute
-    value, so that metrics below 0 can improve; the scale is kept in float32 for every dtype of the parameters; patience
-    0 reduces at once, and numbers may change by a schedule, so the patience is over when it is reached or exceeded.
+    Reference: after `optax.contrib.reduce_on_plateau` and `torch.optim.lr_scheduler.ReduceLROnPlateau`. For a positive
+    decreasing metric it matches Optax at every step. Differs from Optax: the margin is relative to the absolute value,
+    so that metrics below 0 can improve; the scale is float32 for every dtype of the parameters; patience 0 reduces at
+    once; hyperparameters may follow a schedule, so the scale is reduced when the patience is reached or exceeded.
     """
     if mode not in _SIGNS:
         raise GradtxValueError(f"mode must be 'min' or 'max', got {mode!r}")
@@ -92,8 +92,8 @@ def reduce_on_plateau(
         )
 
     def judged(state):
-        """The state after its mean has been compared with the best."""
-        known = jnp.where(jnp.isfinite(state.best), state.best, 0.0)  # no margin around what is infinite
+        """The state after the comparison of its mean with the best value."""
+        known = jnp.where(jnp.isfinite(state.best), state.best, 0.0)  # no margin around an infinite best
         improved = sign * state.mean < sign * state.best - (rtol * jnp.abs(known) + atol)
         resting = state.waiting > 0
         stale = jnp.where(improved | resting, 0, increment(state.stale))

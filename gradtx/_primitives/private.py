@@ -1,4 +1,4 @@
-"""Aggregation of the gradients of single examples, such that no example can be told from the result."""
+"""Differentially private aggregation of per-example gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -17,27 +17,28 @@ from gradtx._values.schedule import NonNegative
 
 @transformation
 def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative, seed: int = 0):
-    r"""Mean over a batch of examples, each clipped by its norm over the whole tree, with noise.
+    r"""Private aggregation (DP-SGD): clips each example's gradient by its global norm, averages them and adds noise.
 
     .. math:: u = \frac{1}{n} \left(\sum_{i=1}^n g_i \min\left(1, \frac{l2\_norm\_clip}{\lVert g_i \rVert}\right)
         + N(0, \sigma^2)\right), \quad \sigma = noise\_multiplier \cdot l2\_norm\_clip
 
-    The updates that come in have one more axis in front, the examples; put it first in a chain, and outside `partition`
-    and `over_layers`. Gradients of each example are `jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)`.
-    How private it is depends on the number of steps and on how examples are drawn: ask a privacy accountant.
+    The input updates have a leading axis of examples: `jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)`.
+    Put it first in a chain, and outside `partition` and `over_layers`. The privacy guarantee depends on the number of
+    steps and on the sampling of examples: compute it with a privacy accountant.
 
     Args:
-        l2_norm_clip: the largest norm of an example that is let through.
-        noise_multiplier: standard deviation of the noise in the sum, in units of `l2_norm_clip`; complex leaves have
-            it in each of their parts.
-        seed: seed of the noise. To keep the promise it must be secret, and another one for each run.
+        l2_norm_clip: the largest gradient norm of one example.
+        noise_multiplier: standard deviation of the noise in the sum, in units of `l2_norm_clip`; complex leaves have it
+            in real and imaginary part each.
+        seed: the random seed. The guarantee holds only if it is secret, and different in each run.
 
-    State: a key, two uint32 numbers, and a count, int32.
+    State: a random key, two uint32, and a step count, int32.
 
     Raises:
-        GradtxValueError: the updates have no axis of examples, or not the same number of them everywhere.
+        GradtxValueError: the updates have no axis of examples, or its length differs between leaves.
 
-    Reference: Abadi et al., "Deep Learning with Differential Privacy", 2016, algorithm 1, where a batch is a lot.
+    Reference: Abadi et al., "Deep Learning with Differential Privacy", 2016, algorithm 1, where a batch is called a
+    lot.
     """
     deviation = noise_multiplier * l2_norm_clip
 
@@ -54,7 +55,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
         def mean(g, z):
             factor = factors.astype(g.dtype).reshape([-1] + [1] * z.ndim)
-            # A complex z has half of its variance in each part.
+            # A complex normal sample has half of its variance in each part.
             spread = deviation * 2**0.5 if jnp.iscomplexobj(z) else deviation
             return (jnp.sum(factor * g, axis=0) + spread * z) * (1 / count)
 
@@ -64,15 +65,15 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
 
 def _number_of_examples(updates: Updates, params: Params) -> int:
-    """The length of the first axis; 1 for an empty tree."""
+    """The length of the leading axis; 1 for an empty tree."""
     leaves = jax.tree.leaves(updates)
     shapes = [g.shape[1:] for g in leaves] if params is None else list(map(jnp.shape, jax.tree.leaves(params)))
     count = leaves[0].shape[0] if leaves and leaves[0].ndim else 1
     for path, g, shape in zip(trees.paths(updates), leaves, shapes, strict=False):
         if count == 0 or g.shape != (count, *shape):
             raise GradtxValueError(
-                f"the updates need an axis of examples in front, as in {(count or 1, *shape)}, but at {path!r} they "
-                f"have the shape {g.shape}; give the gradients of each example: "
+                f"expected updates with a leading axis of examples, of shape {(count or 1, *shape)} at {path!r}, got "
+                f"the shape {g.shape}; compute per-example gradients: "
                 f"jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)"
             )
     return count

@@ -1,9 +1,8 @@
-"""Projections: updates after which the parameters are in a set.
+"""Projections: updates that keep the parameters in a set.
 
-They come last in a chain, and change the update u such that p + u is the point of the set that is nearest to where the
-parameters would go without them. `apply_updates` rounds the sum to the parameter's precision once, so bounds hold to
-that rounding; only `project_nonnegative` is exact in every precision. NaN is not hidden: it stays where it is, and
-spreads over what is projected together.
+Put them last in a chain. The output u makes p + u the point of the set nearest to p + g. `apply_updates` rounds the sum
+once, to the parameter's precision, so bounds hold up to that rounding; only `project_nonnegative` is exact in every
+precision. NaNs are not hidden: they stay in place, and spread to all elements that are projected together.
 """
 
 import jax
@@ -21,7 +20,7 @@ from gradtx._values.schedule import NonNegative, Positive, Scalar
 
 @transformation
 def project_nonnegative():
-    r"""Keeps the parameters from becoming negative, exactly, in every precision.
+    r"""Nonnegative projection: keeps each parameter from becoming negative, exactly in every precision.
 
     .. math:: p + u = \max(p + g, 0)
 
@@ -35,13 +34,13 @@ def project_nonnegative():
 
 @transformation
 def project_box(low: Scalar, high: Scalar):
-    r"""Keeps each parameter between two numbers, to the rounding of the sum.
+    r"""Box projection: keeps each parameter between two bounds, up to the rounding of the sum.
 
     .. math:: p + u = \min(\max(p + g, low), high)
 
     Args:
         low: the lower bound.
-        high: the upper bound; it counts where the two are in the wrong order.
+        high: the upper bound; it takes precedence where `low` is larger.
 
     State: none. Needs the parameters.
 
@@ -53,11 +52,11 @@ def project_box(low: Scalar, high: Scalar):
 
 @transformation
 def project_l2_ball(radius: NonNegative):
-    r"""Keeps the norm of the whole tree of parameters from becoming larger than a number, to a few roundings.
+    r"""L2 ball projection: keeps the norm of the whole parameter tree at or below `radius`, up to a few roundings.
 
     .. math:: p + u = (p + g) \min\left(1, \frac{radius}{\lVert p + g \rVert}\right)
 
-    The norm is that of `gradtx.tree.global_norm`. Inside the ball the update stays what it is.
+    The norm is `gradtx.tree.global_norm`. Inside the ball the update is unchanged.
 
     Args:
         radius: the largest norm; 0 moves the parameters to 0.
@@ -81,16 +80,16 @@ def project_l2_ball(radius: NonNegative):
 
 @transformation
 def project_simplex(scale: Positive = 1.0, axis: int = -1):
-    r"""Keeps each slice of an array along one axis a set of weights: not negative, with the sum `scale`.
+    r"""Simplex projection: keeps each slice of an array along one axis nonnegative, with the sum `scale`.
 
     .. math:: p + u = \max(p + g - \theta, 0), \quad \textstyle\sum (p + u) = scale
 
-    The number :math:`\theta` of each slice is found by sorting it, which gives the exact projection. The sum holds to
-    the rounding of its terms.
+    The threshold :math:`\theta` of each slice is found by sorting, which gives the exact projection. The sum holds up
+    to the rounding of its terms.
 
     Args:
         scale: the sum of each slice.
-        axis: the axis along which the weights lie. A 0-d array is one weight, and becomes `scale`.
+        axis: the axis along which the slices lie. A 0-d array is a slice of one element, and becomes `scale`.
 
     State: none. Needs the parameters.
 
@@ -105,7 +104,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     def projected(path, g, p):
         x = _moved(ordered(g), p)
         if x.ndim and not -x.ndim <= axis < x.ndim:
-            raise GradtxValueError(f"the array at {path!r} has the shape {x.shape}, and no axis {axis}")
+            raise GradtxValueError(f"expected an array with axis {axis} at {path!r}, got the shape {x.shape}")
         along = axis if x.ndim else -1
         return _on_simplex(jnp.atleast_1d(x), scale, along).reshape(x.shape) - align(x, p)[1]
 
@@ -116,7 +115,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
 
 
 def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
-    # The projection does not change when all are moved together; from the largest down nothing is lost to rounding.
+    # The projection is invariant to a shift of the slice; relative to the maximum nothing is lost to rounding.
     x = x - jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
     ordered = jnp.sort(x, axis, descending=True)
     rank = (
@@ -131,6 +130,6 @@ def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
 
 
 def _moved(g: Array, p: Array) -> Array:
-    """Where the parameter would go."""
+    """The parameter after the update."""
     g, p = align(g, p)
     return g + p

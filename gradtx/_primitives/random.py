@@ -1,4 +1,4 @@
-"""Random numbers for transforms: the key is a part of the state, and each step has its own."""
+"""Random numbers for transforms: the key is part of the state, and each step derives its own key from it."""
 
 from typing import Any, NamedTuple
 
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from gradtx._base.numerics import increment
 from gradtx._base.typing import Updates
 
-_KIND = "threefry2x32"  # named, so that a restored key means the same whatever JAX's default is
+_KIND = "threefry2x32"  # explicit, so that a restored key does not depend on JAX's default
 
 
 class Random(NamedTuple):
     """The state of a transform that draws random numbers.
 
     Attributes:
-        key: two uint32 numbers, the data of the key, so that it saves as any array does.
+        key: two uint32, the data of the key, so that it is saved like any array.
         count: int32, the number of updates so far.
     """
 
@@ -24,13 +24,15 @@ class Random(NamedTuple):
 
 
 def seeded(seed: int) -> Random:
-    """The state before the first update."""
+    """The initial state."""
     return Random(jax.random.key_data(jax.random.key(seed, impl=_KIND)), jnp.zeros((), jnp.int32))
 
 
 def gaussian(state: Random, like: Updates) -> tuple[Updates, Random]:
-    """Numbers of mean 0 and variance 1 in the shapes and dtypes of `like`, independent from leaf to leaf and step to
-    step, and the state after them. Complex ones have the variance 1 in all, half of it in each part.
+    """Standard normal samples in the shapes and dtypes of `like`, and the next state.
+
+    The samples are independent per leaf and per step. Complex samples have a total variance of 1, half of it in each
+    part.
     """
     leaves, treedef = jax.tree.flatten(like)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl=_KIND), state.count)

@@ -1,4 +1,4 @@
-"""RAdam's denominator."""
+"""The denominator of RAdam."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -13,25 +13,25 @@ from gradtx._values.schedule import NonNegative, PositiveDecay, Scalar
 def radam_denominator(
     decay: PositiveDecay = 0.999, eps: NonNegative = 1e-8, eps_root: NonNegative = 0.0, threshold: Scalar = 5.0
 ):
-    r"""Root of a corrected second moment, divided by how far it can be trusted; 1 while it cannot be at all.
+    r"""RAdam's denominator: replaces a second moment by its root over the rectification term; 1 below the threshold.
 
     .. math:: \rho_t = \rho_\infty - \frac{2 t \cdot decay^t}{1 - decay^t}, \quad
         \rho_\infty = \frac{2}{1 - decay} - 1, \quad
         r_t = \sqrt{\frac{(\rho_t - 4)(\rho_t - 2) \rho_\infty}{(\rho_\infty - 4)(\rho_\infty - 2) \rho_t}}, \quad
         u_t = \begin{cases} (\sqrt{g_t + eps\_root} + eps) / r_t & \rho_t \ge threshold \\ 1 \end{cases}
 
-    The length :math:`\rho_t` is reckoned as :math:`L(x / 2) + t (1 - L(t x / 2))` with :math:`x = -\log decay` and
-    Langevin's function :math:`L(z) = \coth z - 1 / z`, which is the same and does not cancel: the two terms of the
-    usual form are both near 2000.
+    The length :math:`\rho_t` is computed as :math:`L(x / 2) + t (1 - L(t x / 2))` with :math:`x = -\log decay` and the
+    Langevin function :math:`L(z) = \coth z - 1 / z`. This is equal, but avoids the cancellation of the usual form,
+    whose two terms are both near 2000.
 
     Args:
-        decay: the decay of the second moment before it, in (0, 1); where it is scheduled, :math:`decay^t` is the
-            product of the decays so far.
+        decay: the decay of the preceding second moment, in (0, 1); for a scheduled decay, the product of the decays so
+            far replaces :math:`decay^t`.
         eps: added outside the root.
         eps_root: added inside the root.
-        threshold: how long the average must be, in steps, for its root to be used; at least 4.
+        threshold: the length of the average, in steps, from which its root is used; at least 4.
 
-    State: one array of two numbers, the count of steps and the sum of logarithms, in float32 (float64 in x64).
+    State: an array of shape (2,), the step count and the sum of logarithms, in float32 (float64 with x64).
 
     Reference: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2; the form of
     the length is ours.
@@ -56,7 +56,7 @@ def radam_denominator(
 
 
 def _one_minus_langevin(z):
-    """`1 + 1/z - coth(z)` for z above 0, to the last digits."""
+    """`1 + 1/z - coth(z)` for z above 0, accurate to the last digits."""
     small = z < 0.25
     near, far = jnp.where(small, z, 0.0), jnp.where(small, 1.0, z)
     square = near * near

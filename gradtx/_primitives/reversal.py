@@ -1,4 +1,4 @@
-"""Rprop's parts: whether the gradient goes on in its direction, and a step size that follows that."""
+"""The parts of Rprop: sign agreement of successive gradients, and step sizes that adapt to it."""
 
 import jax.numpy as jnp
 
@@ -9,9 +9,11 @@ from gradtx._values.schedule import NonNegative, Positive
 
 @transformation
 def sign_agreement():
-    r"""Whether each element has the sign of the last one: 1 or -1, and 0 at first, after a reversal, and at 0.
+    r"""Sign agreement: replaces each element by 1 if its sign is that of the last step, -1 if it is reversed, else 0.
 
     .. math:: u_t = \mathrm{sign}(g_t \cdot r_{t-1}), \quad r_t = \begin{cases} 0 & u_t < 0 \\ g_t \end{cases}
+
+    It is 0 at the first step, after a reversal, and for elements that are 0.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 
@@ -37,17 +39,17 @@ def rprop_step_size(
     smallest: NonNegative = 1e-6,
     largest: NonNegative = 50.0,
 ):
-    r"""Step sizes that grow where the update is positive, and shrink where it is negative.
+    r"""Rprop step size: replaces updates by step sizes that grow where they are positive and shrink where negative.
 
     .. math:: s_t = \begin{cases} \min(up \cdot s_{t-1}, largest) & g_t > 0 \\
             \max(down \cdot s_{t-1}, smallest) & g_t < 0 \\ s_{t-1} & g_t = 0 \end{cases}, \quad u_t = s_t
 
     Args:
-        initial_value: the step sizes before the first step.
-        down: the factor by which they shrink.
-        up: the factor by which they grow.
-        smallest: the bound when they shrink.
-        largest: the bound when they grow.
+        initial_value: the step size before the first step.
+        down: the factor by which step sizes shrink.
+        up: the factor by which step sizes grow.
+        smallest: the lower bound on shrinking.
+        largest: the upper bound on growing.
 
     State: one array per parameter, in its dtype or float32 if that is wider.
 

@@ -1,4 +1,4 @@
-"""Multiplication of every array by one number."""
+"""Multiplication of all updates by one scalar."""
 
 from gradtx._core.constructors import elementwise
 from gradtx._core.protocol import transformation
@@ -7,12 +7,12 @@ from gradtx._values.schedule import NonNegative, Scalar
 
 @transformation
 def scale(factor: Scalar):
-    r"""Multiplication by a number.
+    r"""Scale: multiplies the updates by a factor.
 
     .. math:: u = factor \cdot g
 
     Args:
-        factor: the number, of any sign.
+        factor: the factor, of any sign.
 
     State: none.
     """
@@ -21,12 +21,14 @@ def scale(factor: Scalar):
 
 @transformation
 def scale_by_learning_rate(learning_rate: NonNegative):
-    r"""The last step of most optimizers: multiplication by the negative learning rate, which makes descent of ascent.
+    r"""Learning rate: multiplies the updates by the negative learning rate, which makes them a descent step.
 
     .. math:: u = -learning\_rate \cdot g
 
+    It is the last stage of most optimizers.
+
     Args:
-        learning_rate: the step size, not negative.
+        learning_rate: the step size, nonnegative.
 
     State: none.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_traced
-from gradtx._values.value import NAMED, REGISTRY, Value, given_name
+from gradtx._values.value import NAMED, REGISTRY, Spec, Value, given_name
 
 _MARKS = ("factory", "dict", "tuple", "array", "name")
 
@@ -96,8 +96,16 @@ def _decode(x: Any) -> Any:
             f"from_config: no factory is named {name!r}; {hint}factories of your own must be imported first"
         )
     spec = REGISTRY[name]
-    arguments = {key: _decode(item) for key, item in x.get("arguments", {}).items()}
+    arguments = {_present(key, spec): _decode(item) for key, item in x.get("arguments", {}).items()}
     unknown = [argument for argument in arguments if argument not in spec.signature.parameters]
     if unknown:
         raise GradtxValueError(f"from_config: {name} has no argument {unknown[0]!r}; it is called as {spec.usage}")
     return spec.call(spec.factory, arguments)
+
+
+FORMER_ARGUMENTS = {"weight_decay_mask": "mask"}
+"""What arguments were called when a config was written, and what they are called now."""
+
+
+def _present(argument: str, spec: Spec) -> str:
+    return argument if argument in spec.defaults else FORMER_ARGUMENTS.get(argument, argument)

@@ -13,6 +13,7 @@ import numpy as np
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_traced
 from gradtx._base.typing import Number
+from gradtx._values.readable import readable_signature
 from gradtx._values.schedule import Schedule
 from gradtx._values.value import REGISTRY, Role, Spec, Value, is_value
 
@@ -45,6 +46,8 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
 
     spec.factory = factory
     factory.spec = spec  # type: ignore[attr-defined]
+    factory.__annotations__ = body.__annotations__ | {"return": kind}
+    factory.__signature__ = readable_signature(body, kind)  # type: ignore[attr-defined]
     known = REGISTRY.get(spec.name)
     if known is None or not _is_ours(known):
         REGISTRY[spec.name] = spec

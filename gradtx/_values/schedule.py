@@ -70,25 +70,20 @@ class Schedule(Value):
         return self._arithmetic("multiply", -1.0, self)
 
 
-# To a type checker these are `Any`: callers give a float, an array or a schedule, but a factory's body gets a number.
+Hyperparameter: typing.TypeAlias = (
+    float | jax.Array | np.ndarray | np.number | Schedule | Callable[[Any], jax.typing.ArrayLike]
+)
+"""What may be given for a number: a Python number, a 0-d array (traced or not), or a schedule."""
 
-Scalar = typing.Annotated[Any, Number()]
-"""A number of a transform: a Python float, a 0-d array (traced or not), or a schedule."""
+# These aliases are for the signatures of gradtx's own factories: a type checker holds their callers to the union, and
+# is told in pyproject.toml that the bodies get numbers. Users have the aliases of `annotations.py`.
 
-Decay = typing.Annotated[Any, Number(0.0, 1.0)]
-"""A `Scalar` in [0, 1): how much of an average is kept from one step to the next."""
-
-NonNegative = typing.Annotated[Any, Number(0.0)]
-"""A `Scalar` that is not negative: a learning rate, an epsilon, a bound."""
-
-Positive = typing.Annotated[Any, Number(0.0, above=True)]
-"""A `Scalar` above 0, because something is divided by it."""
-
-UnitInterval = typing.Annotated[Any, Number(0.0, 1.0, to=True)]
-"""A `Scalar` in [0, 1]: a part of something, which may be all of it."""
-
-PositiveDecay = typing.Annotated[Any, Number(0.0, 1.0, above=True)]
-"""A `Decay` above 0, because something is divided by it."""
+Scalar = typing.Annotated[Hyperparameter, Number()]
+Decay = typing.Annotated[Hyperparameter, Number(0.0, 1.0)]
+NonNegative = typing.Annotated[Hyperparameter, Number(0.0)]
+Positive = typing.Annotated[Hyperparameter, Number(0.0, above=True)]
+UnitInterval = typing.Annotated[Hyperparameter, Number(0.0, 1.0, to=True)]
+PositiveDecay = typing.Annotated[Hyperparameter, Number(0.0, 1.0, above=True)]
 
 
 def scheduled_names(value: Value) -> list[str]:

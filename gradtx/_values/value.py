@@ -8,7 +8,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +121,20 @@ class Spec:
         return function(*args, **{name: arguments[name] for name in self._keyword_only})
 
 
+if TYPE_CHECKING:
+
+    class NoSuchMethod:
+        """The type of what is called on a value and is none of its methods."""
+
+    class Argument(Any):
+        """An argument of a factory, read as an attribute: anything but a function, so that a misspelt method is found.
+
+        An argument that is called, such as a schedule, is read as `value.arguments[name]`.
+        """
+
+        __call__: NoSuchMethod
+
+
 class Value:
     """An immutable record of a factory and its arguments, which read as attributes: `adam(1e-3).learning_rate`."""
 
@@ -166,7 +180,7 @@ class Value:
             )
         return self._spec.call(self._spec.factory, self._arguments | changes)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Argument":
         if not name.startswith("_") and name in self._arguments:
             return self._arguments[name]
         raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Moving running optimizers in and out: `gradtx.interop.optax` and `gradtx.interop.torch`.
+"""Conversion of optimizer states from and to other libraries: `gradtx.interop.optax` and `gradtx.interop.torch`.
 
-Both read the other library's state without importing the library.
+Neither module imports the other library.
 """

@@ -1,4 +1,4 @@
-"""Counts of steps, and what gradtx keeps in their place: sums of logarithms of decays."""
+"""Step counts, and the states that gradtx keeps instead of a step count: sums of logarithms of the decays."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,15 +10,18 @@ from gradtx._base.numerics import log_of_decay
 from gradtx._base.typing import Array, State
 from gradtx._core.parts import parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation, unfolded, unscheduled
+from gradtx._primitives.accumulate import bias_correction, bias_correction_ahead
+from gradtx._primitives.rectify import radam_denominator
 from gradtx._values.schedule import scheduled_names
+from gradtx.interop._specs import spec_of
 
 
 class Clock(NamedTuple):
-    """A part whose state follows from the number of steps.
+    """A part whose state is a function of the step count.
 
     Attributes:
-        from_count: the count to the part's state.
-        to_count: the part's state to the count, int32.
+        from_count: converts the step count to the state of the part.
+        to_count: converts the state of the part to the step count, int32.
     """
 
     from_count: Callable[[Array], Array]
@@ -26,13 +29,13 @@ class Clock(NamedTuple):
 
 
 def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]]:
-    """The clocks in `tx`, itself or inside, and their shares of the state.
+    """The clocks of `tx` and of its parts, each with its share of the state.
 
     Raises:
-        GradtxValueError: a decay that a clock depends on follows a schedule.
+        GradtxValueError: a clock depends on a decay that follows a schedule.
     """
     own = unscheduled(state)
-    if tx.factory_name in _STATES:
+    if tx._spec in _STATES:
         found = [(_clock(tx), own)]
     elif (whole := unfolded(tx)) is not None:
         found = clocks(whole, own)
@@ -45,16 +48,16 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
     decays = [name for name in scheduled_names(tx) if tx._spec.numbers[name].high == 1.0]
     if found and decays:
         raise GradtxValueError(
-            f"the decay {decays[0]!r} of {tx.factory_name} follows a schedule, and a count of steps does not say what it was "
-            f"until now; move to a constant one first"
+            f"the decay {decays[0]!r} of {tx.factory_name} follows a schedule, and a step count does not determine its "
+            f"past values; convert the state with a constant decay first"
         )
     return found
 
 
 def _clock(tx: GradientTransformation) -> Clock:
-    if scheduled_names(tx):  # refused by who asked, who knows the name of the optimizer
+    if scheduled_names(tx):  # a placeholder: `clocks` raises right after this call
         return Clock(lambda count: count, lambda x: x)
-    log, (state, read) = log_of_decay(tx.decay, jnp.zeros((), float).dtype), _STATES[tx.factory_name]
+    log, (state, read) = log_of_decay(tx.decay, jnp.zeros((), float).dtype), _STATES[tx._spec]
     return Clock(lambda count: state(count.astype(float), log), lambda x: read(x, log).astype(jnp.int32))
 
 
@@ -66,9 +69,12 @@ def _steps(sums: Array, log: Any) -> Array:
     return jnp.round((sums[0] - sums[1]) / log)
 
 
-# What is stored for a count and the logarithm of the decay, and the count for what is stored.
 _STATES = {
-    "bias_correction": (_summed, _steps),
-    "bias_correction_ahead": (_summed, _steps),
-    "radam_denominator": (lambda count, log: jnp.stack([count, count * log]), lambda clock, log: jnp.round(clock[0])),
+    spec_of(bias_correction): (_summed, _steps),
+    spec_of(bias_correction_ahead): (_summed, _steps),
+    spec_of(radam_denominator): (
+        lambda count, log: jnp.stack([count, count * log]),
+        lambda clock, log: jnp.round(clock[0]),
+    ),
 }
+"""Per factory, two functions: the state for a count and the logarithm of the decay; the count for a state."""

@@ -1,14 +1,13 @@
-"""Which array of an Optax state is which array of a gradtx state, and how one follows from the other.
+"""Matches the arrays of an Optax state with the arrays of a gradtx state, and gives the conversion for each.
 
-Both states are walked at once, with the numbers of their leaves in place of the arrays. The stages of an `optax.chain`
-that store something stand in a row; each part of the gradtx transform that stores something takes the next one, which
-must be of the type that `STAGES` says. What comes out are recipes, for both directions.
+`Pairing` traverses both states together; each leaf is replaced by its index. The stateful stages of an `optax.chain`
+form a queue. Each stateful part of the gradtx transform takes the next stage from the queue and checks that its type is
+the type in `STAGES`. The result is a `Recipe` per leaf, in both directions.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -18,65 +17,26 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, at_stage, listing
 from gradtx._base.numerics import abs_square
 from gradtx._base.typing import State
+from gradtx._combinators.accumulation import accumulate_gradients
+from gradtx._combinators.condition import skip_nonfinite
+from gradtx._combinators.inject import inject
 from gradtx._core.parts import Part, parts, share
 from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
 from gradtx._inspection.state_dict import names
 from gradtx._values.schedule import scheduled_names
+from gradtx._values.value import Spec
 from gradtx.interop._clocks import clocks
-
-
-class Stage(NamedTuple):
-    """What a transform of gradtx is in Optax.
-
-    Attributes:
-        kind: the name of the type of its state there.
-        places: for each field of that state, where gradtx has it: the name within the transform, as in `state_dict`.
-        counts: whether the state's `count` says something; for some it is only there.
-        only: the arguments, by name, for which Optax has it.
-        centred: whether the second field is a mean square, where gradtx has a mean squared deviation.
-    """
-
-    kind: str
-    places: dict[str, str]
-    counts: bool = False
-    only: Mapping[str, Any] = MappingProxyType({})
-    centred: bool = False
-
-
-_FIRST, _SECOND = "numerator/scale_by_ema", "denominator/scale_by_ema"
-
-STAGES = {
-    "scale_by_adam": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": _SECOND}, True),
-    "scale_by_adamax": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": "denominator/running_max"}, True),
-    "scale_by_nadam": Stage(
-        "ScaleByAdamState", {"mu": "numerator/interpolate/first/scale_by_ema", "nu": _SECOND}, True
-    ),
-    "scale_by_radam": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": _SECOND}, True),
-    "scale_by_yogi": Stage("ScaleByAdamState", {"mu": _FIRST, "nu": "denominator/scale_by_additive_ema"}, True),
-    "scale_by_amsgrad": Stage(
-        "ScaleByAmsgradState",
-        {"mu": _FIRST, "nu": _SECOND, "nu_max": "denominator/running_max"},
-        True,
-        only={"corrected": True},
-    ),
-    "scale_by_belief": Stage("ScaleByBeliefState", {"mu": "value/scale_by_ema", "nu": f"body/ratio/{_SECOND}"}, True),
-    "scale_by_lion": Stage("ScaleByLionState", {"mu": "interpolate/first/scale_by_ema"}),
-    "scale_by_rms": Stage("ScaleByRmsState", {"nu": _SECOND}),
-    "scale_by_stddev": Stage(
-        "ScaleByRStdDevState", {"mu": "denominator/parallel/scale_by_ema", "nu": _SECOND}, centred=True
-    ),
-    "scale_by_rss": Stage("ScaleByRssState", {"sum_of_squares": "denominator/running_sum"}),
-    "adadelta": Stage("ScaleByAdaDeltaState", {"e_g": "ratio/denominator/scale_by_ema", "e_x": "scale_by_update_rms"}),
-    "scale_by_ema": Stage("EmaState", {"ema": ""}),
-    "add_momentum": Stage("TraceState", {"trace": ""}),
-}
-
-RATE_BEFORE_MOMENTUM = {"rmsprop"}
-"""Where Optax has the learning rate before the momentum, and gradtx after it."""
+from gradtx.interop._specs import spec_of
+from gradtx.interop._stages import RATE_BEFORE_MOMENTUM, STAGES
 
 
 class Recipe(NamedTuple):
-    """How one leaf follows from leaves of the other state, given by their numbers."""
+    """Computes one leaf from leaves of the other state.
+
+    Attributes:
+        function: maps the source arrays to the leaf.
+        sources: the indices of the source leaves in the other state.
+    """
 
     function: Callable[..., Any]
     sources: tuple[int, ...]
@@ -84,15 +44,15 @@ class Recipe(NamedTuple):
 
 @dataclass
 class Row:
-    """Stages of Optax that follow each other.
+    """A sequence of Optax stages.
 
     Attributes:
-        stages: the states of those that store something, in order.
-        schedules: the counts that schedules are read at.
-        counts: the other counts.
-        rates: the learning rates that the state holds.
-        outer: the row in which this one stands, if both count the same steps.
-        ours: what tells how many steps were made in gradtx.
+        stages: the stateful stages, in order.
+        schedules: the step counts of schedules.
+        counts: the other step counts.
+        rates: the learning rates stored in the state.
+        outer: the enclosing row, if both count the same steps.
+        ours: recipes for the step count from the gradtx state.
     """
 
     stages: deque[Any] = field(default_factory=deque)
@@ -103,7 +63,7 @@ class Row:
     ours: list[Recipe] = field(default_factory=list)
 
     def add(self, state: State) -> None:
-        """Takes in the state of a stage, or of a chain of them."""
+        """Adds the state of a stage or of a chain of stages."""
         fields, kind = getattr(state, "_fields", ()), type(state).__name__
         if kind == "MaskedState":
             self.add(state.inner_state)
@@ -120,47 +80,47 @@ class Row:
         elif jax.tree.leaves(state):
             self.stages.append(state)
             if "count" in fields:
-                self.counts.append(getattr(state, "count"))  # a method of all tuples, to a type checker  # noqa: B009
+                self.counts.append(getattr(state, "count"))  # type checkers see tuple.count  # noqa: B009
 
     def steps(self) -> tuple[int, ...]:
-        """The counts that say how many steps this row has made."""
+        """The indices of the leaves that count the steps of this row."""
         own = self.schedules or self.counts
         return tuple(own) if own or self.outer is None else self.outer.steps()
 
     def changes(self) -> bool:
-        """Whether a learning rate may have changed."""
+        """Whether a schedule may have changed a learning rate of this row or of an enclosing one."""
         return bool(self.schedules) or (self.outer is not None and self.outer.changes())
 
 
 class Pairing:
-    """The recipes for two states.
+    """The recipes that convert between two states.
 
     Attributes:
-        ours: for each leaf of the gradtx state the recipe, or None where it stays as it begins.
-        theirs: for leaves of the Optax state the recipe; the others stay as they are.
-        uncounted: the counts in the Optax state that nothing in the gradtx state tells.
+        ours: the recipe per leaf of the gradtx state; None if the leaf keeps its initial value.
+        theirs: the recipe per leaf of the Optax state; a leaf without a recipe keeps its value.
+        uncounted: the schedule counts of the Optax state that have no counterpart in the gradtx state.
     """
 
     def __init__(self, tx: GradientTransformation, ours: State, theirs: State):
         self.ours: dict[int, Recipe | None] = {}
         self.theirs: dict[int, Recipe] = {}
         self.uncounted: list[int] = []
-        self._rate: float | None = None  # what the momentum of Optax has in it, and that of gradtx has not
+        self._rate: float | None = None  # a factor in Optax's momentum buffer that gradtx's does not have
         state = _numbered(ours)
         clocks(tx, state)
         self._follow(tx, state, _numbered(theirs))
         lacking = [name for index, name in enumerate(names(tx, ours)) if index not in self.ours]
         if lacking:
-            raise GradtxValueError(f"nothing in the Optax state is what {tx.factory_name} stores as {listing(lacking)}")
+            raise GradtxValueError(f"the Optax state has no counterpart for {listing(lacking)} of {tx.factory_name}")
 
     def _follow(self, tx: GradientTransformation, ours: State, theirs: State, outer: Row | None = None) -> None:
-        """Pairs a transform with all of an Optax state."""
+        """Pairs a transform with an entire Optax state."""
         row = Row(outer=outer)
         row.add(theirs)
         self._visit(tx, ours, row)
         if row.stages:
             left = listing(_kind(stage) for stage in row.stages)
-            raise GradtxValueError(f"the Optax state has more than {tx.factory_name} stores: {left}")
+            raise GradtxValueError(f"the Optax state has stages without a counterpart in {tx.factory_name}: {left}")
         for count in [*row.schedules, *row.counts]:
             if row.ours:
                 self.theirs.setdefault(count, row.ours[0])
@@ -172,7 +132,7 @@ class Pairing:
     def _visit(self, tx: GradientTransformation, state: State, row: Row) -> None:
         own, around = unscheduled(state), self._rate
         with at_stage(tx.factory_name):
-            if tx.factory_name in RATE_BEFORE_MOMENTUM and tx.momentum is not None:
+            if tx._spec in RATE_BEFORE_MOMENTUM and tx.momentum is not None:
                 self._rate = _constant_rate(tx, row)
             if isinstance(state, Scheduled):
                 self._schedule(tx, state, row)
@@ -181,10 +141,10 @@ class Pairing:
         self._rate = around
 
     def _stored(self, tx: GradientTransformation, state: State, row: Row) -> None:
-        if tx.factory_name in STAGES:
+        if tx._spec in STAGES:
             self._stage(tx, state, row)
-        elif tx.factory_name in WRAPPERS:
-            WRAPPERS[tx.factory_name](self, tx, state, row)
+        elif tx._spec in WRAPPERS:
+            WRAPPERS[tx._spec](self, tx, state, row)
         elif (whole := unfolded(tx)) is not None:
             self._visit(whole, state, row)
         elif found := parts(tx):
@@ -203,17 +163,19 @@ class Pairing:
                 self._visit(as_transformation(part.transform), share(part, index, state), row)
 
     def _take(self, kind: str, row: Row) -> Any:
-        """The next stage of the row, which must be of this kind."""
+        """Removes the next stage of the row and returns it; raises if it is not of this kind."""
         if not row.stages or _kind(row.stages[0]) != kind:
-            got = f"the next that stores something is a {_kind(row.stages[0])}" if row.stages else "there is no more"
-            raise GradtxValueError(f"a {kind} of Optax has what is stored here, but in the Optax state {got}")
+            got = f"a {_kind(row.stages[0])}" if row.stages else "no further stage"
+            raise GradtxValueError(f"expected a {kind} as the next stateful stage of the Optax state, got {got}")
         return row.stages.popleft()
 
     def _stage(self, tx: GradientTransformation, state: State, row: Row) -> None:
-        stage = STAGES[tx.factory_name]
+        stage = STAGES[tx._spec]
         for name, value in stage.only.items():
             if tx.arguments[name] != value:
-                raise GradtxValueError(f"Optax has it with {name}={value!r} only; move to that")
+                raise GradtxValueError(
+                    f"Optax supports {name}={value!r} only, got {tx.arguments[name]!r}; set {name}={value!r}"
+                )
         found = self._take(stage.kind, row)
         named = dict(zip(names(tx, state), jax.tree.leaves(state), strict=True))
         for name, place in stage.places.items():
@@ -230,7 +192,10 @@ class Pairing:
             row.ours.append(self.theirs[found.count])
 
     def _centre(self, decay: Any, own: list[int], other: list[int]) -> None:
-        """Optax stores the mean square, and gradtx the mean squared deviation, which is `decay` times the variance."""
+        """Converts the second moment of a centred RMSProp.
+
+        Optax stores the mean square. gradtx stores the mean squared deviation, which is `decay` times the variance.
+        """
         half = len(own) // 2
         for mean, deviation, mu, nu in zip(own[:half], own[half:], other[:half], other[half:], strict=True):
             self.ours[deviation] = Recipe(lambda nu, mu: decay * jnp.maximum(nu - abs_square(mu), 0.0), (nu, mu))
@@ -239,8 +204,10 @@ class Pairing:
     def _schedule(self, tx: GradientTransformation, state: Scheduled, row: Row) -> None:
         steps = row.steps()
         if not steps:
-            several = listing(scheduled_names(tx))
-            raise GradtxValueError(f"{several} follow a schedule, and nothing in the Optax state counts steps")
+            scheduled = listing(scheduled_names(tx))
+            raise GradtxValueError(
+                f"expected a step count in the Optax state for the schedule of {scheduled}, got none"
+            )
 
         def value(position: int, *counts: Any) -> Any:
             last = jnp.maximum(_agreed(*counts) - 1, 0)
@@ -262,7 +229,8 @@ class Pairing:
         found = self._take("MultiStepsState", row)
 
         def window(emitted: Any) -> Any:
-            length = tx.every(emitted) if callable(tx.every) else tx.every
+            every = tx.arguments["every"]
+            length = every(emitted) if callable(every) else every
             return jnp.maximum(jnp.round(jnp.asarray(length, float)), 1.0)
 
         def mean(acc: Any, count: Any, emitted: Any) -> Any:
@@ -300,11 +268,12 @@ class Pairing:
         self.ours[own], self.theirs[other] = Recipe(there, (other,)), Recipe(back, (own,))
 
 
-WRAPPERS = {
-    "accumulate_gradients": Pairing._accumulate,
-    "skip_nonfinite": Pairing._skip,
-    "inject": Pairing._inject,
+WRAPPERS: dict[Spec, Callable[..., None]] = {
+    spec_of(accumulate_gradients): Pairing._accumulate,
+    spec_of(skip_nonfinite): Pairing._skip,
+    spec_of(inject): Pairing._inject,
 }
+"""The wrappers whose Optax state has its own type."""
 
 
 def _numbered(state: State) -> State:
@@ -317,11 +286,11 @@ def _same(x: Any) -> Any:
 
 
 def _by_path(mine: Mapping[str, int], theirs: Any, what: str) -> list[tuple[int, int]]:
-    """The leaves of both, by the paths of their parameters."""
+    """Pairs the leaves of both by the paths of their parameters; raises if the paths differ."""
     paths = trees.paths(theirs)
     if [path.removeprefix("(root)") for path in paths] != [path.removeprefix("(root)") for path in mine]:
         raise GradtxValueError(
-            f"the parameters are others: {what} in the Optax state has {listing(paths)}, and here are {listing(mine)}"
+            f"expected the parameters {listing(mine)}, got {listing(paths)} in {what} of the Optax state"
         )
     return list(zip(mine.values(), jax.tree.leaves(theirs), strict=True))
 
@@ -331,28 +300,28 @@ def _kind(stage: Any) -> str:
 
 
 def _by_key(stage: Any) -> Mapping[Any, State] | None:
-    """The states by name of a named chain, or by label of a partition."""
+    """The states of a named chain by name, or of a partition by label; None for other stages."""
     found = getattr(stage, "inner_states", stage)
     return found if isinstance(found, Mapping) else None
 
 
 def _agreed(*counts: Any) -> Any:
-    """The one number of steps that the counts are."""
+    """The common value of the step counts; raises if they differ."""
     if len({int(count) for count in counts}) > 1:
-        raise GradtxValueError(
-            f"the stages of the Optax state have made different numbers of steps: {listing(map(int, counts))}"
-        )
+        raise GradtxValueError(f"the stages of the Optax state have different step counts: {listing(map(int, counts))}")
     return counts[0]
 
 
 def _constant_rate(tx: GradientTransformation, row: Row) -> float:
-    """What Optax multiplied the updates by before its momentum."""
+    """The learning rate that Optax multiplies into its momentum buffer; raises if it is scheduled or 0."""
     if scheduled_names(tx) or row.changes():
         raise GradtxValueError(
-            "in Optax the learning rate goes into the momentum, out of which one that changes cannot be divided; use "
-            "chain(scale_by_rms(...), scale_by_learning_rate(...), add_momentum(...)), which is Optax's order"
+            "Optax's momentum buffer is scaled by the learning rate, and a scheduled learning rate cannot be divided "
+            "out; use chain(scale_by_rms(...), scale_by_learning_rate(...), add_momentum(...)), which is Optax's order"
         )
     rate = float(tx.learning_rate)
     if rate == 0:
-        raise GradtxValueError("in Optax the learning rate goes into the momentum, and it is 0")
+        raise GradtxValueError(
+            "Optax's momentum buffer is scaled by the learning rate, and a learning rate of 0 cannot be divided out"
+        )
     return rate

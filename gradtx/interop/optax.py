@@ -1,13 +1,13 @@
-"""The state of a running Optax optimizer as a gradtx state, and back.
+"""Converts Optax states to gradtx states and back.
 
     import optax
     tx = gradtx.adamw(1e-3)                            # instead of optax.adamw(1e-3)
-    state = gradtx.interop.optax.from_state(state, tx)   # and training goes on with the same numbers
+    state = gradtx.interop.optax.from_state(state, tx)   # training continues with the same values
 
-What is moved: the states of `sgd`, `adam`, `adamw`, `adamax`, `adamaxw`, `nadam`, `nadamw`, `amsgrad`, `yogi`, `radam`,
-`adabelief`, `lamb`, `lars`, `rmsprop`, `adagrad`, `adadelta`, `lion`, `signum` and of their parts, in chains with and
-without names, with learning rates that follow schedules, in `MultiSteps`, `apply_if_finite`, `masked` and `partition`,
-and in `inject_hyperparams`. Optax itself is not imported: its states are known by the names of their types.
+Supported optimizers: `sgd`, `adam`, `adamw`, `adamax`, `adamaxw`, `nadam`, `nadamw`, `amsgrad`, `yogi`, `radam`,
+`adabelief`, `lamb`, `lars`, `rmsprop`, `adagrad`, `adadelta`, `lion`, `signum`, and their parts. Supported wrappers:
+chains with and without names, learning rate schedules, `MultiSteps`, `apply_if_finite`, `masked`, `partition` and
+`inject_hyperparams`. Optax is not imported; its states are recognized by their type names.
 """
 
 from typing import Any
@@ -21,29 +21,31 @@ from gradtx._base.errors import GradtxValueError, at_stage
 from gradtx._base.typing import Params, State
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.state_dict import in_place_of, names
-from gradtx.interop._pairing import STAGES, Pairing
+from gradtx.interop._pairing import Pairing
+from gradtx.interop._stages import STAGES
 
 
 def from_state(optax_state: State, tx: GradientTransformation, params: Params = None) -> State:
-    """The state of `tx` that goes on where an Optax optimizer has come to.
+    """Converts the state of an Optax optimizer to a state of `tx`, so that training continues with gradtx.
 
     Args:
         optax_state: the state of the Optax optimizer.
-        tx: the same optimizer made with gradtx; it may have other numbers, and more parts that store nothing. With
-            `inject`, of the numbers of `inject_hyperparams` the learning rate is taken over, the others are those of
-            `tx`.
-        params: the parameters. Without them the moments in the state stand for them, which is enough unless there are
-            masks or partitions.
+        tx: the same optimizer made with gradtx. It may have other hyperparameters and additional stateless parts. With
+            `inject`, the learning rate is taken from the `inject_hyperparams` state; all other hyperparameters are
+            those of `tx`.
+        params: the parameters. By default their structure is inferred from the moments in the state; masks and
+            partitions require `params`.
 
     Returns:
-        The state. Arrays are copied, in the dtypes and on the devices of `tx.init(params)`. Sums of logarithms, which
-        gradtx has for its bias corrections, are made from the counts of steps; what stands in the middle of a window
-        of `MultiSteps`, and the momentum of `rmsprop`, which Optax has after the learning rate, are scaled.
+        The state of `tx`. Arrays are copied, with the dtypes and devices of `tx.init(params)`. The sums of logarithms
+        that gradtx uses for bias correction are computed from Optax's step counts. Two arrays are rescaled: the
+        accumulated gradient of an unfinished `MultiSteps` window, and the momentum of `rmsprop`, which Optax applies
+        after the learning rate.
 
     Raises:
-        GradtxValueError: a part of `tx` stores something that the Optax state has not, or the reverse; the parameters
+        GradtxValueError: a stateful part of `tx` has no counterpart in the Optax state, or the reverse; the parameters
             have other paths or shapes; a decay follows a schedule; or the learning rate of an `rmsprop` with momentum
-            does.
+            follows a schedule.
     """
     optax_state = trees.without_variables(optax_state)
     template = as_transformation(tx).init(_stand_in(optax_state) if params is None else params)
@@ -58,25 +60,26 @@ def from_state(optax_state: State, tx: GradientTransformation, params: Params = 
 
 
 def to_state(state: State, tx: GradientTransformation, like: State) -> State:
-    """The state of an Optax optimizer that goes on where `tx` has come to: the way back of `from_state`.
+    """Converts a state of `tx` to the state of an Optax optimizer: the inverse of `from_state`.
 
     Args:
         state: the state of `tx`.
         tx: the transform.
-        like: a state of the same optimizer made with Optax, from its `init`. What gradtx does not know, such as the
-            other numbers of `inject_hyperparams`, stays as it is there.
+        like: a state of the same optimizer made with Optax, from its `init`. Entries without a counterpart in gradtx,
+            such as the other hyperparameters of `inject_hyperparams`, keep their values from `like`.
 
     Returns:
-        The state. Arrays are copied, in the dtypes and on the devices of `like`.
+        The Optax state. Arrays are copied, with the dtypes and devices of `like`.
 
     Raises:
-        GradtxValueError: as for `from_state`, or Optax reads a schedule at a count of steps that gradtx does not have.
+        GradtxValueError: the cases of `from_state`, or Optax needs a step count for a schedule and `tx` has none.
     """
     state, bare = trees.without_variables(state), trees.without_variables(like)
     pairing = _pairing("to_state", tx, state, bare)
     if pairing.uncounted:
         raise GradtxValueError(
-            f"to_state: Optax counts steps for its schedules, and {tx.factory_name} counts none; give the schedule to it too"
+            f"to_state: expected a step count in the state of {tx.factory_name} for Optax's schedule, got none; give "
+            f"{tx.factory_name} the same schedule"
         )
     mine, theirs, paths = jax.tree.leaves(state), jax.tree.leaves(bare), trees.paths(bare)
     moved = list(theirs)
@@ -92,18 +95,19 @@ def _pairing(who: str, tx: GradientTransformation, ours: State, theirs: State) -
 
 
 def _stand_in(optax_state: State) -> Params:
-    """Zeros like the moments of the state, for the parameters."""
+    """Zeros with the structure of the moments in the state, in place of the parameters."""
     nodes = jax.tree.leaves(optax_state, is_leaf=lambda node: bool(_moments(node)))
     found = [moments[0] for moments in map(_moments, nodes) if moments]
     if any(map(_has_gaps, found)):
         raise GradtxValueError(
-            "from_state: masks and partitions ask for the parameters; call from_state(optax_state, tx, params)"
+            "from_state: expected the parameters for a state with a mask or a partition, got None; call "
+            "from_state(optax_state, tx, params)"
         )
     return tree.zeros_like(found[0]) if found else ()
 
 
 def _moments(node: Any) -> list[Any]:
-    """The trees in a node that are as the parameters are."""
+    """The fields of a node that have the structure of the parameters."""
     fields = {"acc_grads", *(name for stage in STAGES.values() for name in stage.places)}
     return [getattr(node, name) for name in getattr(node, "_fields", ()) if name in fields]
 

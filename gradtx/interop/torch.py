@@ -1,10 +1,10 @@
-"""The state of a PyTorch optimizer, as its `state_dict()` has it, as a gradtx state.
+"""Converts the `state_dict()` of a PyTorch optimizer to a gradtx state.
 
     checkpoint = torch.load("optimizer.pt", map_location="cpu")    # {"state": {0: {...}, ...}, "param_groups": [...]}
-    order = ["dense/kernel", "dense/bias"]                         # the parameters, in PyTorch's order
+    order = ["dense/kernel", "dense/bias"]                         # the parameter paths, in PyTorch's order
     state = gradtx.interop.torch.load_optimizer_state(checkpoint, gradtx.adamw(1e-3), params, order, arrange)
 
-Anything with `__array__` or `.numpy()` is an array here; PyTorch itself is not imported.
+Any object with `__array__` or `.numpy()` is accepted as an array. PyTorch is not imported.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,26 +20,36 @@ from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import parts, share
 from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
 from gradtx._inspection.state_dict import in_place_of, names
+from gradtx._optimizers.adagrad import adadelta, scale_by_rss
+from gradtx._optimizers.adam import scale_by_adam, scale_by_adamax
+from gradtx._optimizers.amsgrad import scale_by_amsgrad
+from gradtx._optimizers.radam import scale_by_radam
+from gradtx._optimizers.rmsprop import scale_by_rms
+from gradtx._primitives.accumulate import add_momentum
+from gradtx._values.value import Spec
 from gradtx.interop._clocks import clocks
+from gradtx.interop._specs import spec_of
 
-FIELDS = {
-    "scale_by_adam": {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
-    "scale_by_amsgrad": {
+FIELDS: dict[Spec, dict[str, str]] = {
+    spec_of(scale_by_adam): {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
+    spec_of(scale_by_amsgrad): {
         "exp_avg": "numerator/scale_by_ema",
         "exp_avg_sq": "denominator/scale_by_ema",
         "max_exp_avg_sq": "denominator/running_max",
     },
-    "scale_by_radam": {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
-    "scale_by_adamax": {"exp_avg": "numerator/scale_by_ema", "exp_inf": "denominator/running_max"},
-    "scale_by_rms": {"square_avg": "denominator/scale_by_ema"},
-    "scale_by_rss": {"sum": "denominator/running_sum"},
-    "adadelta": {"square_avg": "ratio/denominator/scale_by_ema", "acc_delta": "scale_by_update_rms"},
-    "add_momentum": {"momentum_buffer": ""},
+    spec_of(scale_by_radam): {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
+    spec_of(scale_by_adamax): {"exp_avg": "numerator/scale_by_ema", "exp_inf": "denominator/running_max"},
+    spec_of(scale_by_rms): {"square_avg": "denominator/scale_by_ema"},
+    spec_of(scale_by_rss): {"sum": "denominator/running_sum"},
+    spec_of(adadelta): {"square_avg": "ratio/denominator/scale_by_ema", "acc_delta": "scale_by_update_rms"},
+    spec_of(add_momentum): {"momentum_buffer": ""},
 }
-"""For the transforms of gradtx the fields that PyTorch has for a parameter, and where they are within the transform."""
+"""Per factory, PyTorch's fields of a parameter and the path of each within the gradtx transform."""
 
-ONLY = {"scale_by_amsgrad": ("corrected", False, "PyTorch keeps the largest moment before its correction")}
-"""The argument with which PyTorch has a transform, and why."""
+ONLY: dict[Spec, tuple[str, Any, str]] = {
+    spec_of(scale_by_amsgrad): ("corrected", False, "PyTorch takes the maximum before the bias correction")
+}
+"""Per factory, an argument, the only value of it that PyTorch supports, and the reason."""
 
 
 def load_optimizer_state(
@@ -50,29 +60,30 @@ def load_optimizer_state(
     arrange: Callable[[str, np.ndarray], Any] = lambda path, array: array,
     step: int | None = None,
 ) -> State:
-    """The state of `tx` that goes on where an optimizer of PyTorch has come to.
+    """Converts the state of a PyTorch optimizer to a state of `tx`, so that training continues with gradtx.
 
     Args:
-        state_dict: what the optimizer's `state_dict()` returned: the states of the parameters by number under `state`,
-            and the numbers of the parameters, in groups, under `param_groups`.
+        state_dict: the return value of the optimizer's `state_dict()`: the states of the parameters by index under
+            `state`, and the indices of the parameters, in groups, under `param_groups`.
         tx: the same optimizer made with gradtx: `adam`, `adamw`, `amsgrad(..., corrected=False)`, `sgd` with momentum,
-            `rmsprop(..., 0.99)`, not centred, `adagrad(..., 0.0, 1e-10)`, `adadelta`, `adamax`, `radam`, in chains or
-            partitions; where PyTorch adds weight decay to the gradient, `chain(add_decayed_weights(...), sgd(...))`.
-            Check the other numbers: the defaults of PyTorch are not always these. It adds RAdam's `eps` before the
-            bias correction, and Adamax's to each magnitude.
-        params: the parameters of gradtx.
-        order: their paths, as `trees.paths(params)` has them, in the order in which PyTorch got its parameters.
-        arrange: `(path, array) -> array` from PyTorch's layout to yours, such as the transpose for the weights of a
-            `Linear`. It gets what is stored for the parameter at the path.
-        step: how many steps were made, for schedules, where PyTorch does not store it (SGD).
+            `rmsprop(..., 0.99)` (not centred), `adagrad(..., 0.0, 1e-10)`, `adadelta`, `adamax`, `radam`, in chains or
+            partitions. For weight decay that PyTorch adds to the gradient, use `chain(add_decayed_weights(...),
+            sgd(...))`. Check the other hyperparameters, because PyTorch's defaults differ for some of them. PyTorch
+            adds the `eps` of RAdam before the bias correction, and the `eps` of Adamax to each magnitude.
+        params: the gradtx parameters.
+        order: the paths of the parameters (`trees.paths(params)`), in the order in which PyTorch got them.
+        arrange: `(path, array) -> array`, converts PyTorch's layout to yours, for example the transpose of the weights
+            of a `Linear`. It is called for each stored array of the parameter at the path.
+        step: the number of steps so far, for schedules, if PyTorch does not store it (SGD).
 
     Returns:
-        The state. Arrays are copied, in the dtypes and on the devices of `tx.init(params)`.
+        The state of `tx`. Arrays are copied, with the dtypes and devices of `tx.init(params)`.
 
     Raises:
-        GradtxValueError: the order does not fit the parameters or the state; something is missing, or there for what
-            `tx` does not store; a shape is another; parameters have made different numbers of steps; or an option of
-            PyTorch has no counterpart (`dampening`, `maximize`).
+        GradtxTypeError: `state_dict` is not a dict with the key `state`.
+        GradtxValueError: `order` does not match the parameters or the state; an array of `tx` is missing, or an array
+            of PyTorch has no counterpart in `tx`; a shape differs; parameters have different step counts; or an option
+            of PyTorch has no counterpart (`dampening`, `maximize`).
     """
     tx = as_transformation(tx)
     template = tx.init(params)
@@ -86,41 +97,36 @@ def load_optimizer_state(
         named = names(tx, template)
         lacking = [name for index, name in enumerate(named) if index not in found]
         if lacking:
-            raise GradtxValueError(
-                f"nothing in the state of PyTorch is what {tx.factory_name} stores as {listing(lacking)}"
-            )
+            raise GradtxValueError(f"the PyTorch state has no counterpart for {listing(lacking)} of {tx.factory_name}")
         unused = sorted(checkpoint.fields - checkpoint.used - {"step"})
         if unused:
-            raise GradtxValueError(f"PyTorch stores {listing(unused)}, and {tx.factory_name} stores no such thing")
+            raise GradtxValueError(f"{tx.factory_name} has no counterpart for {listing(unused)} of the PyTorch state")
         moved = [in_place_of(old, found[index], repr(named[index])) for index, old in enumerate(leaves)]
     return treedef.unflatten(moved)
 
 
 class _Checkpoint:
-    """The state of a PyTorch optimizer by the paths of the parameters.
+    """The state of a PyTorch optimizer, indexed by parameter path.
 
     Attributes:
-        fields: what is stored for the parameters.
-        used: those of the fields that were read.
+        fields: the names of all fields that PyTorch stores.
+        used: the names of the fields that were read.
     """
 
     def __init__(self, state_dict: Mapping[str, Any], params: Params, order: Sequence[str], arrange: Any, step: Any):
         if not isinstance(state_dict, Mapping) or not isinstance(state_dict.get("state"), Mapping):
             raise GradtxTypeError(
-                f"the dict that an optimizer's state_dict() returns is wanted, with the key 'state', got "
+                f"expected the dict that an optimizer's state_dict() returns, with the key 'state', got "
                 f"{short(state_dict)}"
             )
         states, groups = state_dict["state"], state_dict.get("param_groups", ())
         _refuse_options(groups)
         numbers = [number for group in groups for number in group["params"]] or list(states)
-        wanted, given = trees.paths(params), list(order)
-        if sorted(wanted) != sorted(given):
-            raise GradtxValueError(
-                f"the order must have each parameter once: it has {listing(given)}, and the parameters "
-                f"are {listing(wanted)}"
-            )
+        expected, given = trees.paths(params), list(order)
+        if sorted(expected) != sorted(given):
+            raise GradtxValueError(f"order: expected each of {listing(expected)} once, got {listing(given)}")
         if len(numbers) != len(given):
-            raise GradtxValueError(f"the order has {len(given)} parameters, and PyTorch has {len(numbers)}")
+            raise GradtxValueError(f"expected {len(given)} parameters in the PyTorch state, got {len(numbers)}")
         self._states = {path: states.get(number, {}) for path, number in zip(given, numbers, strict=True)}
         self._arrange = arrange
         self._given_step = step
@@ -128,7 +134,7 @@ class _Checkpoint:
         self.used: set[str] = set()
 
     def read(self, tx: GradientTransformation, state: State) -> dict[int, Any]:
-        """The arrays of `tx` by the numbers that stand in place of them in `state`."""
+        """The new arrays of `tx`, by the leaf indices in `state`."""
         own, found = unscheduled(state), {}
         with at_stage(tx.factory_name):
             if isinstance(state, Scheduled):
@@ -136,7 +142,7 @@ class _Checkpoint:
                 found[state.count] = count
                 values = _read(tx, jnp.maximum(count - 1, 0))
                 found |= dict(zip(jax.tree.leaves(state.values), jax.tree.leaves(values), strict=True))
-            if tx.factory_name in FIELDS:
+            if tx._spec in FIELDS:
                 return found | self._moments(tx, own)
             if (whole := unfolded(tx)) is not None:
                 return found | self.read(whole, own)
@@ -145,25 +151,23 @@ class _Checkpoint:
         return found
 
     def steps(self, who: str) -> Array:
-        """How many steps were made, int32; `who` needs to know."""
+        """The number of steps so far, int32; error messages say that it is for `who`."""
         counts = {int(_numpy(state["step"])) for state in self._states.values() if "step" in state}
         if len(counts) > 1:
             raise GradtxValueError(
-                f"the parameters have made different numbers of steps: {listing(sorted(counts))}; here there is one "
-                f"for all of them"
+                f"expected one step count for all parameters, got {listing(sorted(counts))}; gradtx keeps a single one"
             )
         if not counts and self._given_step is None:
-            raise GradtxValueError(f"PyTorch stores no number of steps, which {who} needs; give it as step=...")
+            raise GradtxValueError(f"expected a step count for {who}, got none in the PyTorch state; pass step=...")
         return jnp.asarray(counts.pop() if counts else self._given_step, jnp.int32)
 
     def _moments(self, tx: GradientTransformation, state: State) -> dict[int, Any]:
-        argument, value, reason = ONLY.get(tx.factory_name, (None, None, ""))
-        if argument is not None and tx.arguments[argument] != value:
-            raise GradtxValueError(f"{reason}; take {argument}={value!r}")
+        if tx._spec in ONLY:
+            argument, value, reason = ONLY[tx._spec]
+            if tx.arguments[argument] != value:
+                raise GradtxValueError(f"{reason}; use {argument}={value!r}")
         found, named = {}, zip(names(tx, state), jax.tree.leaves(state), strict=True)
-        starts = {
-            "/".join(filter(None, (tx.factory_name, place))): field for field, place in FIELDS[tx.factory_name].items()
-        }
+        starts = {"/".join(filter(None, (tx.factory_name, place))): field for field, place in FIELDS[tx._spec].items()}
         for name, index in named:
             for start, field in starts.items():
                 if f"{name}/".startswith(f"{start}/"):
@@ -175,8 +179,8 @@ class _Checkpoint:
         stored = self._states[path]
         if stored.get(field) is None:
             raise GradtxValueError(
-                f"PyTorch stores no {field} for {path!r}; it has {listing(stored) or 'nothing'} there: it is another "
-                f"optimizer, or has made no step with that parameter"
+                f"expected {field} for {path!r} in the PyTorch state, got {listing(stored) or 'nothing'}; it is the "
+                f"state of another optimizer, or PyTorch made no step with this parameter"
             )
         return self._arrange(path, _numpy(stored[field]))
 
@@ -185,13 +189,11 @@ def _refuse_options(groups: Sequence[Mapping[str, Any]]) -> None:
     for group in groups:
         for name in ("dampening", "maximize"):
             if group.get(name):
-                raise GradtxValueError(
-                    f"PyTorch was run with {name}={group[name]}, for which gradtx has no counterpart"
-                )
+                raise GradtxValueError(f"gradtx has no counterpart for PyTorch's option {name}={group[name]}")
 
 
 def _numpy(x: Any) -> np.ndarray:
-    if hasattr(x, "detach"):  # a tensor, on any device; NumPy has no bfloat16
+    if hasattr(x, "detach"):  # a PyTorch tensor on any device; NumPy has no bfloat16
         x = x.detach().cpu()
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     return np.asarray(x if hasattr(x, "__array__") or not hasattr(x, "numpy") else x.numpy())

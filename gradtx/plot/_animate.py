@@ -1,4 +1,4 @@
-"""The ways of several transforms over one surface, as a moving picture."""
+"""Animated trajectories of several transforms on one surface."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ from gradtx.plot._trajectories import SIZE, draw_surface, draw_way, end_of, sign
 from gradtx.plot._ways import until_lost, ways
 from gradtx.problems.surfaces import Point, Surface
 
-_FRAMES = 100  # at most, where nobody says how many
-_LAST = 2000  # milliseconds for the last picture, before a GIF begins again
+_FRAMES = 100  # the largest default
+_LAST = 2000  # duration of the last frame of a GIF in milliseconds, before it loops
 
 
 def animate(
@@ -32,25 +32,25 @@ def animate(
     fps: int = 20,
     dpi: int = 100,
 ) -> Path:
-    """The picture of `trajectories` growing step by step, in a file.
+    """Saves an animation of `trajectories`, which grow step by step.
 
     Args:
-        transforms: transform by name, or a single one.
-        surface: one of `gradtx.problems.surfaces`, or a `Surface` of your own.
-        path: where to save it; the ending decides: `.gif`, or `.mp4` where ffmpeg is installed.
-        start: where to begin; the surface knows a good place.
-        steps: how many updates; the surface knows a good number.
-        frames: how many pictures, at equal distances; one for each step by default, but not more than 100.
-        fps: pictures in a second.
-        dpi: pixels in an inch; a picture is 7.2 inches wide.
+        transforms: a dict of transforms by name, or a single transform.
+        surface: one of `gradtx.problems.surfaces`, or your own `Surface`.
+        path: the file to write; its suffix selects the format: `.gif`, or `.mp4` if ffmpeg is installed.
+        start: the starting point; by default that of the surface.
+        steps: the number of updates; by default that of the surface.
+        frames: the number of frames, evenly spaced; by default one per point of a trajectory, at most 100.
+        fps: frames per second.
+        dpi: pixels per inch; a frame is 7.2 inches wide.
 
     Returns:
         The path.
 
     Raises:
-        GradtxTypeError: something is no transform, or no surface.
-        GradtxValueError: the path has another ending, or ffmpeg is missing; there are more frames than steps to show;
-            or what `trajectories` refuses.
+        GradtxTypeError: `transforms` has a value that is not a transform, or `surface` is not a `Surface`.
+        GradtxValueError: the path has another suffix, ffmpeg is missing or fails, or `frames` is below 1 or above the
+            number of points; also where `trajectories` raises it.
     """
     with at_stage("plot.animate"):
         path = Path(path)
@@ -60,7 +60,7 @@ def animate(
         points = len(next(iter(found.values())))
         frames = min(points, _FRAMES) if frames is None else frames
         if not 1 <= frames <= points:
-            raise GradtxValueError(f"frames must be from 1 to {points}, one for each point of the ways, got {frames!r}")
+            raise GradtxValueError(f"expected frames from 1 to {points}, the points of a trajectory, got {frames!r}")
         pictures = _Pictures(found, surface, dpi)
         shown = np.linspace(0, points - 1, frames).round().astype(int) if frames > 1 else np.asarray([points - 1])
         save(path, map(pictures.at, shown), pictures.at(points - 1), fps)
@@ -68,7 +68,7 @@ def animate(
 
 
 class _Pictures:
-    """The surface, drawn once, and on it the ways up to any step."""
+    """Frames: the surface, drawn once, under the trajectories up to a given step."""
 
     def __init__(self, found: dict[str, np.ndarray], surface: Surface, dpi: int):
         figure, self._axes = axes_of(None, *SIZE)
@@ -91,7 +91,7 @@ class _Pictures:
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
     def at(self, step: int) -> Image.Image:
-        """The picture after so many steps."""
+        """The frame after `step` steps."""
         for way, lost, (line, end) in self._drawn.values():
             done = way[: step + 1]
             line.set_data(*done.T)
@@ -109,18 +109,18 @@ _Save = Callable[[Path, Iterator[Image.Image], Image.Image, int], None]
 
 
 def _writer(path: Path) -> _Save:
-    """What saves pictures, the last of them given beside, under this path."""
+    """The function that saves frames in the format of the path."""
     if path.suffix == ".gif":
         return _save_gif
     if path.suffix != ".mp4":
-        raise GradtxValueError(f"the path must end in .gif or .mp4, got {str(path)!r}")
+        raise GradtxValueError(f"expected a path that ends in .gif or .mp4, got {str(path)!r}")
     if not FFMpegWriter.isAvailable():
-        raise GradtxValueError(f"an .mp4 needs ffmpeg, which is not installed here; save a {path.stem}.gif instead")
+        raise GradtxValueError(f"expected an installed ffmpeg for .mp4, found none; save {path.stem}.gif instead")
     return _save_mp4
 
 
 def _save_gif(path: Path, pictures: Iterator[Image.Image], last: Image.Image, fps: int) -> None:
-    # One palette, of what is most frequent in the picture with everything on it, and no dithering: nothing flickers.
+    # One palette for all frames, the most frequent colours of the last one, without dithering: prevents flicker.
     colors, counts = np.unique(np.asarray(last).reshape(-1, 3), axis=0, return_counts=True)
     palette = Image.new("P", (1, 1))
     palette.putpalette(colors[np.argsort(-counts)[:256]].ravel().tolist())
@@ -130,7 +130,7 @@ def _save_gif(path: Path, pictures: Iterator[Image.Image], last: Image.Image, fp
 
 
 def _save_mp4(path: Path, pictures: Iterator[Image.Image], last: Image.Image, fps: int) -> None:
-    width, height = last.width // 2 * 2, last.height // 2 * 2  # players want even numbers of pixels
+    width, height = last.width // 2 * 2, last.height // 2 * 2  # yuv420p requires even sizes
     command = [
         FFMpegWriter.bin_path(), "-y", "-loglevel", "error",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-",

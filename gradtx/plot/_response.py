@@ -1,4 +1,4 @@
-"""What transforms make of a stream of gradients."""
+"""Responses of transforms to a stream of gradients."""
 
 import math
 from functools import partial
@@ -18,21 +18,21 @@ from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, by_name, picture, plain
 
 
 def response(transforms: Any, signal: Any) -> Figure:
-    """What each transform makes of a one-dimensional stream of gradients, with the stream in grey behind it.
+    """Plots the updates of each transform for a stream of scalar gradients, which is drawn in grey behind them.
 
-    Where the two differ much in size, the grey line is the signal times the power of ten that stands beside it. A
-    transform that asks for parameters gets a number that begins at 0 and follows the updates; one that asks for the
-    loss gets the linear one that has these gradients.
+    If the two differ much in scale, the signal is multiplied by a power of ten, which is annotated. A transform that
+    needs parameters gets a scalar that starts at 0 and follows the updates; one that needs the loss gets the linear
+    loss with these gradients.
 
     Args:
-        transforms: transform by name, or a single one.
-        signal: the gradients, one for each step; or signal by name, for a grid with a row for each.
+        transforms: a dict of transforms by name, or a single transform.
+        signal: an array with one gradient per step, or a dict of signals by name, for a grid with one row per signal.
 
     Returns:
-        The figure, with a panel for each transform and signal.
+        The figure, with one panel per transform and signal.
 
     Raises:
-        GradtxTypeError: something is no transform.
+        GradtxTypeError: `transforms` has a value that is not a transform.
         GradtxValueError: a signal is not one-dimensional, or empty.
     """
     with at_stage("plot.response"):
@@ -54,7 +54,7 @@ def response(transforms: Any, signal: Any) -> Figure:
         _draw(plain(ax), np.asarray(signals[signal_name]), outputs[signal_name][name], color)
         ax.tick_params(labelbottom=index + columns >= count)
         if index < len(named):
-            # In a grid a panel is narrow, so the name stands above what may be said of the signal.
+            # Panels of a grid are narrow: the padding puts the name above the annotation of the signal.
             ax.set_title(wrapped(name), fontsize=TEXT, color=color, loc="left", pad=18 if len(signals) > 1 else None)
         if len(signals) > 1 and index % columns == 0:
             ax.set_ylabel(wrapped(signal_name, 14), fontsize=SMALL)
@@ -65,7 +65,7 @@ def response(transforms: Any, signal: Any) -> Figure:
 def _signal(name: str, given: Any) -> Array:
     if np.ndim(given) != 1 or np.size(given) == 0:
         raise GradtxValueError(
-            f"{name}: a signal is a one-dimensional array with a gradient for each step, got shape {np.shape(given)}"
+            f"{name}: expected a one-dimensional signal with at least one gradient, got shape {np.shape(given)}"
         )
     return jnp.asarray(given, jnp.float32)
 
@@ -77,7 +77,7 @@ def _responses(names: tuple[str, ...], transforms: list, signal: Array) -> dict[
 
 
 def _draw(ax: Axes, signal: np.ndarray, output: np.ndarray, color: str) -> None:
-    """The output in front of the signal, and what the signal was multiplied by to be comparable."""
+    """Draws the output over the signal, with the power of ten that scales the signal."""
     exponent = _exponent(signal, output)
     ax.axhline(0, color=GREY, lw=0.5, zorder=1)
     ax.plot(signal * 10.0**exponent, color="#c4c4c4", lw=1.4, zorder=2)
@@ -92,6 +92,6 @@ def _draw(ax: Axes, signal: np.ndarray, output: np.ndarray, color: str) -> None:
 
 
 def _exponent(signal: np.ndarray, output: np.ndarray) -> int:
-    """The power of ten nearest to 1 that brings the signal within ten times the output, or a tenth of it."""
+    """The exponent nearest to 0 of a power of ten that scales the signal to within a factor of ten of the output."""
     peaks = [np.max(np.abs(x), initial=0.0, where=np.isfinite(x)) for x in (signal, output)]
     return math.trunc(math.log10(peaks[1] / peaks[0])) if min(peaks) > 0 else 0

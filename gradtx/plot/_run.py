@@ -1,4 +1,4 @@
-"""Several transforms under way at once: all in one compiled scan."""
+"""Runs several transforms in one compiled scan."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from gradtx.plot._style import by_name
 
 
 def transforms_by_name(given: Any) -> dict[str, GradientTransformation]:
-    """Transforms by name, of a dict or of a single one."""
+    """The transforms of a dict, or a single one, by name."""
     transforms = {}
     for name, tx in by_name("transform", given, lambda tx: getattr(tx, "factory_name", type(tx).__name__)).items():
         with at_stage(name):
@@ -31,12 +31,12 @@ def drive(
     """The updates and the parameters of each transform, stacked over the steps.
 
     Args:
-        names: what messages call the transforms.
+        names: the names of the transforms in error messages.
         transforms: the transforms.
-        loss: of parameters and one of the inputs. Updates get it as extras too, in all the ways in which `gradtx`
-            transforms ask for it, and a random key.
-        start: the parameters of each before the first step.
-        inputs: one for each step, along the first axis.
+        loss: a function of the parameters and one input. `update` gets it in all extra arguments of `gradtx`
+            transforms, and a random key.
+        start: the initial parameters of each transform.
+        inputs: one input per step, along the first axis.
     """
 
     def advance(tx: GradientTransformation, params: Params, state: State, x: Array, key: Array) -> tuple:

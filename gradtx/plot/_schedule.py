@@ -1,4 +1,4 @@
-"""Schedules over the steps."""
+"""Plots of schedules."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, sty
 
 
 def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
-    """Numbers over the steps, one line for each.
+    """Plots schedules over the steps, one line each.
 
     Args:
-        scheduled: a schedule, or schedule by name; a number and a function of the step count are schedules too.
-        steps: how many steps, counted from 0.
-        ax: Matplotlib axes to draw on; without them, there is a new figure.
+        scheduled: a schedule, a number or a function of the step count, or a dict of them by name.
+        steps: the number of steps, counted from 0.
+        ax: Matplotlib axes to draw on; None creates a new figure.
 
     Returns:
-        The figure. For other scales: `figure.axes[0].set_yscale("log")`.
+        The figure. For a logarithmic scale: `figure.axes[0].set_yscale("log")`.
 
     Raises:
-        GradtxTypeError: something is no schedule.
-        GradtxValueError: there is no step.
+        GradtxTypeError: a value is not a schedule, a number or a function.
+        GradtxValueError: `steps` is less than 1.
     """
     with at_stage("plot.schedule"):
         if steps < 1:
-            raise GradtxValueError(f"at least one step is wanted, got steps={steps!r}")
+            raise GradtxValueError(f"expected at least one step, got steps={steps!r}")
         named = by_name("schedule", scheduled, repr)
         lines = {name: jax.vmap(_as_schedule(name, one))(jnp.arange(steps)) for name, one in named.items()}
     figure, axes = axes_of(ax, WIDTH, 0.42 * WIDTH)
@@ -55,5 +55,5 @@ def _as_schedule(name: str, given: Any) -> Schedule:
         return schedules.constant(given)
     except TypeError as error:
         raise GradtxTypeError(
-            f"{name}: a schedule, a number or a function of the step is wanted, got {short(given)}"
+            f"{name}: expected a schedule, a number or a function of the step, got {short(given)}"
         ) from error

@@ -1,4 +1,4 @@
-"""What sweeps found: which numbers work, and how much hangs on the seed."""
+"""Plots of sweeps: the loss against a hyperparameter, and its spread over the seeds."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,24 +13,24 @@ from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, axes_of, by_name, legen
 
 
 def sweep(results: Any, ax: Axes | None = None) -> Figure:
-    """The loss against the first swept number: one line for each result, through the means over the seeds.
+    """Plots the loss against the first swept hyperparameter: one line per result, through the means over the seeds.
 
-    The band reaches from the lowest to the highest loss of a seed. The best point has a ring, and the legend says where
-    it is. Numbers at which a run diverged have a cross above the axes, in a row for each result. Where more than one
-    number was swept, the line shows at each value of the first the best choice of the others. Axes are logarithmic
-    where what they show is positive and spread over more than a decade; that of the loss then ends two decades above
-    the upper quartile.
+    The band spans the lowest to the highest loss over the seeds. A ring marks the best point, whose values are in the
+    legend. Crosses above the axes, one row per result, mark values at which a run diverged. If more than one
+    hyperparameter was swept, the line shows the best choice of the others for each value of the first. An axis is
+    logarithmic if its values are positive and span more than a decade; the loss axis then ends two decades above the
+    upper quartile.
 
     Args:
-        results: what `gradtx.sweep` returned, or such results by name.
-        ax: Matplotlib axes to draw on; without them, there is a new figure.
+        results: a result of `gradtx.sweep`, or a dict of results by name.
+        ax: Matplotlib axes to draw on; None creates a new figure.
 
     Returns:
         The figure.
 
     Raises:
-        GradtxTypeError: something is no result of a sweep.
-        GradtxValueError: no number was swept.
+        GradtxTypeError: a value is not a result of `gradtx.sweep`.
+        GradtxValueError: no hyperparameter was swept.
     """
     with at_stage("plot.sweep"):
         named = by_name("result", results, lambda result: getattr(getattr(result, "tx", None), "factory_name", ""))
@@ -52,15 +52,15 @@ def sweep(results: Any, ax: Axes | None = None) -> Figure:
 
 
 def _line(name: str, result: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The first swept number in rising order, and the losses over the seeds there, with the best choice of the rest."""
+    """The sorted values of the first hyperparameter, and the losses per seed with the best choice of the others."""
     if not isinstance(result, SweepResult):
-        raise GradtxTypeError(f"{name}: what gradtx.sweep returns is wanted, got {short(result)}")
+        raise GradtxTypeError(f"{name}: expected a result of gradtx.sweep, got {short(result)}")
     if not result.grid:
-        raise GradtxValueError(f"{name}: no number was swept, so there is nothing to draw the losses against")
+        raise GradtxValueError(f"{name}: expected a sweep of at least one hyperparameter, got an empty grid")
     x = next(iter(result.grid.values()))
     losses = np.where(result.diverged, np.nan, np.asarray(result.losses, float)).reshape(len(x), -1, len(result.seeds))
     means = result.mean.reshape(len(x), -1)
-    # A choice with fewer diverged runs is better than one with more, whatever the losses of the others.
+    # Fewer diverged runs are better, regardless of the losses of the other runs.
     order = np.lexsort((means, np.isnan(losses).sum(axis=-1)), axis=-1)
     best = np.take_along_axis(losses, order[:, :1, None], axis=1)[:, 0]
     rising = np.argsort(x)
@@ -68,7 +68,7 @@ def _line(name: str, result: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw(axes: Axes, name: str, x: np.ndarray, losses: np.ndarray, look: dict[str, Any]) -> None:
-    """A line with its band, a ring at its best point, and the label that says where that is."""
+    """Draws a line with its band, a ring at its best point, and a label with that point."""
     counts = np.sum(~np.isnan(losses), axis=1)
     means = np.where(counts, np.nansum(losses, axis=1) / np.maximum(counts, 1), np.nan)
     low, high = (
@@ -84,7 +84,7 @@ def _draw(axes: Axes, name: str, x: np.ndarray, losses: np.ndarray, look: dict[s
 
 
 def _mark_diverged(axes: Axes, lines: dict[str, Any], looks: dict[str, Any]) -> None:
-    """Above the axes, a row for each result with a cross for each number at which a run diverged."""
+    """Draws one row of crosses per result above the axes, at the values where a run diverged."""
     where = {name: x[np.isnan(losses).any(axis=1)] for name, (x, losses) in lines.items()}
     rows = [name for name, x in where.items() if len(x)]
     for row, name in enumerate(rows):
@@ -99,13 +99,13 @@ def _mark_diverged(axes: Axes, lines: dict[str, Any], looks: dict[str, Any]) -> 
 
 
 def _cut_above(axes: Axes, losses: np.ndarray) -> None:
-    """Leaves out the useless losses, so that there is room for the differences between the good ones."""
+    """Cuts the axis above the high losses, which would hide the differences between the low ones."""
     top = 100 * np.nanquantile(losses, 0.75)
     if np.nanmax(losses) > top:
         axes.set_ylim(top=top)
 
 
 def _wide(arrays: Iterable[np.ndarray]) -> bool:
-    """Whether the numbers are positive and spread over more than a decade."""
+    """Whether the values are positive and span more than a decade."""
     numbers = np.concatenate([x[np.isfinite(x)].ravel() for x in arrays])
     return numbers.size > 0 and numbers.min() > 0 and numbers.max() >= 10 * numbers.min()

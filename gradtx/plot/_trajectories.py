@@ -1,4 +1,4 @@
-"""The ways of several transforms over one surface."""
+"""Trajectories of several transforms on one surface."""
 
 from typing import Any
 
@@ -25,25 +25,25 @@ _MARKERS = 25
 def trajectories(
     transforms: Any, surface: Surface, start: Point | None = None, steps: int | None = None, ax: Axes | None = None
 ) -> Figure:
-    """The ways that transforms take over a surface, from the same start, on its contour lines.
+    """Plots the trajectories of transforms from the same start, on the contour lines of a surface.
 
-    A star marks each minimum. The legend says how far from the nearest one each way ends; a way that leaves the domain
-    for good is cut at the edge and ends in a cross. All run in one compiled scan, with the loss as an extra for those
-    that ask for it.
+    A star marks each minimum. The legend shows the final distance to the nearest one. A trajectory that leaves the
+    domain and does not return is cut at the boundary and ends in a cross. All transforms run in one compiled scan, with
+    the loss as an extra argument for those that need it.
 
     Args:
-        transforms: transform by name, or a single one.
-        surface: one of `gradtx.problems.surfaces`, or a `Surface` of your own.
-        start: where to begin; the surface knows a good place.
-        steps: how many updates; the surface knows a good number.
-        ax: Matplotlib axes to draw on; without them, there is a new figure.
+        transforms: a dict of transforms by name, or a single transform.
+        surface: one of `gradtx.problems.surfaces`, or your own `Surface`.
+        start: the starting point; by default that of the surface.
+        steps: the number of updates; by default that of the surface.
+        ax: Matplotlib axes to draw on; None creates a new figure.
 
     Returns:
         The figure.
 
     Raises:
-        GradtxTypeError: something is no transform, or no surface.
-        GradtxValueError: the surface has no minimum, the start is outside its domain, or there is no step.
+        GradtxTypeError: `transforms` has a value that is not a transform, or `surface` is not a `Surface`.
+        GradtxValueError: the surface has no minimum, `start` is outside its domain, or `steps` is less than 1.
     """
     with at_stage("plot.trajectories"):
         named = transforms_by_name(transforms)
@@ -61,7 +61,7 @@ def trajectories(
 
 
 def draw_surface(ax: Axes, surface: Surface, start: Any) -> list[Line2D]:
-    """Contour lines; a dot at the start and stars at the minima, which are returned."""
+    """Draws contour lines, a dot at the start and stars at the minima; returns the dot and the stars."""
     (x0, x1), (y0, y1) = surface.domain
     x, y = np.meshgrid(np.linspace(x0, x1, _GRID, dtype=np.float32), np.linspace(y0, y1, _GRID, dtype=np.float32))
     z = np.asarray(surface(jnp.asarray(x), jnp.asarray(y)))
@@ -77,7 +77,7 @@ def draw_surface(ax: Axes, surface: Surface, start: Any) -> list[Line2D]:
 
 
 def draw_way(ax: Axes, way: np.ndarray, lost: bool, style: dict[str, Any], label: str) -> tuple[Line2D, Line2D]:
-    """The line of a way, and its last point."""
+    """Draws a trajectory; returns its line and its last point."""
     every = max(1, len(way) // _MARKERS)
     (line,) = ax.plot(*way.T, **style, label=label, lw=1.8, ms=4, markevery=every, mec="white", mew=0.4, zorder=3)
     (end,) = ax.plot(*way[-1], color=style["color"], ls="", mec="white", mew=0.8, clip_on=False, zorder=4)
@@ -86,17 +86,17 @@ def draw_way(ax: Axes, way: np.ndarray, lost: bool, style: dict[str, Any], label
 
 
 def end_of(marker: Any, lost: bool) -> dict[str, Any]:
-    """How the last point of a way looks."""
+    """The marker of the last point of a trajectory."""
     return {"marker": "X", "markersize": 11} if lost else {"marker": marker, "markersize": 8}
 
 
 def signs() -> list[Line2D]:
-    """What the dot and the star mean, for a legend."""
+    """Legend handles that explain the dot and the star."""
     return [Line2D([], [], label="start", **_START), Line2D([], [], label="minimum", **_MINIMUM)]
 
 
 def _levels(z: np.ndarray) -> np.ndarray:
-    """Heights of contour lines: the higher the farther apart, where most of the surface is low."""
+    """Heights of contour lines: linear, or geometric if most of the surface is low."""
     z = z[np.isfinite(z)]
     low, high = float(z.min()), float(z.max())
     if np.median(z) - low > 0.2 * (high - low):

@@ -1,4 +1,4 @@
-"""The ways that transforms take over a surface, and where they leave the picture."""
+"""Trajectories of transforms on a surface, and where they leave its domain."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,23 +18,23 @@ from gradtx.problems.surfaces import Point, Surface
 def ways(
     transforms: Mapping[str, GradientTransformation], surface: Surface, start: Point | None, steps: int | None
 ) -> dict[str, np.ndarray]:
-    """The points that each transform comes to, the start before them: arrays of shape `(steps + 1, 2)`.
+    """The trajectory of each transform, with the start as its first point: arrays of shape `(steps + 1, 2)`.
 
     Raises:
-        GradtxTypeError: what is given is no surface.
-        GradtxValueError: the start is no point of the domain, or there is no step.
+        GradtxTypeError: `surface` is not a `Surface`.
+        GradtxValueError: `start` is not a point in the domain, or `steps` is less than 1.
     """
     if not isinstance(surface, Surface):
         raise GradtxTypeError(
-            f"a surface is wanted, one of problems.surfaces.ALL or a problems.surfaces.Surface of your own, "
+            f"expected a surface, one of problems.surfaces.ALL or your own problems.surfaces.Surface, "
             f"got {short(surface)}"
         )
     start = surface.start if start is None else start
     steps = surface.steps if steps is None else steps
     if np.shape(start) != (2,) or not within(surface, np.asarray(start, float)):
-        raise GradtxValueError(f"start must be a point (x, y) of the domain {surface.domain}, got {start!r}")
+        raise GradtxValueError(f"expected start to be a point (x, y) in the domain {surface.domain}, got {start!r}")
     if steps < 1:
-        raise GradtxValueError(f"at least one step is wanted, got steps={steps!r}")
+        raise GradtxValueError(f"expected at least one step, got steps={steps!r}")
     first = jnp.asarray(start, jnp.float32)
     points = _points(tuple(transforms), list(transforms.values()), surface, first, steps)
     return {name: np.concatenate([[first], p]) for name, p in zip(transforms, points, strict=True)}
@@ -47,13 +47,13 @@ def _points(names: tuple[str, ...], transforms: list, surface: Surface, start: A
 
 
 def within(surface: Surface, points: np.ndarray) -> Any:
-    """Which of the points are in the domain; those that are not finite are not."""
+    """Whether each point is in the domain; False for points that are not finite."""
     low, high = np.transpose(surface.domain)
     return np.all((points >= low) & (points <= high), axis=-1)
 
 
 def until_lost(surface: Surface, way: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """The way up to the edge of the domain if it leaves it for good, and the step in which it does."""
+    """The trajectory up to the boundary if it leaves the domain and does not return, and the step of leaving."""
     inside = within(surface, way)
     if inside[-1]:
         return way, None
@@ -62,7 +62,7 @@ def until_lost(surface: Surface, way: np.ndarray) -> tuple[np.ndarray, int | Non
 
 
 def _edge(surface: Surface, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Where the line between two points leaves the domain, as one row; no row where nobody knows the second."""
+    """The point where a line segment leaves the domain, as one row; no row if the second point is not finite."""
     if not np.all(np.isfinite(outside)):
         return np.empty((0, 2))
     low, high = np.transpose(surface.domain)

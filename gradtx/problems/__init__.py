@@ -1,4 +1,4 @@
-"""Things to try a transform on: losses of parameters of any shape, surfaces over the plane, and gradient signals."""
+"""Test problems: losses of parameters of any shape, two-dimensional loss surfaces, and gradient signals."""
 
 from gradtx.problems import signals as signals
 from gradtx.problems import surfaces as surfaces

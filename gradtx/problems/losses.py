@@ -1,10 +1,10 @@
-"""Test problems: small losses with a known minimum, to see what a transform does with them.
+"""Test problems: small losses with a known minimum, to try transforms on.
 
     problem = rosenbrock()
     params, loss, gradient = problem.start, problem.loss, jax.grad(problem.loss)
 
-The minimum of each is 0, where all coordinates are 1. The parameters are one array of any shape, for transforms that
-want matrices too.
+Each has its minimum of 0 where all coordinates are 1. The parameters are one array of any shape, for transforms that
+need matrices.
 """
 
 import math
@@ -21,12 +21,12 @@ from gradtx._base.typing import Array
 
 @dataclass(frozen=True)
 class Problem:
-    """A loss to bring down.
+    """A loss to minimize.
 
     Attributes:
-        loss: the function of the parameters, an array of the shape of the start; at least 0.
-        start: where to begin.
-        minimum: where the loss is 0.
+        loss: the nonnegative function of the parameters, an array with the shape of `start`.
+        start: the initial parameters.
+        minimum: the parameters where the loss is 0.
         tolerance: the problem counts as solved when the loss is below this.
     """
 
@@ -37,28 +37,28 @@ class Problem:
 
 
 def quadratic(shape: Sequence[int] = (4,), condition: float = 10.0) -> Problem:
-    r"""A bowl that is steeper along some coordinates than along others.
+    r"""Quadratic bowl: curvatures from 1 to `condition` along the coordinates.
 
     .. math:: f(p) = \tfrac12 \textstyle\sum_i h_i (p_i - 1)^2, \quad h_i = condition^{i / (n - 1)}
 
     with i from 0 to n - 1.
 
     Args:
-        shape: the shape of the parameters; coordinates are counted along rows.
-        condition: the largest curvature; the least is 1.
+        shape: the shape of the parameters; coordinates are counted in row-major order.
+        condition: the largest curvature; the smallest is 1.
     """
     curvatures = jnp.power(condition, _from_to(0.0, 1.0, shape))
     return _problem(lambda p: 0.5 * jnp.sum(curvatures * (p - 1) ** 2), _from_to(-2.0, 3.0, shape), 1e-3)
 
 
 def rosenbrock(shape: Sequence[int] = (2,), steepness: float = 100.0) -> Problem:
-    r"""A flat, bent valley with steep walls, once for each pair of neighbouring coordinates.
+    r"""Rosenbrock function: a flat, bent valley with steep walls for each pair of neighbouring coordinates.
 
     .. math:: f(p) = \textstyle\sum_i (1 - p_{2i})^2 + steepness (p_{2i+1} - p_{2i}^2)^2
 
     Args:
-        shape: the shape of the parameters, of an even number of coordinates.
-        steepness: how steep the walls are.
+        shape: the shape of the parameters, with an even number of coordinates.
+        steepness: the steepness of the walls.
 
     Raises:
         GradtxValueError: the number of coordinates is odd.
@@ -74,14 +74,14 @@ def rosenbrock(shape: Sequence[int] = (2,), steepness: float = 100.0) -> Problem
 
 
 def ravine(shape: Sequence[int] = (2,), condition: float = 100.0) -> Problem:
-    r"""A straight, narrow valley at 45 degrees, so that no scaling of the coordinates makes it wider.
+    r"""Ravine: a straight, narrow valley at 45 degrees, which no scaling of the coordinates widens.
 
     .. math:: f(p) = \textstyle\sum_i \tfrac14 \left((x_i + y_i)^2 + condition (x_i - y_i)^2\right),
         \quad x_i = p_{2i} - 1, \quad y_i = p_{2i+1} - 1
 
     Args:
-        shape: the shape of the parameters, of an even number of coordinates.
-        condition: the curvature across the valley; along it, it is 1.
+        shape: the shape of the parameters, with an even number of coordinates.
+        condition: the curvature across the valley; along the valley it is 1.
 
     Raises:
         GradtxValueError: the number of coordinates is odd.
@@ -106,7 +106,7 @@ def _from_to(first: float, last: float, shape: Sequence[int]) -> Array:
 
 
 def _pairs(p: Array) -> tuple[Array, Array]:
-    """Every other coordinate, and those between them."""
+    """The coordinates with even index and those with odd index."""
     pairs = lax.reshape(p, (p.size // 2, 2))
     return pairs[:, 0], pairs[:, 1]
 
@@ -114,5 +114,5 @@ def _pairs(p: Array) -> tuple[Array, Array]:
 def _half(shape: Sequence[int]) -> int:
     size = math.prod(shape)
     if size % 2:
-        raise GradtxValueError(f"the coordinates go in pairs, but the shape {tuple(shape)} has {size}; make it even")
+        raise GradtxValueError(f"expected an even number of coordinates, got {size} in the shape {tuple(shape)}")
     return size // 2

@@ -1,7 +1,7 @@
-r"""Gradient signals: one gradient for each step, to see what a transform makes of a stream.
+r"""Gradient signals: one gradient per step, to show the response of a transform.
 
 Each is a function of the number of steps and a seed. Below, t counts the steps from 0, n_t are independent standard
-normal numbers, and h_k and l_k are heights and lengths drawn anew for each pulse or tooth. Magnitudes are about 1.
+normal samples, and h_k and l_k are heights and lengths drawn independently per pulse or tooth. Magnitudes are about 1.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ _PERIOD = 100
 
 
 def spikes(steps: int = 300, seed: int = 0) -> Array:
-    r"""Nothing, and now and then one large gradient of either sign.
+    r"""Spikes: zero gradients, with one large gradient of random sign in every 25 steps.
 
     .. math:: g_t = h_k \text{ where } t = 25 k + 12, \text{ else } 0; \quad h_k = \pm u_k, \quad u_k \sim U(0.3, 1)
 
     Args:
         steps: the number of gradients.
-        seed: which random heights.
+        seed: seed of the random heights.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -36,14 +36,14 @@ def spikes(steps: int = 300, seed: int = 0) -> Array:
 
 
 def rectangles(steps: int = 300, seed: int = 0) -> Array:
-    r"""Pulses: a constant gradient for a while, then nothing for as long.
+    r"""Rectangular pulses: zeros, then a constant gradient for the same number of steps.
 
     .. math:: g_t = h_k \text{ where } 30 \le t - 60 k < 60, \text{ else } 0; \quad h_k = \pm u_k, \quad
         u_k \sim U(0.3, 1)
 
     Args:
         steps: the number of gradients.
-        seed: which random heights.
+        seed: seed of the random heights.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -56,13 +56,13 @@ def rectangles(steps: int = 300, seed: int = 0) -> Array:
 
 
 def noisy_sine(steps: int = 300, seed: int = 0) -> Array:
-    r"""A slow wave, with a little noise on it.
+    r"""A slow sine wave with little noise.
 
     .. math:: g_t = \sin(2 \pi t / 100) + 0.15 n_t
 
     Args:
         steps: the number of gradients.
-        seed: which random noise.
+        seed: seed of the noise.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -74,13 +74,13 @@ def noisy_sine(steps: int = 300, seed: int = 0) -> Array:
 
 
 def very_noisy_sine(steps: int = 300, seed: int = 0) -> Array:
-    r"""The same slow wave, hardly visible under the noise.
+    r"""A slow sine wave that the noise nearly hides.
 
     .. math:: g_t = \sin(2 \pi t / 100) + n_t
 
     Args:
         steps: the number of gradients.
-        seed: which random noise.
+        seed: seed of the noise.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -92,14 +92,14 @@ def very_noisy_sine(steps: int = 300, seed: int = 0) -> Array:
 
 
 def uneven_sawtooth(steps: int = 300, seed: int = 0) -> Array:
-    r"""Straight rises of uneven lengths and heights, each with a sudden fall to 0.
+    r"""Sawtooth: linear rises of random lengths and heights, each followed by a sudden fall to 0.
 
     .. math:: g_t = u_k \frac{t - s_k}{l_k} \text{ where } s_k \le t < s_{k+1} = s_k + l_k; \quad
         u_k \sim U(0.3, 1), \quad l_k \in \{15, \dots, 60\}
 
     Args:
         steps: the number of gradients.
-        seed: which random lengths and heights.
+        seed: seed of the random lengths and heights.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -116,13 +116,13 @@ def uneven_sawtooth(steps: int = 300, seed: int = 0) -> Array:
 
 
 def saturation(steps: int = 300, seed: int = 0) -> Array:
-    r"""A gradient that rises to a constant and stays there, with a little noise on it.
+    r"""Saturation: a gradient that rises to a constant, with little noise.
 
     .. math:: g_t = 1 - e^{-t / 40} + 0.03 n_t
 
     Args:
         steps: the number of gradients.
-        seed: which random noise.
+        seed: seed of the noise.
 
     Returns:
         A float32 array of shape `(steps,)`.
@@ -139,12 +139,12 @@ ALL: MappingProxyType[str, Callable[..., Array]] = MappingProxyType(
         for function in (spikes, rectangles, noisy_sine, very_noisy_sine, uneven_sawtooth, saturation)
     }
 )
-"""The six signals by name, to loop over: `{name: signal() for name, signal in signals.ALL.items()}`."""
+"""The six signals by name, for loops: `{name: signal() for name, signal in signals.ALL.items()}`."""
 
 
 def _counted(steps: int) -> Array:
     if steps < 1:
-        raise GradtxValueError(f"a signal has at least 1 step, got steps={steps!r}")
+        raise GradtxValueError(f"expected at least one step, got steps={steps!r}")
     return jnp.arange(steps)
 
 
@@ -153,7 +153,7 @@ def _noise(seed: int, steps: int) -> Array:
 
 
 def _heights(seed: int, count: int) -> Array:
-    """More than enough heights for so many steps: from 0.3 to 1, of either sign."""
+    """Random heights with magnitudes from 0.3 to 1 and random signs."""
     size, sign = jax.random.split(jax.random.key(seed))
     return jax.random.uniform(size, (count,), jnp.float32, 0.3, 1.0) * jax.random.rademacher(
         sign, (count,), jnp.float32

@@ -1,8 +1,8 @@
-"""Surfaces over the plane: losses of two parameters that can be drawn, each with what makes it hard.
+"""Loss surfaces: losses of two parameters that can be drawn, each with a different difficulty.
 
 surface = surfaces.ravine
-surface(x, y)  # the height, of arrays too
-surface(p)  # the same for an array of both, so that jax.grad(surface)(p) is the gradient
+surface(x, y)  # the height, also of arrays
+surface(p)  # the same for one array with both coordinates, for jax.grad(surface)(p)
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from gradtx._base.typing import Array
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, eq=False)  # functions are compared by identity anyway, and so it can always be hashed
+@dataclass(frozen=True, eq=False)  # compared by identity, and so hashable: a static argument of jit
 class Surface:
-    """A height for each point of the plane, and what a picture of it needs.
+    """A function of two coordinates, with the domain, start and minima that figures need.
 
     Attributes:
-        name: what pictures and messages call it.
+        name: its name in figures and error messages.
         formula: the height, as text.
         function: `(x, y) -> height` in `jax.numpy`, for arrays of equal shapes.
-        domain: the part worth drawing, `((x from, x to), (y from, y to))`.
-        minimum: the lowest point, or None where there is none or nobody knows it.
-        start: where to begin a descent.
-        steps: how many steps of a descent to look at.
-        others: further points as low as the minimum.
+        domain: the part that is drawn, `((x_min, x_max), (y_min, y_max))`.
+        minimum: the lowest point, or None if it does not exist or is unknown.
+        start: the default starting point.
+        steps: the default number of steps.
+        others: further points with the same height as `minimum`.
     """
 
     name: str
@@ -43,31 +43,31 @@ class Surface:
     others: tuple[Point, ...] = ()
 
     def __call__(self, x: Any, y: Any = None) -> Array:
-        """The height at `(x, y)`, or at points whose coordinates are the last axis of `x`."""
+        """The height at `(x, y)`, or at the points in `x`, with the coordinates along its last axis."""
         x = jnp.asarray(x)
         return self.function(x[..., 0], x[..., 1]) if y is None else self.function(x, jnp.asarray(y))
 
     @property
     def minima(self) -> tuple[Point, ...]:
-        """All the lowest points.
+        """All global minima.
 
         Raises:
-            GradtxValueError: the surface has none.
+            GradtxValueError: the surface has no minimum.
         """
         if self.minimum is None:
             raise GradtxValueError(
-                f"the surface {self.name!r} has no minimum, and here one is needed; if there is one, say where: "
+                f"expected a surface with a minimum, got {self.name!r} without one; if there is one, set it: "
                 f"dataclasses.replace(surface, minimum=(x, y))"
             )
         return (self.minimum, *self.others)
 
     def distance(self, p: Any) -> Array:
-        r"""How far points are from the nearest minimum.
+        r"""The distance of points from the nearest minimum.
 
         .. math:: d(p) = \min_k \lVert p - m_k \rVert
 
         Args:
-            p: an array whose last axis are the coordinates.
+            p: an array with the coordinates along its last axis.
 
         Raises:
             GradtxValueError: the surface has no minimum.
@@ -86,10 +86,10 @@ def _hill(x: Array, y: Array, at: Point, wide: Point) -> Array:
 
 
 ravine = Surface("ravine", "x²/20 + 2 y²", lambda x, y: x**2 / 20 + 2 * y**2, _SQUARE, (0.0, 0.0))
-"""Forty times as steep across as along."""
+"""A valley with 40 times the curvature across as along it."""
 
 simple_quadratic = Surface("simple quadratic", "(x² + y²)/3", lambda x, y: (x**2 + y**2) / 3, _SQUARE, (0.0, 0.0))
-"""A round bowl, where nothing is hard."""
+"""A round bowl without difficulties."""
 
 wobbly = Surface(
     "wobbly",
@@ -104,7 +104,7 @@ wobbly = Surface(
     _SQUARE,
     (-0.172421, -0.906302),
 )
-"""A wave and a steep hill on a bowl with a sharp bend: a hill to go around, and a false valley."""
+"""A bowl with a kink, a wave and a steep hill: the path leads around the hill and past a false valley."""
 
 basins_and_walls = Surface(
     "basins and walls",
@@ -113,7 +113,7 @@ basins_and_walls = Surface(
     _SQUARE,
     (0.0, 0.0),
 )
-"""A bowl with walls across the way, and a false minimum between any two."""
+"""A bowl crossed by walls, with a local minimum between each two of them."""
 
 ripple = Surface(
     "ripple",
@@ -122,7 +122,7 @@ ripple = Surface(
     _SQUARE,
     (0.0, 0.0),
 )
-"""A bowl with fine ripples, whose gradients are mostly noise."""
+"""A bowl with fine ripples, which add noise to the gradient."""
 
 giant_plateau = Surface(
     "giant plateau",
@@ -131,7 +131,7 @@ giant_plateau = Surface(
     _SQUARE,
     (0.0, 0.0),
 )
-"""A hole in a plateau: far away the gradient is a millionth of what it is near."""
+"""A hole in a plateau: far away the gradient is a millionth of the gradient near the hole."""
 
 hills_and_canyon = Surface(
     "hills and canyon",
@@ -148,7 +148,7 @@ hills_and_canyon = Surface(
     _SQUARE,
     (-0.040419, 0.071974),
 )
-"""Four hills before a narrow canyon that leads to the minimum."""
+"""Four hills in front of a narrow canyon that leads to the minimum."""
 
 two_minimums = Surface(
     "two minimums",
@@ -157,7 +157,7 @@ two_minimums = Surface(
     _SQUARE,
     (-0.000002, -0.000002),
 )
-"""A shallow hole beside the start, and a deep one far away."""
+"""A shallow hole near the start, and a deep one far away."""
 
 rosenbrock = Surface(
     "Rosenbrock",
@@ -168,7 +168,7 @@ rosenbrock = Surface(
     start=(-1.2, 1.0),
     steps=500,
 )
-"""A flat, bent valley with steep walls: to find it is easy, to follow it is not."""
+"""A flat, bent valley with steep walls, easy to find and hard to follow."""
 
 beale = Surface(
     "Beale",
@@ -179,7 +179,7 @@ beale = Surface(
     start=(1.0, 1.5),
     steps=250,
 )
-"""A plain with steep corners and a saddle on the way."""
+"""A plain with steep corners and a saddle point on the path."""
 
 himmelblau = Surface(
     "Himmelblau",
@@ -190,7 +190,7 @@ himmelblau = Surface(
     start=(0.0, -1.0),
     others=((-2.805118, 3.131313), (-3.779310, -3.283186), (3.584428, -1.848127)),
 )
-"""Four minima, all as low."""
+"""Four minima of equal height."""
 
 ALL: MappingProxyType[str, Surface] = MappingProxyType(
     {
@@ -210,4 +210,4 @@ ALL: MappingProxyType[str, Surface] = MappingProxyType(
         )
     }
 )
-"""Every surface by name, to loop over."""
+"""All surfaces by name, for loops."""

@@ -1,4 +1,4 @@
-"""The conformance kit: the laws that every transform of gradtx keeps, to be run on your own.
+"""The conformance kit: the laws that every gradtx transform satisfies, as tests for your own transforms.
 
 from gradtx.testing import check
 

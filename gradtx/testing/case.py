@@ -1,4 +1,4 @@
-"""A case: a transform, and what is known of it."""
+"""A case: a transform and its known properties."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,28 +14,29 @@ from gradtx._values.value import Spec, Value
 
 @dataclass(frozen=True)
 class Case:
-    """What `check` needs to know of a transform. Exceptions are facts here, with their reasons.
+    """The properties of a transform that `check` tests. Exceptions are data, with their reasons.
 
     Attributes:
         transform: the transform.
-        name: what reports call it.
-        reference: the same in NumPy float64, a function `(gradients, parameters) -> updates` for one array, with the
-            steps in front of the shapes of gradients and updates.
-        shape: the shape of the array in comparisons with the reference, where it matters: `(8, 4)` for what works on
+        name: the name in reports.
+        reference: the same algorithm in NumPy float64: a function `(gradients, parameters) -> updates` for one array.
+            The first axis of gradients and updates is the step.
+        shape: the shape of the array in comparisons with the reference, if it matters: `(8, 4)` for transforms of
             matrices.
-        compared: over how many steps the reference is compared, where what is estimated on the way is chaotic.
-        tolerance: how far float32 updates may be from the reference in 50 steps, as a part of the largest.
+        compared: the number of steps to compare with the reference; fewer if an estimate in the algorithm is chaotic.
+        tolerance: the maximum error of float32 updates against the reference in 50 steps, relative to the largest
+            update.
         extras: the extra arguments of `update` for given parameters.
-        stored: how many arrays of the parameters' size and dtype the state has, to within 1 in 100.
-        temporary: how many such arrays a compiled step allocates for a while, and why.
-        solves: for the names in `gradtx.problems`, the learning rate and the number of steps that bring the loss below
-            the problem's tolerance. A rate that is a number falls to 0 along half a cosine; a schedule is taken as it
-            is, and so is a whole transform in its place.
-        nonnegative: it is only for updates that are not negative.
-        largest: the largest gradient in float32 for which its updates are finite.
-        odd: negated gradients give negated updates (without parameters in it).
-        scale_invariant: gradients times a positive number give the same updates, up to eps.
-        excused: law by law, why it does not apply.
+        stored: the size of the state in arrays of the parameters' size and dtype, to within 0.01.
+        temporary: the size of the temporary buffers of a compiled step in such arrays, and the reason.
+        solves: per name in `gradtx.problems`, a learning rate and the number of steps that bring the loss below the
+            problem's tolerance. A constant rate is decayed to 0 by a half cosine; a schedule is used unchanged. A
+            transform in place of the rate is used unchanged too.
+        nonnegative: whether the transform accepts only nonnegative updates.
+        largest: the largest float32 gradient for which the updates are finite.
+        odd: whether negated gradients give negated updates (at parameters of 0).
+        scale_invariant: whether gradients times a positive constant give the same updates, up to eps.
+        excused: the laws that do not apply, each with the reason.
     """
 
     transform: GradientTransformation
@@ -56,7 +57,7 @@ class Case:
 
     @classmethod
     def of(cls, subject: Any) -> "Case":
-        """A case of a case, a transform, or a factory, whose numbers without default are chosen in their range."""
+        """A case from a case, a transform, or a factory; required hyperparameters get a value in their range."""
         if isinstance(subject, Case):
             return subject if subject.name else Case(**{**subject.__dict__, "name": repr(subject.transform)})
         if isinstance(subject, Value) or hasattr(subject, "init"):
@@ -65,7 +66,7 @@ class Case:
         if callable(subject):
             transform = as_transformation(subject(**_likely_arguments(subject)))
             return cls(transform, repr(transform))
-        raise GradtxTypeError(f"check: a case, a transform or a factory is wanted, got {subject!r}")
+        raise GradtxTypeError(f"check: expected a case, a transform or a factory, got {subject!r}")
 
 
 def _likely_arguments(factory: Callable[..., Any]) -> dict[str, float]:

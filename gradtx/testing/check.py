@@ -1,4 +1,4 @@
-"""`check`: all laws on one transform."""
+"""`check`: runs all laws on one transform."""
 
 import textwrap
 from collections.abc import Callable, Iterable
@@ -20,7 +20,13 @@ LAWS: dict[str, Callable[[Case], None]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found: the laws that hold, and those that do not apply, with the reason."""
+    """The result of `check`.
+
+    Attributes:
+        name: the name of the case.
+        kept: the laws that hold.
+        excused: the laws that do not apply, each with the reason.
+    """
 
     name: str
     kept: tuple[str, ...]
@@ -40,15 +46,16 @@ def check(case_or_factory: Any, laws: Iterable[str] | None = None) -> Report:
     """Runs the laws on a transform, under strict dtype promotion.
 
     Args:
-        case_or_factory: a `Case`, a transform, or a factory, which is called with its defaults, and with likely numbers
-            where it has none.
+        case_or_factory: a `Case`, a transform, or a factory. A factory is called with its defaults; hyperparameters
+            without a default get a typical value.
         laws: the names of the laws to run; all by default.
 
     Returns:
         A report to print.
 
     Raises:
-        BrokenLawError: an `AssertionError` that names the law, the transform, and what was found.
+        BrokenLawError: a law does not hold; an `AssertionError` with the law, the transform and the difference.
+        GradtxValueError: there is no law of this name.
     """
     case = Case.of(case_or_factory)
     names = list(LAWS if laws is None else laws)
@@ -72,24 +79,24 @@ def check(case_or_factory: Any, laws: Iterable[str] | None = None) -> Report:
 
 
 def _excused_by_kind(case: Case) -> dict[str, str]:
-    """A bare pair has no arguments to print, write down or trace; and what is not claimed is not checked."""
+    """The laws that do not apply to this kind of case: properties that it does not declare, values of a bare pair."""
     excused = {}
     if case.reference is None:
         excused["agrees_with_its_reference"] = "the case has no reference"
     if case.stored is None:
-        excused["stores_what_it_says"] = "the case does not say so"
+        excused["stores_what_it_says"] = "the case does not declare it"
     if not case.odd:
-        excused["is_odd"] = "the case does not say so"
+        excused["is_odd"] = "the case does not declare it"
     if not case.scale_invariant:
-        excused["is_scale_invariant"] = "the case does not say so"
+        excused["is_scale_invariant"] = "the case does not declare it"
     if case.transform._is_bare:
         excused |= {law.__name__: "a bare pair is not a value" for law in values.LAWS}
     elif "<function" in repr(case.transform):
-        excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no text")
+        excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no source text")
     if "quadratic" not in case.solves:
-        excused["descends_on_complex_parameters"] = "the case does not say how it descends"
+        excused["descends_on_complex_parameters"] = "the case declares no learning rate for it"
     if case.extras(params_of()):
-        excused["layers_stack"] = "its extras are for all layers together"
+        excused["layers_stack"] = "its extra arguments are shared by all layers"
     if jax.device_count() == 1:
         excused["sharded_equals_whole"] = "there is only one device"
     return excused

@@ -1,4 +1,4 @@
-"""Runs that descend: a transform on a loss, with every extra that it may ask for."""
+"""Minimization of a loss by a transform, with all extra arguments that a transform may need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from gradtx.testing.case import Case
 
 
 def solver(case: Case, problem: str) -> tuple[GradientTransformation, int]:
-    """The transform and the number of steps by which the case solves the problem of this name."""
+    """The transform and the number of steps with which the case solves the named problem."""
     given, steps = case.solves[problem]
     if isinstance(given, GradientTransformation):
         return given, steps
@@ -24,10 +24,10 @@ def solver(case: Case, problem: str) -> tuple[GradientTransformation, int]:
 
 
 def descend(tx: Any, loss: Callable[[Params], Array], start: Params, steps: Any) -> Array:
-    """The loss after so many steps, at the averaged parameters where the transform averages."""
+    """The loss after `steps` steps, at the averaged parameters if the transform averages them."""
 
     def gradient(params: Params) -> Params:
-        # JAX gives the conjugate of the direction of steepest ascent; who calls it conjugates once.
+        # For complex parameters, jax.grad returns the conjugate of the direction of steepest ascent.
         return jax.tree.map(jnp.conj, jax.grad(loss)(params))
 
     def step(count: Any, carry: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Laws of execution: compiled, mapped, scanned, restored, sharded and lowered, a transform does the same."""
+"""Laws of execution: jit, vmap, scan, restoring, sharding and lowering do not change the results."""
 
 import pickle
 from typing import Any
@@ -27,7 +27,7 @@ from gradtx.testing.trials import (
 
 
 def jit_equals_eager(case: Case) -> None:
-    """Compiled and op by op, updates and states are the same, to rounding."""
+    """Updates and states under `jit` equal those of eager execution, up to rounding."""
     params, updates = params_of(), updates_of(case)
     state, out, step = case.transform.init(params), [], compiled_step(ByIdentity(case))
     wanted = run(case, params, updates, move=False)
@@ -38,7 +38,7 @@ def jit_equals_eager(case: Case) -> None:
 
 
 def one_trace(case: Case) -> None:
-    """Many steps and many settings of the numbers need one trace."""
+    """Many steps, with different hyperparameter values, need one trace."""
     params, updates = params_of(), updates_of(case, 1)[0]
     traces = []
 
@@ -54,11 +54,11 @@ def one_trace(case: Case) -> None:
         other = jax.tree.map(lambda x, scale=scale: scale * x, tx)
         params, state = step.eval_shape(other, params, updates, state)
         params, state = step.eval_shape(other, params, updates, state)
-    require(len(traces) == 1, f"{len(traces)} traces for six steps with three settings of the numbers")
+    require(len(traces) == 1, f"expected one trace for six steps with three sets of hyperparameters, got {len(traces)}")
 
 
 def vmap_equals_loop(case: Case) -> None:
-    """Mapped over a batch of parameters, updates and numbers, as for layers in a stack, each is as if alone."""
+    """`vmap` over parameters, updates and hyperparameters equals a loop over them."""
     batch = [(params_of(), updates_of(case, 2, scale=scale)) for scale in (1.0, 0.5, 2.0)]
     numbers = [jax.tree.map(lambda x, s=s: jnp.asarray(s * x, float), case.transform) for s in (1.0, 0.95, 0.9)]
     if not isinstance(case.transform, Value):
@@ -73,7 +73,7 @@ def vmap_equals_loop(case: Case) -> None:
 
 
 def layers_stack(case: Case) -> None:
-    """Stacked layers under `over_layers` equal separate layers."""
+    """Stacked layers under `over_layers` give the same updates as separate layers."""
     layers = [
         (jax.tree.map(lambda p, s=scale: s * p, params_of()), updates_of(case, 2, scale=scale))
         for scale in (1.0, 0.5, 2.0)
@@ -88,13 +88,13 @@ def _stacked(trees: list) -> Any:
 
 
 def scan_equals_loop(case: Case) -> None:
-    """Inside `lax.scan` the steps are the same as in a loop."""
+    """Steps inside `lax.scan` equal steps in a Python loop."""
     params, updates = params_of(), updates_of(case)
     close(scanned(case, params, updates), run(case, params, updates), "a scan against a loop")
 
 
 def restores(case: Case) -> None:
-    """A state that was saved as NumPy arrays and restored continues the run to the last bit."""
+    """A run that is resumed from a state saved as NumPy arrays is identical bit for bit."""
     params, updates, step = params_of(), updates_of(case), compiled_step(ByIdentity(case))
     state = step(updates[0], case.transform.init(params), params)[1]
     saved = pickle.dumps(jax.tree.map(np.asarray, state))
@@ -105,7 +105,7 @@ def restores(case: Case) -> None:
 
 
 def sharded_equals_whole(case: Case) -> None:
-    """Over all devices, each with a shard, updates are as on one device, and the state keeps its shardings."""
+    """Updates sharded over all devices equal those on one device, and the state keeps its shardings."""
     count = jax.device_count()
     mesh = jax.make_mesh((count,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = NamedSharding(mesh, PartitionSpec("x"))
@@ -121,12 +121,18 @@ def sharded_equals_whole(case: Case) -> None:
     close(got, wanted, "sharded against whole")
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(first), strict=True):
         if a.ndim and a.shape[0] >= count:
-            require(b.sharding.is_equivalent_to(spread, b.ndim), f"init put a memory at {b.sharding}")
-            require(a.sharding.is_equivalent_to(spread, a.ndim), f"update moved a memory to {a.sharding}")
+            require(
+                b.sharding.is_equivalent_to(spread, b.ndim),
+                f"init: expected the sharding {spread} of the state, got {b.sharding}",
+            )
+            require(
+                a.sharding.is_equivalent_to(spread, a.ndim),
+                f"update: expected the sharding {spread} of the state, got {a.sharding}",
+            )
 
 
 def lowers_everywhere(case: Case) -> None:
-    """A step lowers for CPU, CUDA and TPU."""
+    """A step can be lowered for CPU, CUDA and TPU."""
     params = jax.eval_shape(params_of)
     state = jax.eval_shape(case.transform.init, params)
 

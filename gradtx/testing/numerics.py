@@ -1,4 +1,4 @@
-"""Laws of numerics: finite, right in every precision, and invariant where it is said so."""
+"""Laws of numerics: finite values, accuracy in every precision, and declared symmetries."""
 
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from gradtx.testing.trials import close, finite, params_of, require, run, update
 
 
 def derivatives_are_finite(case: Case) -> None:
-    """Derivatives of the updates by gradients, parameters and numbers are finite, also where the gradients are 0."""
+    """Derivatives of the updates by gradients, parameters and hyperparameters are finite, also for gradients of 0."""
 
     def total(tx: Any, params: Any, updates: Any) -> jax.Array:
         out = run(case, params, updates, tx)[0]
@@ -26,14 +26,14 @@ def derivatives_are_finite(case: Case) -> None:
     for scale in (1.0, 0.0):
         params, *updates = [one["layer"]["w"] for one in [params_of(), *updates_of(case, 2, scale=scale)]]
         found = derivative(case.transform, params, updates)
-        for by, one in zip(("its numbers", "the parameters", "the gradients"), found, strict=True):
+        for by, one in zip(("its hyperparameters", "the parameters", "the gradients"), found, strict=True):
             finite(f"derivatives by {by}, at gradients times {scale},", one)
 
 
 def extremes_stay_finite(case: Case) -> None:
     """Zero, tiny and huge gradients give finite updates in every precision, and no NaN in the state.
 
-    So do gradients and parameters that are all 0.
+    The same holds if all gradients and parameters are 0.
     """
     scales = {jnp.float32: (0.0, 1e-30, 1e25), jnp.bfloat16: (0.0, 1e-30, 1e25), jnp.float16: (0.0, 1e-4, 6e4)}
     signs = jax.tree.map(jnp.sign, updates_of(case))
@@ -50,15 +50,15 @@ def _stays_finite(what: str, out: Any, state: Any) -> None:
     finite(f"updates of {what}", *out)
     for path, leaf in zip(trees.paths(state), jax.tree.leaves(state), strict=True):
         has_nan = np.any(np.isnan(np.asarray(leaf, np.complex128)))
-        require(not has_nan, f"the state at {path} after {what}: {leaf}")
+        require(not has_nan, f"expected no NaN in the state at {path} after {what}, got {leaf}")
 
 
 def half_precision_is_right(case: Case) -> None:
-    """Half-precision parameters or gradients give the updates of float32 ones of the same values, small ones too."""
+    """Half-precision parameters or gradients give the same updates as float32 ones with the same (small) values."""
     brain, half, single = jnp.bfloat16, jnp.float16, jnp.float32
     sizes = [(brain, single, 1.0), (single, brain, 1.0), (brain, brain, 1.0), (half, half, 1e-4)]
     for params_dtype, updates_dtype, size in sizes:
-        # The parameters round their updates away, so only the first step sees the same ones.
+        # One step only: afterwards half-precision parameters differ, because they round the updates.
         params, updates = params_of(params_dtype), updates_of(case, 1, updates_dtype, size)
         wide = [tree.cast(one, single) for one in updates]
         wanted = run(case, tree.cast(params, single), wide)[0]
@@ -67,21 +67,21 @@ def half_precision_is_right(case: Case) -> None:
 
 
 def x64_changes_nothing(case: Case) -> None:
-    """With 64-bit numbers enabled, float32 leaves keep float32 states and updates, and the same values."""
+    """With x64 enabled, float32 leaves keep float32 states and updates, with the same values."""
     params, updates = params_of(), updates_of(case)
     shapes = {p.shape for p in jax.tree.leaves(params)}
     wanted, state = run(case, params, updates)
     with jax.enable_x64(True):
         got, new = run(case, params, updates)
     for a, b in zip(jax.tree.leaves((got, new)), jax.tree.leaves((wanted, state)), strict=True):
-        # Numbers that advance once per step are 0-d or a few, in the default precision; memories have leaves' shapes.
+        # Scalars per step (0-d, or a few) may have the default precision; moments have the shapes of leaves.
         numbers = a.shape in ((), (2,)) or a.shape not in shapes
-        require(a.dtype == b.dtype or numbers, f"float32 became {a.dtype} with x64")
+        require(a.dtype == b.dtype or numbers, f"expected {b.dtype} with x64, got {a.dtype}")
     close(got, wanted, "updates with x64", rtol=1e-4)
 
 
 def agrees_with_its_reference(case: Case) -> None:
-    """Ten steps in float32 agree with the NumPy float64 reference of the case."""
+    """Ten steps in float32 agree with the float64 NumPy reference of the case."""
     assert case.reference is not None
     random = np.random.default_rng(7)
     params, *gradients = random.standard_normal((11, *(case.shape or (6,)))).astype(np.float32)
@@ -98,7 +98,7 @@ def is_odd(case: Case) -> None:
 
 
 def is_scale_invariant(case: Case) -> None:
-    """Gradients times 1,024 give the same updates, up to eps."""
+    """Gradients scaled by 1,024 give the same updates, up to eps."""
     params, updates = params_of(), updates_of(case)
     scaled = jax.tree.map(partial(jnp.multiply, 1024), updates)
     close(run(case, params, scaled)[0], run(case, params, updates)[0], "scaled", rtol=1e-4)
@@ -110,12 +110,12 @@ def _complex_loss(tx: Any, steps: Any, target: Any) -> jax.Array:
 
 
 def descends_on_complex_parameters(case: Case) -> None:
-    """With gradients conjugated once it comes down to a complex target, as fast as to a real one."""
+    """With conjugated gradients, it converges to a complex target as fast as to a real one."""
     random, (tx, steps) = np.random.default_rng(3), solver(case, "quadratic")
     real, imaginary = random.standard_normal((2, *(case.shape or (4,))))
     target = jnp.asarray(real + 1j * imaginary, jnp.complex64)
     loss = _complex_loss(tx, steps, target)
-    require(loss < 1e-2, f"after {steps} steps of {tx!r} the loss is {loss:.3g}")
+    require(loss < 1e-2, f"expected a loss below 0.01 after {steps} steps of {tx!r}, got {loss:.3g}")
 
 
 LAWS = [

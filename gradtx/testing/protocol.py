@@ -1,4 +1,4 @@
-"""Laws of the protocol: what goes in, what comes out, and what the state is."""
+"""Laws of the protocol: the inputs and outputs of `init` and `update`, and the form of the state."""
 
 from typing import Any
 
@@ -18,14 +18,17 @@ ELEMENTS = 2**20
 
 
 def updates_keep_their_form(case: Case) -> None:
-    """Updates come out in the structure, shapes and kinds they went in, at least as precise."""
+    """Updates keep their structure, shapes and kinds of dtype, with at least the same precision."""
     for dtype in (jnp.float32, jnp.bfloat16):
         params, updates = params_of(dtype), updates_of(case, 1, dtype)
         out = run(case, params, updates)[0][0]
         same_form(out, updates[0], "updates", dtypes=False)
         for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(updates[0]), strict=True):
-            require(precision(a.dtype) >= precision(b.dtype), f"updates of {b.dtype} came out in {a.dtype}")
-            require(not a.weak_type, f"updates of {b.dtype} came out weakly typed")
+            require(
+                precision(a.dtype) >= precision(b.dtype),
+                f"expected updates of at least the precision of {b.dtype}, got {a.dtype}",
+            )
+            require(not a.weak_type, f"expected strongly typed updates of {b.dtype}, got weakly typed ones")
 
 
 def state_is_a_fixed_point(case: Case) -> None:
@@ -35,29 +38,32 @@ def state_is_a_fixed_point(case: Case) -> None:
         params = params_of(params_dtype)
         first = case.transform.init(params)
         for leaf in jax.tree.leaves(first):
-            require(isinstance(leaf, jax.Array), f"the state holds {leaf!r}, which is not an array")
-            require(not leaf.weak_type, f"the state holds a weakly typed {leaf.dtype}")
+            require(isinstance(leaf, jax.Array), f"expected arrays in the state, got {leaf!r}")
+            require(not leaf.weak_type, f"expected strongly typed arrays in the state, got a weakly typed {leaf.dtype}")
         what = f"the state for {params_dtype.__name__} parameters and {updates_dtype.__name__} updates"
         same_form(run(case, params, updates_of(case, 2, updates_dtype))[1], first, what)
 
 
 def stores_what_it_says(case: Case) -> None:
-    """The state has as many arrays of the parameters' size as is declared, but for small things."""
+    """The state has the declared size in arrays of the parameters' size, apart from scalars."""
     assert case.stored is not None
     side = round(ELEMENTS ** (1 / len(case.shape or (1,))))
     params = jax.ShapeDtypeStruct((side,) * len(case.shape or (1,)), jnp.float32)
     arrays = tree.nbytes(jax.eval_shape(case.transform.init, params)) / tree.nbytes(params)
-    require(abs(arrays - case.stored) < 0.01, f"the state has {arrays:.4g} arrays per parameter, not {case.stored:g}")
+    require(
+        abs(arrays - case.stored) < 0.01,
+        f"expected {case.stored:g} arrays per parameter in the state, got {arrays:.4g}",
+    )
 
 
 def init_is_abstract(case: Case) -> None:
-    """`init` gives the same form of state for abstract parameters."""
+    """`init` returns a state of the same form for abstract parameters."""
     params = params_of()
     same_form(case.transform.init(params), jax.eval_shape(case.transform.init, params), "the abstract state")
 
 
 def inputs_stay(case: Case) -> None:
-    """`init` and `update` change none of their arguments."""
+    """`init` and `update` do not modify their arguments."""
     params, updates = params_of(), updates_of(case, 1)[0]
     state = case.transform.init(params)
     copies = jax.tree.map(np.array, (params, updates, state))
@@ -67,7 +73,7 @@ def inputs_stay(case: Case) -> None:
 
 
 def no_buffers_are_shared(case: Case) -> None:
-    """Right after `init`, no two arrays of parameters and state share memory, so that both can be donated."""
+    """After `init`, no two arrays of the parameters and the state share a buffer, so that both can be donated."""
     params = params_of()
     state = case.transform.init(params)
     named = jax.tree_util.tree_leaves_with_path({"params": params, "state": state})
@@ -75,12 +81,12 @@ def no_buffers_are_shared(case: Case) -> None:
     for path, leaf in named:
         if leaf.size:
             pointer, where = leaf.unsafe_buffer_pointer(), trees.path_text(path)
-            require(pointer not in seen, f"{where} shares its memory with {seen.get(pointer)}")
+            require(pointer not in seen, f"{where} shares its buffer with {seen.get(pointer)}")
             seen[pointer] = where
 
 
 def extras_pass(case: Case) -> None:
-    """Unknown extras are ignored; a missing one is named; one that is a number may be a Python number."""
+    """Unknown extra arguments are ignored, missing ones are named in the error, Python numbers are accepted."""
     params, updates = params_of(), updates_of(case, 1)[0]
     state, extras = case.transform.init(params), case.extras(params)
 
@@ -94,13 +100,13 @@ def extras_pass(case: Case) -> None:
         try:
             update(**{key: value for key, value in extras.items() if key != name})
         except (GradtxError, TypeError) as error:
-            require(name in str(error), f"without the extra {name!r} the error does not name it: {error}")
+            require(name in str(error), f"expected an error that names the missing extra {name!r}, got: {error}")
     numbers = {name: float(x) for name, x in extras.items() if isinstance(x, jax.Array) and not x.ndim and is_real(x)}
     close(update(**{**extras, **numbers}), plain, "with Python numbers as extras")
 
 
 def names_do_not_matter(case: Case) -> None:
-    """Other names and another order of the leaves give the same updates."""
+    """The updates do not depend on the names and the order of the leaves."""
 
     def renamed(one):
         return {"a": one["out"], "z": {"y": one["layer"]["w"], "x": one["layer"]["b"]}}
@@ -111,7 +117,7 @@ def names_do_not_matter(case: Case) -> None:
 
 
 def odd_trees(case: Case) -> None:
-    """Empty trees, None, 0-d arrays and arrays of size 0 go through."""
+    """Empty trees, None, 0-d arrays and arrays of size 0 are accepted."""
     trees = [{}, {"none": None, "x": jnp.ones(2)}, {"scalar": jnp.ones(()), "empty": jnp.zeros((0, 3))}, jnp.ones(3)]
     for one in trees:
         out, state = run(case, one, [one, one])

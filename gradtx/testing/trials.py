@@ -1,4 +1,4 @@
-"""What the laws have in common: example trees, runs over some steps, and comparisons that say what differs."""
+"""Shared helpers of the laws: example trees, runs over a few steps, and comparisons that report the difference."""
 
 import functools
 import operator
@@ -20,16 +20,16 @@ STEPS = 3
 
 
 class BrokenLawError(AssertionError):
-    """A law that a transform does not keep, and how."""
+    """A law does not hold for a transform; the message describes the difference."""
 
 
 def params_of(dtype: Any = jnp.float32) -> Params:
-    """A small tree of parameters: nested, of several ranks."""
+    """A small nested tree of parameters with several ranks."""
     return _random_tree(0, dtype)
 
 
 def updates_of(case: Case, count: int = STEPS, dtype: Any = jnp.float32, scale: float = 1.0) -> list[Updates]:
-    """Gradients for `count` steps, of ordinary size times `scale`."""
+    """Standard normal gradients times `scale` for `count` steps."""
     trees = [_random_tree(1 + step, jnp.float32, scale) for step in range(count)]
     if case.nonnegative:
         trees = [jax.tree.map(jnp.abs, one) for one in trees]
@@ -47,7 +47,7 @@ def _random_tree(seed: int, dtype: Any, scale: float = 1.0) -> Any:
 
 
 class ByIdentity:
-    """A case as a key: cases hold functions and dicts, and are compared by what they are, not by what they hold."""
+    """A hashable wrapper that compares cases by identity, because their fields include functions and dicts."""
 
     def __init__(self, case: Case):
         self.case = case
@@ -62,9 +62,10 @@ class ByIdentity:
 def run(
     case: Case, params: Params, updates: Sequence[Updates], tx: Any = None, move: bool = True
 ) -> tuple[list[Updates], State]:
-    """The updates of each step, and the last state. With `move`, parameters move with the updates.
+    """Runs a transform eagerly; returns the updates of each step and the last state.
 
-    It runs op by op, loops and branches too: operations are compiled once for all transforms, programs for each.
+    With `move`, the updates are applied to the parameters. Loops and branches run eagerly too: an operation is compiled
+    once for all transforms, while a jitted program would be compiled once per transform.
     """
     tx, out = case.transform if tx is None else tx, []
     with jax.disable_jit():
@@ -78,7 +79,7 @@ def run(
 
 @functools.cache
 def compiled_step(case: ByIdentity) -> Callable[..., Any]:
-    """One update, `(updates, state, params) -> (updates, state)`, compiled, once for all laws that want it."""
+    """The jitted update `(updates, state, params) -> (updates, state)`, compiled once and shared by the laws."""
     tx, extras = case.case.transform, case.case.extras
     return jax.jit(lambda updates, state, params: tx.update(updates, state, params, **extras(params)))
 
@@ -98,13 +99,13 @@ def _compiled_scan(case: ByIdentity) -> Callable[..., Any]:
 
 
 def scanned(case: Case, params: Params, updates: Sequence[Updates]) -> tuple[list[Updates], State]:
-    """`run` inside `lax.scan`, compiled, once for all laws that want it."""
+    """The same as `run`, in a jitted `lax.scan` that is compiled once and shared by the laws."""
     out, state = _compiled_scan(ByIdentity(case))(params, jax.tree.map(lambda *xs: jnp.stack(xs), *updates))
     return [jax.tree.map(operator.itemgetter(index), out) for index in range(len(updates))], state
 
 
 def numbers_of(tx: Any) -> Any:
-    """The transform with its numbers as arrays, so that they are traced."""
+    """The transform with its hyperparameters as arrays, so that they are traced."""
     return jax.tree.map(lambda x: jnp.asarray(x, float), tx) if isinstance(tx, Value) else tx
 
 
@@ -114,40 +115,45 @@ def require(holds: Any, complaint: str) -> None:
 
 
 def same_form(got: Any, wanted: Any, what: str, dtypes: bool = True) -> None:
-    """Structure, shapes and (with `dtypes`) dtypes and weak types are the same."""
+    """Requires equal structure and shapes, and with `dtypes` equal dtypes and weak types."""
     require(
         jax.tree.structure(got) == jax.tree.structure(wanted),
-        f"{what}: the structure is {jax.tree.structure(got)}, wanted {jax.tree.structure(wanted)}",
+        f"{what}: expected the structure {jax.tree.structure(wanted)}, got {jax.tree.structure(got)}",
     )
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
-        require(jnp.shape(a) == jnp.shape(b), f"{what} at {path}: shape {jnp.shape(a)}, wanted {jnp.shape(b)}")
+        require(
+            jnp.shape(a) == jnp.shape(b), f"{what} at {path}: expected the shape {jnp.shape(b)}, got {jnp.shape(a)}"
+        )
         if dtypes:
-            require(a.dtype == b.dtype, f"{what} at {path}: dtype {a.dtype}, wanted {b.dtype}")
-            weak = getattr(a, "weak_type", False)
-            require(weak == getattr(b, "weak_type", False), f"{what} at {path}: weak type {weak}")
+            require(a.dtype == b.dtype, f"{what} at {path}: expected {b.dtype}, got {a.dtype}")
+            weak, expected = (getattr(x, "weak_type", False) for x in (a, b))
+            require(weak == expected, f"{what} at {path}: expected weak_type={expected}, got {weak}")
 
 
 def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e-6) -> None:
-    """All numbers agree: `atol` counts in units of the largest number of the leaf."""
+    """Requires all values to agree; `atol` is relative to the largest magnitude of the leaf."""
     same_form(got, wanted, what, dtypes=False)
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         x, y = np.asarray(a), np.asarray(b)
-        if x.dtype.kind not in "fciub":  # the half precisions are foreign to NumPy
+        if x.dtype.kind not in "fciub":  # bfloat16, which NumPy does not know
             x, y = x.astype(np.float32), y.astype(np.float32)
         finite = np.abs(y[np.isfinite(y)])
         unit = float(np.max(finite, initial=0.0))
         agree = np.isclose(x, y, rtol=rtol, atol=atol * max(unit, 1e-30), equal_nan=True)
-        require(np.all(agree), f"{what} at {path}:\n{x}\nwanted\n{y}")
+        require(np.all(agree), f"{what} at {path}: expected\n{y}\ngot\n{x}")
 
 
 def identical(got: Any, wanted: Any, what: str) -> None:
-    """All numbers agree to the last bit."""
+    """Requires all values to be identical bit for bit."""
     same_form(got, wanted, what)
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
-        require(np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{what} at {path}:\n{a}\nwanted\n{b}")
+        require(np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{what} at {path}: expected\n{b}\ngot\n{a}")
 
 
 def finite(what: str, *found: Any) -> None:
     for one in found:
         for path, leaf in zip(trees.paths(one), jax.tree.leaves(one), strict=True):
-            require(np.all(np.isfinite(np.asarray(leaf, np.complex128))), f"{what} at {path}: {leaf}")
+            require(
+                np.all(np.isfinite(np.asarray(leaf, np.complex128))),
+                f"{what} at {path}: expected finite values, got {leaf}",
+            )

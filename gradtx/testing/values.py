@@ -1,4 +1,4 @@
-"""Laws of values: a transform is what its factory and its arguments are."""
+"""Laws of values: a transform is determined by its factory and its arguments."""
 
 import copy
 import json
@@ -16,43 +16,41 @@ from gradtx.testing.trials import close, finite, numbers_of, params_of, require,
 
 
 def text_evaluates_back(case: Case) -> None:
-    """`eval(repr(tx)) == tx`, with the public names of gradtx at hand."""
+    """`eval(repr(tx)) == tx`, with the public names of gradtx in scope."""
     names = {"jnp": jnp, "jax": jax, **vars(gradtx), case.transform.factory_name: case.transform._spec.factory}
     text = repr(case.transform)
-    require(eval(text, names) == case.transform, f"{text} evaluates to something else")
+    require(eval(text, names) == case.transform, f"expected {text} to evaluate to an equal transform")
 
 
 def equal_by_content(case: Case) -> None:
-    """Made again it is equal with an equal hash; copied, pickled, or taken apart as a pytree, it is equal too."""
+    """A transform and its copies are equal and have equal hashes: rebuilt, copied, pickled, unflattened."""
     tx = case.transform
     again = tx.replace()
     leaves, treedef = jax.tree.flatten(tx)
     others = [again, copy.copy(tx), copy.deepcopy(tx), treedef.unflatten(leaves)]
-    # Python finds no functions inside functions, and no nameless ones.
+    # pickle stores functions by name, and finds neither local functions nor lambdas.
     if "<locals>" not in getattr(tx._spec.factory, "__qualname__", "") and "<function" not in repr(tx):
         others.append(pickle.loads(pickle.dumps(tx)))
     for other in others:
         require(other == tx and hash(other) == hash(tx), f"{other!r} is not equal to {tx!r}")
-    require(jax.tree.structure(again) == treedef, "made again it has another tree structure")
+    require(jax.tree.structure(again) == treedef, "expected a rebuilt transform to have the same tree structure")
 
 
 def config_round_trip(case: Case) -> None:
-    """It can be written down as JSON, and read back."""
+    """The config of a transform survives a round trip through JSON."""
     text = json.dumps(to_config(case.transform))
-    require(from_config(json.loads(text)) == case.transform, f"{text} reads as something else")
+    require(from_config(json.loads(text)) == case.transform, f"expected an equal transform from the config {text}")
 
 
 def numbers_are_declared(case: Case) -> None:
-    """Arguments that are floats or arrays are declared as numbers, so that they are leaves."""
+    """Arguments that are floats or arrays are annotated as numbers, so that they are pytree leaves."""
     for name, argument in case.transform.arguments.items():
         undeclared = isinstance(argument, (float, jax.Array)) and name not in case.transform._spec.numbers
-        require(
-            not undeclared, f"the argument {name} is {argument!r} and not annotated as a number, as gradtx.Scalar is"
-        )
+        require(not undeclared, f"expected an annotation such as gradtx.Scalar for the argument {name}={argument!r}")
 
 
 def traced_numbers_are_the_same(case: Case) -> None:
-    """Traced numbers give what Python numbers give, to rounding."""
+    """Traced hyperparameters give the same results as Python numbers, up to rounding."""
     params, updates = params_of(), updates_of(case, 2)
 
     @jax.jit
@@ -63,11 +61,11 @@ def traced_numbers_are_the_same(case: Case) -> None:
     for one in updates:
         one, state = step(tx, one, state)
         out.append(one)
-    close((out, state), run(case, params, updates, move=False), "traced numbers", rtol=1e-4)
+    close((out, state), run(case, params, updates, move=False), "traced hyperparameters", rtol=1e-4)
 
 
 def numbers_may_follow_schedules(case: Case) -> None:
-    """Every number may be a schedule, first read at step 0: constant ones give what the numbers give."""
+    """Every hyperparameter may be a schedule, read at step 0 first; a constant schedule changes nothing."""
     params, updates, plain = params_of(), updates_of(case), _plain_numbers(case.transform)
     wanted = run(case, params, updates)[0]
     constant = case.transform.replace(**{name: schedules.constant(number) for name, number in plain.items()})

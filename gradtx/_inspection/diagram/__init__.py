@@ -1,4 +1,4 @@
-"""The flow of updates through a transform, as a drawing."""
+"""Diagrams of the flow of updates through a transform."""
 
 from gradtx._inspection.diagram.drawing import Diagram as Diagram
 from gradtx._inspection.diagram.drawing import diagram as diagram

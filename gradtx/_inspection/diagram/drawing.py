@@ -1,4 +1,4 @@
-"""What users see of a diagram."""
+"""The public interface of diagrams."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,22 +11,22 @@ from gradtx._inspection.diagram.svg import svg_of
 
 @dataclass(frozen=True)
 class Diagram:
-    """The flow of updates through a transform; `str` is Mermaid text, and notebooks show a drawing.
+    """A diagram of the flow of updates through a transform. `str` is Mermaid text; notebooks show an SVG.
 
     Attributes:
-        flow: what the drawing is of.
+        flow: the structure that is drawn.
     """
 
     flow: Flow
 
     @cached_property
     def mermaid(self) -> str:
-        """A Mermaid flowchart, which GitHub draws in a block of code that is marked `mermaid`."""
+        """A Mermaid flowchart; GitHub renders it in a code block with the language `mermaid`."""
         return mermaid_of(self.flow)
 
     @cached_property
     def svg(self) -> str:
-        """A drawing that needs nothing else to be shown: `Path("adam.svg").write_text(diagram(tx).svg)`."""
+        """A self-contained SVG: `Path("adam.svg").write_text(diagram(tx).svg)`."""
         return svg_of(self.flow)
 
     def __str__(self) -> str:
@@ -39,24 +39,24 @@ class Diagram:
         return self.svg
 
     def _repr_svg_(self) -> str:
-        return self.svg  # for viewers that take drawings out of HTML
+        return self.svg  # for viewers that show SVG but no HTML
 
 
 def diagram(tx: GradientTransformation) -> Diagram:
-    """The flow of updates through a transform, from the gradients above to the updates below.
+    """Draws the flow of updates through a transform, from the gradients at the top to the updates at the bottom.
 
-    The parts of a chain stand one under the other. What is joined (by `ratio`, `add`, ...) stands side by side above
-    the join; transforms for different leaves or steps stand side by side in a frame. A named optimizer and a transform
-    around others are frames too. `use("m")` reads what stands above the other "m" in the frame of its `let`.
+    The parts of a chain are drawn from top to bottom. The operands of a join (`ratio`, `add`, ...) are drawn side by
+    side above the join. Transforms for different leaves or steps are drawn side by side in a frame. A named optimizer
+    and a transform around others are also drawn as frames. `use("m")` refers to the value that ends in the other box
+    "m" in the frame of its `let`.
 
     Args:
-        tx: any transform; of a bare pair there is only one box to draw.
+        tx: any transform; a bare pair is drawn as one box.
 
     Returns:
-        An object with the properties `mermaid` and `svg`, both texts. Printing it gives the first, and notebooks show
-        the second.
+        A diagram with the text properties `mermaid` and `svg`. `print` shows the first, notebooks show the second.
 
     Raises:
-        GradtxTypeError: `tx` is no transform.
+        GradtxTypeError: `tx` is not a transform.
     """
     return Diagram(flow_of(tx))

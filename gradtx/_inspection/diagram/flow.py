@@ -1,4 +1,4 @@
-"""What a diagram is of: boxes in series and side by side, in frames."""
+"""The structure of a diagram: boxes in series, side by side, and in frames."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,11 +10,11 @@ from gradtx._values.value import Role
 
 @dataclass(frozen=True)
 class Box:
-    """One transform, or a join.
+    """A box for one transform, or for a join.
 
     Attributes:
         name: the first line.
-        details: the other lines, one for each argument.
+        details: the other lines, one per argument.
     """
 
     name: str
@@ -23,25 +23,25 @@ class Box:
 
 @dataclass(frozen=True)
 class Use:
-    """In place of what flows in, what has this name."""
+    """The value with this name, in place of the incoming updates."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Series:
-    """One after the other."""
+    """Flows in series: the output of each is the input of the next."""
 
     items: tuple["Flow", ...]
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Side by side: the same updates into each branch.
+    """Flows side by side, with the same input.
 
     Attributes:
         branches: the branches.
-        join: what makes one of their outputs; None where each leaf or step takes its own branch.
+        join: the box that combines their outputs; None if each leaf or step takes its own branch.
     """
 
     branches: tuple["Flow", ...]
@@ -50,7 +50,7 @@ class Branches:
 
 @dataclass(frozen=True)
 class Let:
-    """Side by side: what flows out of the value gets a name, and what flows out of the body flows on."""
+    """Two flows side by side: the output of `value` gets the name, and the output of `body` is the output."""
 
     name: str
     value: "Flow"
@@ -59,7 +59,7 @@ class Let:
 
 @dataclass(frozen=True)
 class Labeled:
-    """With a label on what flows in."""
+    """A flow with a label on its incoming link."""
 
     label: str
     inside: "Flow"
@@ -67,7 +67,7 @@ class Labeled:
 
 @dataclass(frozen=True)
 class Frame:
-    """Something inside something else, with a box's texts for a title."""
+    """A flow in a frame; the title has the texts of a box."""
 
     title: Box
     inside: "Flow"
@@ -77,7 +77,7 @@ Flow: TypeAlias = Box | Use | Series | Branches | Let | Labeled | Frame
 
 
 def flow_of(tx: Any) -> Flow:
-    """The flow through a transform; named optimizers are opened down to the primitives."""
+    """The flow through a transform; named optimizers are expanded to their primitives."""
     tx, names = as_transformation(tx), []
     while (whole := written_out(tx)) is not None:
         names.append(tx.factory_name)
@@ -87,20 +87,25 @@ def flow_of(tx: Any) -> Flow:
 
 
 def _composed(tx: GradientTransformation) -> Flow:
-    own, role = parts(tx), tx._spec.role
+    own, role, name = parts(tx), tx._spec.role, _name_in(tx)
     flows = [_labeled(part) for part in own]
-    if role is Role.READING:
-        return Use(tx.arguments["name"])
+    if role is Role.READING and name is not None:
+        return Use(name)
     if role is Role.SERIES and own:
         return Series(tuple(flows))
     if not own:
         return _box(tx)
     if role is Role.SIDE_BY_SIDE:
         return Branches(tuple(flows), _box(tx))
-    if role is Role.NAMING:
+    if role is Role.NAMING and name is not None and len(own) == 2:
         value, body = (flow_of(part.transform) for part in own)
-        return Frame(Box(tx.factory_name), Let(tx.arguments["name"], value, body))
+        return Frame(Box(tx.factory_name), Let(name, value, body))
     return Frame(_box(tx), Branches(tuple(flows)) if len(own) > 1 else flow_of(own[0].transform))
+
+
+def _name_in(tx: GradientTransformation) -> str | None:
+    """The name that a transform gives or reads: its first string argument, which a user may call otherwise."""
+    return next((argument for argument in tx.arguments.values() if isinstance(argument, str)), None)
 
 
 def _labeled(part: Part) -> Flow:
@@ -113,6 +118,6 @@ def _box(tx: GradientTransformation) -> Box:
 
 
 def cut(text: str, width: int = 40) -> str:
-    """The text in one line that is not too long to be drawn."""
+    """The text in one line of at most `width` characters."""
     text = " ".join(text.split())
     return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,4 +1,4 @@
-"""A flow as the text of a Mermaid flowchart."""
+"""Renders a flow as a Mermaid flowchart."""
 
 from typing import assert_never
 
@@ -8,7 +8,7 @@ _ESCAPES = str.maketrans({character: f"#{ord(character)};" for character in '#"<
 
 
 def mermaid_of(flow: Flow) -> str:
-    """The text of a flowchart, from the gradients to the updates."""
+    """The text of the flowchart, from the gradients to the updates."""
     chart = _Chart()
     start = chart.node("([gradients])")
     chart.node("([updates])", chart.add(flow, start, {}))
@@ -16,7 +16,7 @@ def mermaid_of(flow: Flow) -> str:
 
 
 class _Chart:
-    """The lines of a flowchart, as far as they are written."""
+    """A flowchart under construction: the lines so far."""
 
     def __init__(self) -> None:
         self.nodes: list[str] = []
@@ -24,16 +24,16 @@ class _Chart:
         self._depth = 1
 
     def add(self, flow: Flow, source: str, names: dict[str, str], label: str = "") -> str:
-        """Writes a flow with links from the source into it.
+        """Adds a flow and the links into it.
 
         Args:
             flow: the flow.
-            source: the node whose updates flow in.
-            names: the nodes whose updates have a name.
-            label: what stands at the link.
+            source: the node whose output is the input of the flow.
+            names: the nodes of named values, by name.
+            label: the label of the incoming link.
 
         Returns:
-            The node whose updates flow out.
+            The node whose output is the output of the flow.
         """
         match flow:
             case Box():
@@ -67,7 +67,7 @@ class _Chart:
                 assert_never(flow)
 
     def node(self, shape: str, *sources: str, label: str = "") -> str:
-        """Writes a node of this shape, its text in it, and the links to it; returns its name."""
+        """Adds a node with this shape and text, and the links into it; returns the node's identifier."""
         node = self._new()
         self._line(node + shape)
         mark = f'|"{label.translate(_ESCAPES)}"|' if label else ""
@@ -78,7 +78,7 @@ class _Chart:
         self.nodes.append("  " * self._depth + text)
 
     def _new(self) -> str:
-        """A name that no other node or frame has: they are all written down, one in a line."""
+        """A unique identifier: each node and each frame has a line of its own, so the number of lines is unique."""
         return f"n{len(self.nodes)}"
 
 

@@ -1,7 +1,7 @@
-"""A flow as a drawing: an SVG that needs no style sheet, font or script.
+"""Renders a flow as an SVG without external style sheets, fonts or scripts.
 
-A block is a flow with its size and its shapes. Updates enter it in the middle of its top and leave it in the middle of
-its bottom, so that blocks go under and beside each other without knowing what is in them.
+A `Block` is a laid-out flow: its size and its shapes. Updates enter at the middle of its top edge and leave at the
+middle of its bottom edge, so that blocks can be stacked and put side by side independently of their content.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from typing import NamedTuple, TypeAlias, assert_never
 
 from gradtx._inspection.diagram.flow import Box, Branches, Flow, Frame, Labeled, Let, Series, Use, cut
 
-_LINE, _LETTER = 16.0, 7.3  # pixels: the height of a line, and the width of a letter in a typewriter font of 12 pixels
+_LINE, _LETTER = 16.0, 7.3  # in pixels: the line height, and the width of a character in a 12 px monospace font
 _GAP, _PAD = 24.0, 10.0
 _FILLS = {"end": "#ffffff", "part": "#dcebf7", "join": "#fde3c4", "given": "#d3f0e1", "frame": "#64748b"}
 _INK, _GREY = "#1f2937", "#64748b"
 
 
 class Rect(NamedTuple):
-    """A rectangle with lines of text, the first of them bold; long ones are cut, and shown whole under the mouse."""
+    """A rectangle with lines of text, the first one bold. Long lines are truncated; a tooltip shows the full text."""
 
     x: float
     y: float
@@ -28,7 +28,7 @@ class Rect(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A line down from one point to another, straight for a while; with a head or without."""
+    """A line down from one point to another, with an optional arrowhead; its first `straight` pixels are vertical."""
 
     x: float
     y: float
@@ -39,7 +39,7 @@ class Arrow(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A text that begins here."""
+    """A text that starts at this point."""
 
     x: float
     y: float
@@ -47,7 +47,7 @@ class Note(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """Where lines part or meet."""
+    """A dot at which lines fork or join."""
 
     x: float
     y: float
@@ -57,14 +57,14 @@ Shape: TypeAlias = Rect | Arrow | Note | Dot
 
 
 class Block(NamedTuple):
-    """A flow with a place for everything.
+    """A laid-out flow.
 
     Attributes:
-        width: pixels.
-        height: pixels.
-        shapes: what is drawn, in this order, measured from the upper left corner.
-        takes: whether updates flow in.
-        head: whether a line that leads to it ends in an arrow there.
+        width: in pixels.
+        height: in pixels.
+        shapes: the shapes in drawing order, with coordinates relative to the upper left corner.
+        takes: whether the flow has an incoming line.
+        head: whether the incoming line ends in an arrowhead.
     """
 
     width: float
@@ -74,12 +74,12 @@ class Block(NamedTuple):
     head: bool = False
 
     def at(self, x: float, y: float) -> tuple[Shape, ...]:
-        """The shapes, moved."""
+        """The shapes, translated."""
         return tuple(shape._replace(x=shape.x + x, y=shape.y + y) for shape in self.shapes)
 
 
 def svg_of(flow: Flow) -> str:
-    """The drawing, from the gradients to the updates."""
+    """The text of the SVG, from the gradients to the updates."""
     block = _under([_box("end", "gradients"), block_of(flow), _box("end", "updates")])
     width, height = block.width + 2 * _PAD, block.height + 2 * _PAD
     drawn = "".join(map(_drawn, block.at(_PAD, _PAD)))
@@ -91,7 +91,7 @@ def svg_of(flow: Flow) -> str:
 
 
 def block_of(flow: Flow) -> Block:
-    """The block of a flow."""
+    """Lays out a flow."""
     match flow:
         case Box(name, details):
             return _box("part", name, *details)
@@ -118,7 +118,7 @@ def _box(kind: str, *lines: str) -> Block:
 
 
 def _under(blocks: Sequence[Block]) -> Block:
-    """One under the other, with an arrow from each to the next."""
+    """Stacks blocks vertically, with an arrow from each to the next."""
     width, shapes = max(block.width for block in blocks), []
     y = 0.0
     for index, block in enumerate(blocks):
@@ -131,7 +131,7 @@ def _under(blocks: Sequence[Block]) -> Block:
 
 
 def _beside(blocks: Sequence[Block], join: Block | None, ending: Sequence[Block] = ()) -> Block:
-    """Side by side under where lines part, above where they meet; after those that are `ending` nothing goes on."""
+    """Puts blocks side by side between a fork and a join; the blocks in `ending` have no line to the join."""
     row = [*ending, *blocks]
     inner = sum(block.width for block in row) + _GAP * (len(row) - 1)
     width = max(inner, join.width if join else 0.0)
@@ -160,7 +160,7 @@ def _beside(blocks: Sequence[Block], join: Block | None, ending: Sequence[Block]
 
 
 def _labeled(text: str, block: Block) -> Block:
-    """With a text beside the line that leads in."""
+    """Adds a text beside the incoming line."""
     width, room = max(block.width, 2 * (_wide(text) + _PAD)), _LINE + _PAD
     line = (Arrow(width / 2, 0, 0, room, 0, block.head),) if block.takes else ()
     note = Note(width / 2 + (_PAD / 2 if line else -_wide(text) / 2), _LINE - 4, text)
@@ -168,7 +168,7 @@ def _labeled(text: str, block: Block) -> Block:
 
 
 def _framed(lines: tuple[str, ...], block: Block) -> Block:
-    """In a frame; it is wide enough for the title to stand left of the line that leads in."""
+    """Adds a frame, wide enough for the title to be left of the incoming line."""
     width = max(block.width + 2 * _PAD, 2 * (_wide(*lines) + 2 * _PAD))
     top = _LINE * len(lines) + 2 * _PAD
     height = top + block.height + 1.5 * _PAD
@@ -196,7 +196,7 @@ def _drawn(shape: Shape) -> str:
 
 
 def _arrow(arrow: Arrow) -> str:
-    """Straight down, then with a bend that ends straight down too; a head takes the last few pixels."""
+    """A vertical line, then an S-curve with vertical tangents; an arrowhead replaces the last 6 pixels."""
     x, bend, end = arrow.x + arrow.across, arrow.y + arrow.straight, arrow.y + arrow.down - (6 if arrow.head else 0)
     middle = (bend + end) / 2
     path = f"M{arrow.x:.1f} {arrow.y:.1f}V{bend:.1f}C{arrow.x:.1f} {middle:.1f} {x:.1f} {middle:.1f} {x:.1f} {end:.1f}"
@@ -205,7 +205,7 @@ def _arrow(arrow: Arrow) -> str:
 
 
 def _rect(rect: Rect) -> str:
-    """A rectangle and its lines: in the middle, but those of a frame on the left."""
+    """A rectangle with its lines of text: left-aligned for a frame, centred otherwise."""
     frame = rect.kind == "frame"
     x = rect.x + (_PAD if frame else rect.width / 2)
     first = rect.y + (_LINE + 2 if frame else _PAD / 2 + _LINE - 4)
