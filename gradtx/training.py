@@ -1,7 +1,6 @@
 """The donated train step: the largest helper there is."""
 
-from collections.abc import Callable
-from typing import Any, Concatenate, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,14 @@ from gradtx._base.typing import Params, State, Transform
 from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
 
-
 T = TypeVar("T")
+P = TypeVar("P", contravariant=True)
+
+
+class Loss(Protocol[P]):
+    """A function of the parameters and the arrays of a batch."""
+
+    def __call__(self, params: P, /, *batch: Any, **named: Any) -> Any: ...
 
 
 class TrainStep(Protocol[T]):
@@ -26,7 +31,7 @@ class TrainStep(Protocol[T]):
 
 
 def make_train_step(
-    loss_fn: Callable[Concatenate[T, ...], Any],
+    loss_fn: Loss[T],
     tx: Transform,
     *,
     has_aux: bool = False,
@@ -40,7 +45,7 @@ def make_train_step(
     Args:
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
         tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
-            batch: `grad_fn`, its gradient, and `value_fn` and `obj_fn`, both its loss. They cost nothing where the
+            batch: `grad_fn`, its gradient, and `value_fn`, its loss. They cost nothing where the
             transform makes no use of them, and work the batch off in as many parts.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
@@ -100,7 +105,6 @@ def make_train_step(
         functions = {
             "grad_fn": lambda params: evaluate(params, batch)[1],
             "value_fn": lambda params: value_of(params, batch),
-            "obj_fn": lambda params: value_of(params, batch),
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
         updates, state = tx.update(grads, state, params, **extra)

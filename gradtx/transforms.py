@@ -2,9 +2,51 @@
 
 import typing as _typing
 
+# Transforms made of transforms.
+from gradtx._combinators.accumulation import accumulate_gradients as accumulate_gradients
+from gradtx._combinators.average import average_params as average_params
+from gradtx._combinators.cautious import cautious as cautious
+from gradtx._combinators.chain import chain as chain
+from gradtx._combinators.complex import split_complex as split_complex
+from gradtx._combinators.condition import conditional as conditional
+from gradtx._combinators.condition import skip_nonfinite as skip_nonfinite
+from gradtx._combinators.condition import switch as switch
+from gradtx._combinators.extrapolated import extrapolated_gradient as extrapolated_gradient
+from gradtx._combinators.inject import inject as inject
+from gradtx._combinators.layers import over_layers as over_layers
+from gradtx._combinators.let import let as let
+from gradtx._combinators.let import use as use
+from gradtx._combinators.lookahead import lookahead as lookahead
+from gradtx._combinators.master import master_weights as master_weights
+from gradtx._combinators.mechanize import mechanize as mechanize
+from gradtx._combinators.momo_step import momo_step as momo_step
+from gradtx._combinators.parallel import add as add
+from gradtx._combinators.parallel import difference as difference
+from gradtx._combinators.parallel import interpolate as interpolate
+from gradtx._combinators.parallel import maximum as maximum
+from gradtx._combinators.parallel import mean as mean
+from gradtx._combinators.parallel import parallel as parallel
+from gradtx._combinators.parallel import product as product
+from gradtx._combinators.parallel import ratio as ratio
+from gradtx._combinators.partition import freeze as freeze
+from gradtx._combinators.partition import masked as masked
+from gradtx._combinators.partition import partition as partition
+from gradtx._combinators.record import record as record
+from gradtx._combinators.remove_radial import remove_radial as remove_radial
+from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware
+
 # Parts of one transform.
 from gradtx._core.identity import identity as identity
 from gradtx._core.identity import set_to_zero as set_to_zero
+
+# How the same transforms are executed.
+from gradtx._executions.bucketed import bucketed as bucketed
+from gradtx._executions.compiled import compiled as compiled
+from gradtx._executions.store import store as store
+
+# Transforms that look at the shape of an array.
+from gradtx._preconditioners.factored import running_sum_by_axis as running_sum_by_axis
+from gradtx._preconditioners.factored import scale_by_factored_ema as scale_by_factored_ema
 from gradtx._primitives.accumulate import add_momentum as add_momentum
 from gradtx._primitives.accumulate import bias_correction as bias_correction
 from gradtx._primitives.accumulate import bias_correction_ahead as bias_correction_ahead
@@ -60,48 +102,6 @@ from gradtx._primitives.reversal import rprop_step_size as rprop_step_size
 from gradtx._primitives.reversal import sign_agreement as sign_agreement
 from gradtx._primitives.scale import scale as scale
 from gradtx._primitives.scale import scale_by_learning_rate as scale_by_learning_rate
-
-# Transforms that look at the shape of an array.
-from gradtx._preconditioners.factored import running_sum_by_axis as running_sum_by_axis
-from gradtx._preconditioners.factored import scale_by_factored_ema as scale_by_factored_ema
-
-# Transforms made of transforms.
-from gradtx._combinators.accumulation import accumulate_gradients as accumulate_gradients
-from gradtx._combinators.average import average_params as average_params
-from gradtx._combinators.cautious import cautious as cautious
-from gradtx._combinators.chain import chain as chain
-from gradtx._combinators.complex import split_complex as split_complex
-from gradtx._combinators.condition import conditional as conditional
-from gradtx._combinators.condition import skip_nonfinite as skip_nonfinite
-from gradtx._combinators.condition import switch as switch
-from gradtx._combinators.extrapolated import extrapolated_gradient as extrapolated_gradient
-from gradtx._combinators.inject import inject as inject
-from gradtx._combinators.layers import over_layers as over_layers
-from gradtx._combinators.let import let as let
-from gradtx._combinators.let import use as use
-from gradtx._combinators.lookahead import lookahead as lookahead
-from gradtx._combinators.master import master_weights as master_weights
-from gradtx._combinators.mechanize import mechanize as mechanize
-from gradtx._combinators.momo_step import momo_step as momo_step
-from gradtx._combinators.parallel import add as add
-from gradtx._combinators.parallel import difference as difference
-from gradtx._combinators.parallel import interpolate as interpolate
-from gradtx._combinators.parallel import maximum as maximum
-from gradtx._combinators.parallel import mean as mean
-from gradtx._combinators.parallel import parallel as parallel
-from gradtx._combinators.parallel import product as product
-from gradtx._combinators.parallel import ratio as ratio
-from gradtx._combinators.partition import freeze as freeze
-from gradtx._combinators.partition import masked as masked
-from gradtx._combinators.partition import partition as partition
-from gradtx._combinators.record import record as record
-from gradtx._combinators.remove_radial import remove_radial as remove_radial
-from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware
-
-# How the same transforms are executed.
-from gradtx._executions.bucketed import bucketed as bucketed
-from gradtx._executions.compiled import compiled as compiled
-from gradtx._executions.store import store as store
 
 if not _typing.TYPE_CHECKING:  # a type checker reads the exports above, and cannot read a list that is computed
     __all__ = sorted(name for name in globals() if not name.startswith("_"))

@@ -13,14 +13,13 @@ from gradtx._base.numerics import align, is_real
 from gradtx._base.trees import difference, floating_leaves, is_variable, like, path_text
 from gradtx._base.trees import map_with_path as map_with_path
 from gradtx._base.trees import paths as paths
-from gradtx._base.typing import Array, Updates
+from gradtx._base.typing import Array
 from gradtx._core.norms import norm as euclidean
 from gradtx._values.value import nameable
 
 __all__ = [
     "cast",
     "find",
-    "global_norm",
     "map_with_path",
     "nbytes",
     "norm",
@@ -36,26 +35,9 @@ def __dir__() -> list[str]:
     return __all__
 
 
-@nameable("tree.global_norm")
-def global_norm(tree: Updates) -> Array:
-    r"""Global norm: the Euclidean norm of all elements of all leaves.
-
-    .. math:: \lVert x \rVert = \sqrt{\textstyle\sum_{i} |x_i|^2}
-
-    Squares are summed in float64 on a CPU and with exact scaling elsewhere, so no precision overflows or underflows.
-
-    Returns:
-        A 0-d array of at least float32, 0 for an empty tree.
-
-    Raises:
-        GradtxTypeError: a leaf is not floating point.
-    """
-    return euclidean(floating_leaves(tree))
-
-
 @nameable("tree.norm")
 def norm(tree: Any, ord: float = 2) -> Array:
-    r"""Norm: the 1-norm, Euclidean norm or maximum norm of all elements of all leaves together.
+    r"""Norm: the Euclidean norm, the 1-norm or the maximum norm of all elements of all leaves together.
 
     .. math:: \lVert x \rVert_1 = \textstyle\sum_i |x_i|, \quad \lVert x \rVert_2 = \sqrt{\sum_i |x_i|^2}, \quad
         \lVert x \rVert_\infty = \max_i |x_i|
@@ -65,15 +47,15 @@ def norm(tree: Any, ord: float = 2) -> Array:
         ord: 1, 2 or infinity.
 
     Returns:
-        A 0-d array of at least float32, 0 for an empty tree. Intermediate results do not overflow; order 2 is
-        `global_norm`.
+        A 0-d array of at least float32, 0 for an empty tree. Squares do not overflow or underflow in any precision:
+        they are scaled by exact powers of two, or summed in a wider dtype.
 
     Raises:
         GradtxValueError: another order.
         GradtxTypeError: a leaf is not floating point.
     """
     if ord == 2:
-        return global_norm(tree)
+        return euclidean(floating_leaves(tree))
     if ord not in (1, math.inf):
         raise GradtxValueError(f"norm: ord must be 1, 2 or infinity, got {ord!r}")
     magnitudes = [jnp.abs(x) for x in floating_leaves(tree)]

@@ -35,8 +35,8 @@ REFUSED = {
         _update(gx.momo_adam(), value=jnp.complex64(1j)),
         "value must be a single real number, got complex64",
     ),
-    "a seed": (_update(gx.sophia(0.1), obj_fn=jnp.sum, key=0), "key must be a key of jax.random.key, .*, got 0"),
-    "many keys": (_update(gx.hutchinson(), obj_fn=jnp.sum, key=jax.random.split(jax.random.key(0))), "key must be"),
+    "a seed": (_update(gx.sophia(0.1), value_fn=jnp.sum, key=0), "key must be a key of jax.random.key, .*, got 0"),
+    "many keys": (_update(gx.hutchinson(), value_fn=jnp.sum, key=jax.random.split(jax.random.key(0))), "key must be"),
     "no such function": (
         lambda: gx.from_config({"factory": "record", "arguments": {"name": "x", "measure": {"name": "os.system"}}}),
         "nothing is named 'os.system'",
@@ -66,7 +66,7 @@ def test_powers_of_schedules():
 
 def test_functions_with_a_name_are_values():
     for tx in (
-        gx.record("norm", gx.tree.global_norm),
+        gx.record("norm", gx.tree.norm),
         gx.accumulate_gradients(gx.sgd(0.1), 2, skip=gx.has_nonfinite),
         gx.parallel(jnp.maximum, gx.sign(), gx.square()),
     ):
@@ -75,7 +75,7 @@ def test_functions_with_a_name_are_values():
 
 def test_a_legacy_key_is_a_key():
     for key in (jax.random.key(0), jax.random.PRNGKey(0)):
-        updates, _ = _update(gx.hutchinson(), obj_fn=lambda p: jnp.sum(p**2), key=key)()
+        updates, _ = _update(gx.hutchinson(), value_fn=lambda p: jnp.sum(p**2), key=key)()
         assert jnp.allclose(updates, 2.0)
 
 

@@ -80,7 +80,7 @@ def test_one_sum_in_float64_is_less_than_two_scaled_sums(monkeypatch):
     wide = operations()
     with without(monkeypatch, _cpu, "norms", norms._scaled):
         scaled = operations()
-    assert wide < 0.8 * scaled, "scaled sums are as cheap: remove it"
+    assert wide < 0.9 * scaled, "scaled sums are as cheap: remove it"
 
 
 def test_a_factor_is_left_to_the_stacks(monkeypatch):

@@ -348,7 +348,7 @@ def test_in_nnx_an_injected_number_is_a_variable_that_can_be_set_without_tracing
 
 def test_in_nnx_what_was_logged_stays_as_it_was():
     model, rate = nnx_model(), schedules.linear(1e-2, 0.0, 10)
-    tx = gx.chain(gx.record("gradient", gx.tree.global_norm), gx.adam(rate))
+    tx = gx.chain(gx.record("gradient", gx.tree.norm), gx.adam(rate))
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     lines = []
     for _ in range(2):

@@ -110,7 +110,7 @@ def test_one_norm_of_many_small_arrays_that_are_spread(kind):
 def test_one_norm_of_many_small_arrays_is_a_small_program():
     # One sum for each array would be three kernels, and of thousands XLA makes one long addition.
     params = [jax.ShapeDtypeStruct((8,), jnp.float32)] * 300
-    text = jax.jit(gx.tree.global_norm).lower(params).compile().as_text()
+    text = jax.jit(gx.tree.norm).lower(params).compile().as_text()
     assert text.count(" fusion(") < 2 * norms._FIRST + 10
 
 
@@ -119,7 +119,7 @@ def test_one_norm_of_many_small_arrays_is_a_small_program():
 def test_norms_read_once_and_keep_nothing_in_between(count, dtype):
     # Of a number by which all is multiplied XLA would make an array for each shape, and widened arrays for a branch.
     params = [jax.ShapeDtypeStruct((512, 1024), dtype)] * count
-    compiled = jax.jit(gx.tree.global_norm).lower(params).compile()
+    compiled = jax.jit(gx.tree.norm).lower(params).compile()
     size = gx.tree.nbytes(params)
     assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * size
     # The account has both branches: the first are read again where squares may have left the range.

@@ -147,7 +147,11 @@ def _updates(tx, examples):
     random = np.random.default_rng(0)
     params, *gradients = [_random_tree(random), *(_random_tree(random, examples) for _ in range(STEPS))]
     takes_extras = isinstance(tx, gx.GradientTransformation | optax.GradientTransformationExtraArgs)
-    extra = {"value": jnp.asarray(1.5), "obj_fn": _bowl, "key": jax.random.key(0)} if takes_extras else {}
+    extra = (
+        {"value": jnp.asarray(1.5), "value_fn": _bowl, "obj_fn": _bowl, "key": jax.random.key(0)}
+        if takes_extras
+        else {}
+    )
 
     def step(carry, g):
         params, state = carry

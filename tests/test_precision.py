@@ -76,7 +76,7 @@ def test_numpy_arrays_and_python_floats_as_leaves():
         state = tx.init(params)
         updates, state = tx.update(params, state, params)
         assert {leaf.dtype for leaf in jax.tree.leaves((updates, state))} == {jnp.asarray(np.ones(3)).dtype}
-    np.testing.assert_allclose(tree.global_norm(params), np.sqrt(7.0), rtol=1e-6)
+    np.testing.assert_allclose(tree.norm(params), np.sqrt(7.0), rtol=1e-6)
 
 
 def test_numpy_scalars_and_python_ints_widen_nothing():
@@ -104,7 +104,7 @@ def _clipped(g, max_norm):
 def test_clipping_by_the_global_norm_is_right_for_any_size(size, dtype):
     g = {"a": jnp.full(100, size, dtype), "b": jnp.full((5, 60), -size, dtype)}
     exact = np.sqrt(400.0) * float(g["a"][0])
-    np.testing.assert_allclose(tree.global_norm(_clipped(g, 0.5 * exact)), 0.5 * exact, rtol=1e-3)
+    np.testing.assert_allclose(tree.norm(_clipped(g, 0.5 * exact)), 0.5 * exact, rtol=1e-3)
     np.testing.assert_array_equal(_clipped(g, 2 * exact)["a"], g["a"].astype(jnp.float32))
 
 
@@ -112,22 +112,22 @@ def test_the_norm_of_many_bfloat16_leaves():
     random = np.random.default_rng(0)
     leaves = [jnp.asarray(random.standard_normal(50), jnp.bfloat16) for _ in range(200)]
     exact = np.sqrt(sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in leaves))
-    np.testing.assert_allclose(jax.jit(tree.global_norm)(leaves), exact, rtol=1e-6)
-    np.testing.assert_allclose(tree.global_norm(_clipped(leaves, 1.0)), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(tree.norm)(leaves), exact, rtol=1e-6)
+    np.testing.assert_allclose(tree.norm(_clipped(leaves, 1.0)), 1.0, rtol=1e-6)
 
 
 def test_the_norm_of_mixed_sizes_keeps_the_large_and_the_small():
-    np.testing.assert_allclose(tree.global_norm([jnp.asarray([3e25, 4e25]), jnp.asarray(1e-30)]), 5e25, rtol=1e-6)
-    np.testing.assert_allclose(tree.global_norm([jnp.asarray([3e-25, 4e-25])]), 5e-25, rtol=1e-6)
-    np.testing.assert_allclose(tree.global_norm([jnp.asarray(6e4, jnp.float16)] * 4), 1.2e5, rtol=1e-3)
-    assert tree.global_norm({}) == 0
+    np.testing.assert_allclose(tree.norm([jnp.asarray([3e25, 4e25]), jnp.asarray(1e-30)]), 5e25, rtol=1e-6)
+    np.testing.assert_allclose(tree.norm([jnp.asarray([3e-25, 4e-25])]), 5e-25, rtol=1e-6)
+    np.testing.assert_allclose(tree.norm([jnp.asarray(6e4, jnp.float16)] * 4), 1.2e5, rtol=1e-3)
+    assert tree.norm({}) == 0
     with jax.enable_x64(True):
-        np.testing.assert_allclose(tree.global_norm([jnp.asarray([3e200, 4e200])]), 5e200, rtol=1e-12)
+        np.testing.assert_allclose(tree.norm([jnp.asarray([3e200, 4e200])]), 5e200, rtol=1e-12)
 
 
 def test_a_leaf_of_constant_zeros_does_not_make_a_tiny_norm_nan():
     # XLA knows that such a leaf is zero, and takes the square of the scale apart from it: 0 times its overflow is NaN.
-    norm = jax.jit(lambda x: tree.global_norm([x, jnp.zeros(2), jnp.ones(3) * 0]))
+    norm = jax.jit(lambda x: tree.norm([x, jnp.zeros(2), jnp.ones(3) * 0]))
     np.testing.assert_array_equal(norm(jnp.zeros(2)), 0.0)
     np.testing.assert_allclose(norm(jnp.asarray([3e-30, 4e-30])), 5e-30, rtol=1e-6)
     np.testing.assert_allclose(norm(jnp.asarray([3e30, 4e30])), 5e30, rtol=1e-6)
@@ -154,7 +154,7 @@ def test_a_nan_is_not_hidden_by_clipping():
 
 
 def test_the_norm_has_finite_derivatives_at_zero():
-    assert np.all(np.isfinite(jax.grad(tree.global_norm)(jnp.zeros(3))))
+    assert np.all(np.isfinite(jax.grad(tree.norm)(jnp.zeros(3))))
 
 
 def test_integer_zero_updates_leave_frozen_integers_alone():
@@ -170,8 +170,8 @@ def test_integer_zero_updates_leave_frozen_integers_alone():
 def test_the_norm_has_its_derivative_at_any_size():
     for x in ([3.0, 4.0], [3e25, 4e25], [3e-30, 4e-30]):
         x = jnp.asarray(x)
-        both = jax.jit(jax.grad(lambda x: tree.global_norm([x, jnp.zeros(2)])))
+        both = jax.jit(jax.grad(lambda x: tree.norm([x, jnp.zeros(2)])))
         np.testing.assert_allclose(both(x), [0.6, 0.8], rtol=1e-5)
         np.testing.assert_array_equal(both(0 * x), 0.0)
     z = jnp.asarray([3 + 4j], jnp.complex64)
-    np.testing.assert_allclose(jax.grad(tree.global_norm)(z), z.conj() / 5, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(tree.norm)(z), z.conj() / 5, rtol=1e-6)

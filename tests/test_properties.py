@@ -135,5 +135,5 @@ def test_patterns_match_the_paths_they_are_made_of(names):
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=20))
 def test_the_global_norm_is_that_of_float64(values):
     exact = np.sqrt(np.sum(np.square(np.asarray(values, np.float64))))
-    got = gx.tree.global_norm([jnp.asarray(values[:3], jnp.float32), jnp.asarray(values[3:], jnp.float32)])
+    got = gx.tree.norm([jnp.asarray(values[:3], jnp.float32), jnp.asarray(values[3:], jnp.float32)])
     np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-37)

@@ -67,7 +67,9 @@ def test_the_machinery_is_shown_where_jax_shows_its_own():
 
 def test_errors_of_gradtx_have_their_path_in_the_message_and_no_note():
     tx = gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1))
-    with pytest.raises(gx.GradtxValueError, match=r"^in chain > adamw > chain > add_decayed_weights: expected the") as e:
+    with pytest.raises(
+        gx.GradtxValueError, match=r"^in chain > adamw > chain > add_decayed_weights: expected the"
+    ) as e:
         tx.update(P, tx.init(P))
     assert not getattr(e.value, "__notes__", [])
 

@@ -115,9 +115,9 @@ def test_the_loss_is_handed_on_as_an_extra():
 def _told():
     """Emits what the extras say: the gradient elsewhere, and the loss there in two ways."""
 
-    def update(updates, state, params, *, grad_fn, value_fn, obj_fn, shift):
+    def update(updates, state, params, *, grad_fn, value_fn, shift):
         there = jax.tree.map(lambda p: p + shift, params)
-        change = jax.tree.map(lambda slope, again: slope + again, grad_fn(there), jax.grad(obj_fn)(there))
+        change = jax.tree.map(lambda slope, again: slope + again, grad_fn(there), jax.grad(value_fn)(there))
         return {**change, "b": value_fn(there)}, state
 
     return gx.treewise(update, needs_params=True)

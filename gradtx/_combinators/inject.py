@@ -12,7 +12,7 @@ from gradtx._base.errors import GradtxValueError, listing, wrong_state
 from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
-from gradtx._core.hyperparams import numbers
+from gradtx._core.hyperparams import numbers, shortest
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._values.schedule import Schedule
 
@@ -104,16 +104,16 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             hint = f"several have that name: {listing(alike)}" if alike else f"known names: {listing(known)}"
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameter {name!r}; {hint}")
 
-    def change(path: str, node: Any) -> Any:
-        if isinstance(node, Scheduled):
-            return node
-        numbers = dict(node.numbers)
-        for name, old in numbers.items():
-            key = name if name in known else f"{path}/{name}"
-            if key in changes:
-                # A map over leaves, because some libraries wrap the arrays of a state.
-                numbers[name] = jax.tree.map(partial(trees.like, new=changes[key], who=f"set_hyperparams: {key}"), old)
-        return node._replace(numbers=numbers)
+    unique = iter(_unique_names(state))
+
+    def change(path: tuple, node: Any) -> Any:
+        scalars = {}
+        for name, old in _scalars(node).items():
+            key = next(unique)
+            # A map over leaves, because some libraries wrap the arrays of a state.
+            new = partial(trees.like, new=changes.get(key), who=f"set_hyperparams: {key}")
+            scalars[name] = jax.tree.map(new, old) if key in changes else old
+        return node if isinstance(node, Scheduled) else node._replace(numbers=scalars)
 
     return _map_holders(change, state)
 
@@ -122,18 +122,37 @@ def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injecte
     """The scalars that nodes of these kinds hold, by names that are unique in all nodes of the kinds `among`."""
     found = []
 
-    def note(path: str, node: Any) -> Any:
-        content = node.values if isinstance(node, Scheduled) else node.numbers
-        found.extend((path, name, x, type(node)) for name, x in content.items())
+    def note(path: tuple, node: Any) -> Any:
+        found.extend((x, type(node)) for x in _scalars(node).values())
         return node
 
     _map_holders(note, state, among)
-    names = [name for _, name, _, _ in found]
-    return {name if names.count(name) == 1 else f"{path}/{name}": x for path, name, x, kind in found if kind in kinds}
+    pairs = zip(_unique_names(state, among), found, strict=True)
+    return {name: x for name, (x, kind) in pairs if kind in kinds}
+
+
+def _unique_names(state: State, among: tuple[type, ...] = (Injected, Scheduled)) -> list[str]:
+    """The name of each scalar: the shortest end of its path that no other path ends in, as in `inject`."""
+    paths = []
+
+    def note(path: tuple, node: Any) -> Any:
+        own = [trees.path_text((key,)) for key in path]
+        paths.extend((*own, name) for name in _scalars(node))
+        return node
+
+    _map_holders(note, state, among)
+    return shortest(paths)
+
+
+def _scalars(node: Any) -> dict[str, Any]:
+    return node.values if isinstance(node, Scheduled) else node.numbers
 
 
 def _map_holders(
-    function: Callable[[str, Any], Any], state: State, kinds: tuple[type, ...] = (Injected, Scheduled), path: tuple = ()
+    function: Callable[[tuple, Any], Any],
+    state: State,
+    kinds: tuple[type, ...] = (Injected, Scheduled),
+    path: tuple = (),
 ) -> State:
     """The state with `function(path, node)` in place of each node that holds scalars, outermost first."""
 
@@ -143,7 +162,7 @@ def _map_holders(
     def visit(keys: tuple, node: Any) -> Any:
         if not holds(node):
             return node
-        node = function(trees.path_text(path + keys), node)
+        node = function(path + keys, node)
         inner = getattr(node, "inner", None)
         return node if inner is None else node._replace(inner=_map_holders(function, inner, kinds, path + keys))
 

@@ -35,7 +35,7 @@ def record(name: str, measure: Callable[..., Any]):
 
     Args:
         name: the name in `logs`.
-        measure: a function of the updates, such as `gradtx.tree.global_norm`, or of the updates and the parameters, if
+        measure: a function of the updates, such as `gradtx.tree.norm`, or of the updates and the parameters, if
             it has two parameters without defaults. It returns a 0-d array, or a pytree of them, whose paths are
             appended to the name: `norms/first`. Its inputs have at least 32 bits.
 
@@ -47,7 +47,7 @@ def record(name: str, measure: Callable[..., Any]):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx = chain(record("gradient", tree.global_norm), adam(schedules.linear(0.1, 0.0, 10)))
+        >>> tx = chain(record("gradient", tree.norm), adam(schedules.linear(0.1, 0.0, 10)))
         >>> state = tx.init(jnp.zeros(2))
         >>> updates, state = tx.update(jnp.asarray([3.0, 4.0]), state)
         >>> print({name: float(x) for name, x in logs(state).items()})

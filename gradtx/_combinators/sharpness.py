@@ -60,7 +60,7 @@ def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = 
             raise wrong_state("one with the part inner", state)
         trees.leaves_like(updates, required(params), "updates", "parameters")
         uphill = sized(updates, params)
-        factor = weak(safe_divide(rho, tree.global_norm(uphill)))
+        factor = weak(safe_divide(rho, tree.norm(uphill)))
         offset = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)
         grads = gradient_at(grad_fn, params, offset)
         updates, new = step.update(inner, grads, state["inner"], params)

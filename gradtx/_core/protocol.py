@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, without_machinery
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
-from gradtx._base.typing import Params, State, Transform, Updates
+from gradtx._base.typing import Params, State, Updates
 from gradtx._core.branch import like
 from gradtx._core.combinator import Combinator
 from gradtx._core.compose import around

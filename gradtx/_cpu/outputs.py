@@ -1,9 +1,9 @@
 """Which outputs of the work on one array are computed together.
 
 XLA's CPU backend makes one loop of each array that it writes. Where two of them need the same quotient or root, it
-computes that once, in a third loop, and writes it to a temporary buffer: 4 bytes per parameter of memory, 12 of traffic.
-Computing it twice is free beside them, so the work is written down more than once, on inputs of which the compiler does
-not see that they are the same (CSE would merge the copies again).
+computes that once, in a third loop, and writes it to a temporary buffer. These loops wait for memory, and computing it
+twice is free. So the work is traced more than once, on copies of the inputs that the compiler does not know to be the
+same (CSE would merge the copies again).
 """
 
 from collections.abc import Callable

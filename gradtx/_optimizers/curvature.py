@@ -46,7 +46,7 @@ def sophia(
         clip_threshold: the largest magnitude of an element of the direction.
         update_interval: k, the number of steps between estimates.
 
-    State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
+    State: two arrays per parameter. Needs the parameters, and the extra arguments `value_fn` and `key`.
 
     Reference: Liu, Li, Hall, Liang and Ma, "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model
     Pre-training", 2023, algorithm 3, with algorithm 1 for its estimate.
@@ -92,7 +92,7 @@ def adahessian(
         weight_decay: coefficient of decoupled weight decay, scaled by the learning rate.
         mask: which parameters decay; see `add_decayed_weights`.
 
-    State: two arrays per parameter. Needs the parameters, and the extra arguments `obj_fn` and `key`.
+    State: two arrays per parameter. Needs the parameters, and the extra arguments `value_fn` and `key`.
 
     Reference: Yao et al., "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning", 2021, algorithm 1,
     without its spatial averaging over blocks of the diagonal.

@@ -1,10 +1,8 @@
 """RMSProp: step sizes from a moving average of squared gradients."""
 
-import jax.numpy as jnp
-
 from gradtx._base.errors import GradtxValueError
 from gradtx._combinators.chain import chain
-from gradtx._combinators.parallel import parallel, ratio
+from gradtx._combinators.parallel import difference, ratio
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
@@ -53,7 +51,7 @@ def scale_by_stddev(decay: PositiveDecay = 0.9, eps: NonNegative = 1e-8, eps_roo
 
     Reference: see `rmsprop`.
     """
-    deviation = parallel(jnp.subtract, identity(), scale_by_ema(decay))
+    deviation = difference(identity(), scale_by_ema(decay))
     variance = chain(deviation, square(), scale_by_ema(decay), scale(1 / decay))
     return ratio(identity(), chain(variance, sqrt()), eps, eps_root)
 

@@ -137,7 +137,7 @@ def clip_by_global_norm(max_norm: NonNegative):
 
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
-    The norm is `gradtx.tree.global_norm`, in at least float32 and safe from overflow; all arrays are multiplied by one
+    The norm is `gradtx.tree.norm`, in at least float32 and safe from overflow; all arrays are multiplied by one
     scalar. One NaN makes all updates NaN, and an infinity becomes NaN: they are not hidden.
 
     Args:

@@ -26,7 +26,7 @@ def hutchinson(every: int = 1):
         every: the interval between estimates, in steps, starting at the first; at the other steps the output is 0 and
             nothing is computed.
 
-    State: a step count, int32. Needs the parameters, and the extra arguments `obj_fn`, the loss as a function of the
+    State: a step count, int32. Needs the parameters, and the extra arguments `value_fn`, the loss as a function of the
     parameters, and `key`, a `jax.random` key that is new at every step.
 
     Raises:
@@ -37,20 +37,20 @@ def hutchinson(every: int = 1):
     """
     every = whole_number("every", every)
 
-    def estimate(params: Params, obj_fn: Callable[[Params], Array], key: Array) -> Params:
+    def estimate(params: Params, value_fn: Callable[[Params], Array], key: Array) -> Params:
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(random_key("key", key), max(len(leaves), 1))
         signs = treedef.unflatten(
             [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
         )
-        _, curved = jax.jvp(jax.grad(obj_fn), (params,), (signs,))
+        _, curved = jax.jvp(jax.grad(value_fn), (params,), (signs,))
         return trees.widened(jax.tree.map(jnp.multiply, signs, curved))
 
-    def update(updates, count, params, *, obj_fn: Callable[[Params], Array], key: Array):
+    def update(updates, count, params, *, value_fn: Callable[[Params], Array], key: Array):
         zeros = jax.tree.map(jnp.zeros_like, updates)
         if every == 1:
-            return estimate(params, obj_fn, key), increment(count)
+            return estimate(params, value_fn, key), increment(count)
         now = count % every == 0
-        return lax.cond(now, lambda p: estimate(p, obj_fn, key), lambda p: zeros, params), increment(count)
+        return lax.cond(now, lambda p: estimate(p, value_fn, key), lambda p: zeros, params), increment(count)
 
     return treewise(update, lambda params: jnp.zeros((), jnp.int32), needs_params=True)

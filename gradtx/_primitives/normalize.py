@@ -1,6 +1,6 @@
 """Normalization: multiplies each array, or the whole tree, by one scalar that depends on norms.
 
-The norms are `gradtx.tree.global_norm`, in at least float32 and safe from overflow. An array is one leaf of the tree;
+The norms are `gradtx.tree.norm`, in at least float32 and safe from overflow. An array is one leaf of the tree;
 for layers stacked in one array, `over_layers` makes it one layer.
 """
 

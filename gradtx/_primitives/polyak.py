@@ -47,7 +47,7 @@ def scale_by_polyak(
         raise GradtxValueError(f"variant must be one of {', '.join(map(repr, _GAPS))}, got {variant!r}")
 
     def update(updates, state, params, *, value):
-        norm = weak(tree.global_norm(updates))
+        norm = weak(tree.norm(updates))
         inverse = safe_divide(1.0, norm)
         gap = _GAPS[variant](weak(one_number("value", value)) - f_min)
         # The norm of the output. The gap is divided by the norm here and below, so eps is divided by the norm once.

@@ -49,7 +49,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
     def update(step: Context, updates: Updates, state: Random, params: Params) -> tuple[Updates, Random]:
         updates = trees.widened(updates)
         count = _number_of_examples(updates, params)
-        norms = jax.vmap(tree.global_norm, axis_size=count)(updates)
+        norms = jax.vmap(tree.norm, axis_size=count)(updates)
         factors = jnp.where(norms <= l2_norm_clip, 1.0, safe_divide(l2_norm_clip, norms))
         noise, state = gaussian(state, jax.tree.map(lambda g: g[0], updates))
 

@@ -56,7 +56,7 @@ def project_l2_ball(radius: NonNegative):
 
     .. math:: p + u = (p + g) \min\left(1, \frac{radius}{\lVert p + g \rVert}\right)
 
-    The norm is `gradtx.tree.global_norm`. Inside the ball the update is unchanged.
+    The norm is `gradtx.tree.norm`. Inside the ball the update is unchanged.
 
     Args:
         radius: the largest norm; 0 moves the parameters to 0.
@@ -66,7 +66,7 @@ def project_l2_ball(radius: NonNegative):
 
     def update(updates, state, params):
         moved = jax.tree.map(_moved, updates, params)
-        norm = tree.global_norm(moved)
+        norm = tree.norm(moved)
         inside, factor = norm <= radius, weak(safe_divide(radius, norm))
 
         def projected(g, p, x):

@@ -1,8 +1,8 @@
 """The aliases with which a factory of a user annotates its hyperparameters.
 
-At run time they are those of `gradtx._values.schedule`. To a type checker they are `Any`. The body of a factory gets a
-float or a 0-d array and computes with it, but its callers may also give a schedule, and Python's types cannot say both
-with one annotation. The factories of gradtx have the strict types, at the price of unchecked arithmetic in their bodies.
+At run time they are those of `gradtx._values.schedule`. To a type checker they are `Any`: the body of a factory gets a
+float or a 0-d array and computes with it, its callers may also give a schedule, and one annotation cannot say both.
+The factories of gradtx have the strict types, at the price of unchecked arithmetic in their bodies.
 """
 
 from typing import TYPE_CHECKING, Any

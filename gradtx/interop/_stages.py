@@ -53,7 +53,7 @@ STAGES: dict[Spec, Stage] = {
     spec_of(scale_by_lion): Stage("ScaleByLionState", {"mu": "interpolate/first/scale_by_ema"}),
     spec_of(scale_by_rms): Stage("ScaleByRmsState", {"nu": _SECOND}),
     spec_of(scale_by_stddev): Stage(
-        "ScaleByRStdDevState", {"mu": "denominator/parallel/scale_by_ema", "nu": _SECOND}, centred=True
+        "ScaleByRStdDevState", {"mu": "denominator/difference/subtrahend/scale_by_ema", "nu": _SECOND}, centred=True
     ),
     spec_of(scale_by_rss): Stage("ScaleByRssState", {"sum_of_squares": "denominator/running_sum"}),
     spec_of(adadelta): Stage(

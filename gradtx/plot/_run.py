@@ -44,7 +44,7 @@ def drive(
             return loss(p, x)
 
         value, grads = jax.value_and_grad(loss_of)(params)
-        functions = {"grad_fn": jax.grad(loss_of), "value_fn": loss_of, "obj_fn": loss_of}
+        functions = {"grad_fn": jax.grad(loss_of), "value_fn": loss_of}
         updates, state = tx.update(grads, state, params, value=value, grad=grads, key=key, **functions)
         return apply_updates(params, updates), state, updates
 

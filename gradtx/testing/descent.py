@@ -33,7 +33,7 @@ def descend(tx: Any, loss: Callable[[Params], Array], start: Params, steps: Any)
     def step(count: Any, carry: Any) -> Any:
         params, state = carry
         value, grads = loss(params), gradient(params)
-        functions = {"value_fn": loss, "obj_fn": loss, "grad_fn": gradient}
+        functions = {"value_fn": loss, "grad_fn": gradient}
         key = jax.random.fold_in(jax.random.key(0), count)
         updates, state = tx.update(grads, state, params, value=value, grad=grads, key=key, **functions)
         return apply_updates(params, updates), state

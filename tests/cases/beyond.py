@@ -93,7 +93,7 @@ CASES = [
         over_some_layers(gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1, 0.9)), gx.sgd(0.1)),
         odd=True,
     ),
-    case("record", gx.record("norm", gx.tree.global_norm), odd=True, stored=0),
+    case("record", gx.record("norm", gx.tree.norm), odd=True, stored=0),
     case("record, of parameters", gx.record("both", lambda u, p: {"u": gx.tree.norm(u, 1), "p": gx.tree.norm(p)})),
     case("split_complex", gx.split_complex(gx.adam(0.1)), odd=True, stored=2),
 ]

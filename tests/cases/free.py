@@ -38,7 +38,7 @@ def _diagonal(params):
 
 
 VALUE = {"extras": lambda params: {"value": _value(params)}}
-CURVATURE = {"extras": lambda params: {"obj_fn": _curved, "key": jax.random.key(0)}}
+CURVATURE = {"extras": lambda params: {"value_fn": _curved, "key": jax.random.key(0)}}
 
 
 def _by_value(name, **arguments):

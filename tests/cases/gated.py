@@ -46,7 +46,7 @@ CASES = [
     case(
         "reduce_on_plateau, of means",
         gx.reduce_on_plateau(patience=1, accumulation_size=2, mode="max"),
-        extras=lambda params: {"value": gx.tree.global_norm(params)},
+        extras=lambda params: {"value": gx.tree.norm(params)},
         odd=True,
     ),
 ]
