@@ -1,5 +1,6 @@
 """Strictness for every test: no implicit promotion of dtypes or ranks, eight devices, warnings are errors."""
 
+import contextlib
 import ctypes
 import gc
 
@@ -33,7 +34,6 @@ def _megabytes() -> int:
 
 
 def _give_back() -> None:
-    try:
+    """Gives freed memory back to the system, where the C library can."""
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        pass

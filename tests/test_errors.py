@@ -172,7 +172,10 @@ def test_an_integer_leaf_is_refused_with_its_path(dtype):
 
 def test_parameters_that_are_needed():
     tx = chain(gx.clip_by_global_norm(1.0), ("decayed", adamw(0.1))[1])
-    message = r"in chain > adamw > chain > add_decayed_weights: expected the parameters, got None; call tx.update\(updates, state, params\)"
+    message = (
+        r"in chain > adamw > chain > add_decayed_weights: expected the parameters, got None; call tx.update\(updates, "
+    )
+    message += r"state, params\)"
     with _raises(ValueError, message):
         tx.update(PARAMS, tx.init(PARAMS))
     masked = adamw(0.1, mask=gx.where(lambda path, p: p.ndim > 1))
@@ -275,7 +278,7 @@ def test_a_body_that_branches_on_a_number():
     def branching(rate: gx.Scalar):
         return sgd(rate) if rate > 0 else adam(rate)
 
-    with _raises(TypeError, "in branching: the body of branching branches on a number, which may be traced"):
+    with _raises(TypeError, "in branching: the body of branching branches on a hyperparameter, which may be traced"):
         jax.jit(lambda tx: tx.init(PARAMS))(branching(0.1))
 
 

@@ -30,7 +30,7 @@ INHERITED = {
 
 
 def _first_of_each(cases):
-    """Other arguments for a transform rarely find what its first case did not, and directions what optimizers do not."""
+    """The first case of each factory, and no directions: their optimizers find as much."""
     seen = set()
     for case in cases:
         waits = case.transform._spec in seen or is_direction(case.transform)

@@ -184,7 +184,7 @@ def is_traced(x: Any) -> bool:
 
 def any_traced(tree: Any) -> bool:
     """Whether any array of the tree stands for one in a trace."""
-    for x in jax.tree.leaves(tree):  # no generator: this is asked at every eager update
+    for x in jax.tree.leaves(tree):  # noqa: SIM110 - no generator: this is asked at every eager update
         if isinstance(x, Tracer):
             return True
     return False

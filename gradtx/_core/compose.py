@@ -182,15 +182,15 @@ def around(
     inner_at: Callable[[tuple], Built] | None = None,
     within: Callable[[Context, tuple], Context] = lambda step, own: step,
 ) -> Work:
-    """The work of one transform whose state also holds numbers that advance once per step.
+    """The work of one transform whose state also holds scalars that advance once per step.
 
     Args:
-        kind: the class of the state, a named tuple: the numbers, and last the state of the transform.
+        kind: the class of the state, a named tuple: the scalars, and last the state of the transform.
         inner: the transform before the first step.
-        start: the numbers before the first step.
-        advance: the numbers to those of this step, and to the new ones.
-        inner_at: the numbers of this step to the transform in it; None if it stays the same.
-        within: the context and the numbers of this step to the context of the transform.
+        start: the scalars before the first step.
+        advance: the scalars to those that this step uses, and to the new ones.
+        inner_at: the scalars of this step to the transform in it; None if it stays the same.
+        within: the context and the scalars of this step to the context of the transform.
     """
     leaf = inner.work.leaf
     at = inner_at or (lambda own: inner)

@@ -2,13 +2,13 @@
 
     elementwise(fn)                    u = fn(g)                                no state
     memory(init, step, emit)           m' = step(g, m, p), u = emit(g, m', p)   one array per parameter
-    clocked(start, advance, emit)      r, c' = advance(c), u = emit(g, r)       a few numbers that advance once per step
+    clocked(start, advance, emit)      r, c' = advance(c), u = emit(g, r)       scalars that advance once per step
     clocked_memory(...)                both
     treewise(update, init)             everything at once                       norms, counts, randomness
     combinator(init, update)           transforms around other transforms
 
 The first four make a `LeafTransform`. All arrays that a function gets have at least 32 bits and one precision, and
-numbers are Python floats or weakly typed, so `decay * m + (1 - decay) * g` is right in every precision.
+hyperparameters are Python floats or weakly typed, so `decay * m + (1 - decay) * g` is right in every precision.
 """
 
 from collections.abc import Callable
@@ -68,16 +68,16 @@ def memory(
 def clocked(
     start: Callable[[], Any], advance: Callable[[Any], tuple[Any, Any]], emit: Callable[[Array, Any], Array]
 ) -> GradientTransformation:
-    r"""A transform with a few numbers that advance once per step, the same for all arrays.
+    r"""A transform with scalars that advance once per step, the same for all arrays.
 
     .. math:: (r_t, c_t) = advance(c_{t-1}), \quad u_t = emit(g_t, r_t)
 
     Args:
-        start: the numbers before the first step, a pytree of 0-d arrays.
-        advance: the numbers to this step's reading (a pytree of 0-d arrays) and the new numbers.
+        start: the scalars before the first step, a pytree of 0-d arrays.
+        advance: the scalars to this step's reading (a pytree of 0-d arrays) and the new scalars.
         emit: update and reading to the output, for one array. The reading is weakly typed.
 
-    State: the numbers.
+    State: the scalars.
     """
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -91,7 +91,7 @@ class Clocked(NamedTuple):
 
     Attributes:
         memory: one array per parameter.
-        clock: the numbers that advance once per step.
+        clock: the scalars that advance once per step.
     """
 
     memory: Any
@@ -109,7 +109,7 @@ def clocked_memory(
     emit_before: bool = False,
     encoded: bool = True,
 ) -> GradientTransformation:
-    r"""`memory` and `clocked` in one: one array per parameter, and a few numbers that advance once per step.
+    r"""`memory` and `clocked` in one: one array per parameter, and scalars that advance once per step.
 
     .. math:: (r_t, c_t) = advance(c_{t-1}), \quad m_t = step(g_t, m_{t-1}, p, r_t), \quad
         u_t = emit(g_t, m_t, p, r_t)
@@ -120,12 +120,12 @@ def clocked_memory(
         advance: as in `clocked`.
         step: update, state, parameter and reading to the new state.
         emit: update, new state, parameter and reading to the output; by default the new state.
-        state: array and numbers to the state, a tuple of two; a class of named tuples, for instance.
+        state: array and scalars to the state, a tuple of two; a named tuple, for instance.
         needs_params: as in `memory`.
         emit_before: as in `memory`.
         encoded: whether `store` around it encodes the array.
 
-    State: what `state` makes of array and numbers.
+    State: the output of `state`.
     """
     init_slot = _init_of_slot(init, encoded)
     update = _update_of_slot(step, emit, needs_params, emit_before, encoded, is_clocked=True)
@@ -257,7 +257,7 @@ class Treewise(Work):
 def rescaling(
     factor: Callable[[Array, State], tuple[Array, State]], init: Callable[[Params], State] = lambda params: ()
 ) -> GradientTransformation:
-    """A transform that multiplies the whole tree by one number, which depends on its norm.
+    """A transform that multiplies the whole tree by one scalar, which depends on its norm.
 
     Args:
         factor: `(norm, state) -> (factor, state)`; the factor is weakly typed.
@@ -291,10 +291,10 @@ class Rescaling(Work):
 def rescaling_each(
     factors: Callable[[list[Array], list[Array]], list[Array]], needs_params: bool = False
 ) -> GradientTransformation:
-    """A transform that multiplies each array by a number of its own.
+    """A transform that multiplies each array by a scalar of its own.
 
     Args:
-        factors: arrays of the updates, and of the parameters with `needs_params`, to a number for each.
+        factors: arrays of the updates, and of the parameters with `needs_params`, to a scalar for each.
         needs_params: whether it reads the parameters; without it there are none in the list.
     """
 

@@ -22,7 +22,7 @@ from gradtx._core.branch import branch, settled, zeros_of
 
 
 class Encoding(NamedTuple):
-    """A codec in force, and the number of the step that it rounds by."""
+    """The codec in force, and the step count that it may round by."""
 
     codec: Any
     step: Array
@@ -33,11 +33,11 @@ class Context(NamedTuple):
 
     Attributes:
         extra: the user's extra arguments, whole and untouched.
-        names: what `let` has given names: trees, or the arrays of one leaf where one leaf is worked on.
-        active: a 0-d boolean: whether this step counts. None if it does for certain.
+        names: the values named by `let`: trees, or the arrays of one leaf inside the work on one leaf.
+        active: a 0-d boolean, whether this step counts; None if every step does.
         encoding: how slots are stored; None as they are computed.
-        factor: a number that the updates of the next transform have yet to be multiplied by.
-        is_traced: whether this is a step of a program that is being traced, and not computed op by op.
+        factor: a scalar by which the next transform has yet to multiply its input; see `gradtx._cpu.rescaling`.
+        is_traced: whether the step is traced for a compiled program, and not run op by op.
         scope: names the operations of a stage in traced programs, and does nothing else.
     """
 
@@ -86,7 +86,7 @@ class Context(NamedTuple):
         return self._replace(names={**self.names, name: value})
 
     def safe(self, updates: Updates) -> Updates:
-        """The updates where the step counts, else zeros: what is not finite would reach the derivatives as 0 * NaN."""
+        """The updates where the step counts, else zeros: NaN there would reach the derivatives as 0 * NaN."""
         return updates if self.active is None else zeroed(self.active, updates)
 
     def keep(self, new: State, old: State) -> State:
@@ -117,8 +117,8 @@ class Work:
     Attributes:
         leaf: what it does to one array, if each array can be worked on by itself.
         is_cheap: whether computing it for nothing costs less than a branch around it.
-        update_factor: `(step, updates, state) -> (factor, state)`, where all that it does is to multiply the whole tree by
-            one number.
+        update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
+            scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
     """
 

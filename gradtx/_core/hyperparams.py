@@ -14,28 +14,28 @@ from gradtx._values.schedule import Schedule
 from gradtx._values.value import Value, is_value
 
 
-class Place(NamedTuple):
-    """Where a transform has a number.
+class Hyperparam(NamedTuple):
+    """A hyperparameter of a transform.
 
     Attributes:
         path: the labels of the parts around it, the argument's name, and the keys within the argument.
-        number: what is there: a Python number, an array, or a schedule.
-        range: which numbers are allowed there.
+        value: a Python number, an array, or a schedule.
+        range: which values are allowed.
     """
 
     path: tuple[str, ...]
-    number: Any
+    value: Any
     range: Number
 
 
 def numbers(tx: GradientTransformation) -> dict[str, Any]:
-    """Every number of `tx` that follows no schedule, by the shortest path that tells it from the others.
+    """Every hyperparameter of `tx` that follows no schedule, by the shortest path that is unique.
 
     In the order in which they are leaves. A path is `learning_rate`, or `fast/learning_rate` where several have one.
     """
-    found = [place for place in places(tx, schedules=False) if not isinstance(place.number, Schedule)]
+    found = [place for place in places(tx, schedules=False) if not isinstance(place.value, Schedule)]
     names = shortest([place.path for place in found])
-    return {name: place.number for name, place in zip(names, found, strict=True)}
+    return {name: place.value for name, place in zip(names, found, strict=True)}
 
 
 def shortest(paths: list[tuple[str, ...]]) -> list[str]:
@@ -48,8 +48,8 @@ def shortest(paths: list[tuple[str, ...]]) -> list[str]:
     return names
 
 
-def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> Iterator[Place]:
-    """Where `value` has numbers and schedules for numbers, and the numbers of the `schedules` behind each.
+def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> Iterator[Hyperparam]:
+    """The hyperparameters of `value`, and behind each schedule those of the schedule.
 
     Without the schedules themselves, they are in the order of the leaves.
     """
@@ -62,45 +62,48 @@ def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> 
                 part = next(own)
                 yield from places(as_transformation(part.transform), (*path, part.label), schedules)
             elif name in value._spec.numbers:
-                yield Place(here, leaf, value._spec.numbers[name])
+                yield Hyperparam(here, leaf, value._spec.numbers[name])
             if schedules and isinstance(leaf, Schedule):
                 yield from places(leaf, here)
 
 
 def with_numbers(tx: GradientTransformation, changes: Mapping[str, Any]) -> GradientTransformation:
-    """`tx` with other numbers in the named places; they are not checked, for they may be traced."""
+    """`tx` with other values for the named hyperparameters; they are not checked, because they may be traced."""
     leaves, treedef = jax.tree.flatten(tx)
     for name, number in changes.items():
         leaves[number_at(tx, name)[0]] = number
     return treedef.unflatten(leaves)
 
 
-def number_at(tx: GradientTransformation, name: str) -> tuple[int, Place]:
-    """Which leaf of `tx` the number with this name is, and its place.
+def number_at(tx: GradientTransformation, name: str) -> tuple[int, Hyperparam]:
+    """Which leaf of `tx` the hyperparameter with this name is.
 
     Args:
         tx: any transform.
-        name: the end of the path to the number, long enough to tell it from others; or the whole path. The numbers of
+        name: the end of its path, long enough to be unique; or the whole path. The hyperparameters of
             a schedule are behind the argument that follows it: `learning_rate/init_value`.
 
     Raises:
-        GradtxValueError: there is no such number, several have the name, or it follows a schedule.
+        GradtxValueError: no hyperparameter has the name, several have it, or it follows a schedule.
     """
     everything = list(places(tx))
-    found = [place for place in everything if not isinstance(place.number, Schedule)]
+    found = [place for place in everything if not isinstance(place.value, Schedule)]
     known = dict(zip(shortest([place.path for place in found]), found, strict=True))
     ends = [place for place in everything if ("/" + "/".join(place.path)).endswith("/" + name)]
     ends = [place for place in ends if "/".join(place.path) == name] or ends
     if not ends:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise GradtxValueError(f"{tx._spec.name} has no number {name!r}{hint}; there are {listing(known) or 'none'}")
+        names = listing(known) or "none"
+        raise GradtxValueError(f"{tx._spec.name} has no hyperparameter {name!r}{hint}; known names: {names}")
     if len(ends) > 1:
         several = listing("/".join(place.path) for place in ends)
-        raise GradtxValueError(f"{tx._spec.name} has several numbers {name!r}: {several}; give more of the path")
+        raise GradtxValueError(
+            f"{tx._spec.name} has several hyperparameters {name!r}: {several}; give more of the path"
+        )
     place = ends[0]
-    if isinstance(place.number, Schedule):
+    if isinstance(place.value, Schedule):
         behind = [key for key, other in known.items() if other.path[: len(place.path)] == place.path]
-        hint = f"its numbers are {listing(behind)}" if behind else "it has no numbers, give a constant in its place"
-        raise GradtxValueError(f"{name!r} follows the schedule {short(place.number)}; {hint}")
+        hint = f"the schedule has {listing(behind)}" if behind else "give a constant in its place"
+        raise GradtxValueError(f"{name!r} follows the schedule {short(place.value)}; {hint}")
     return found.index(place), place

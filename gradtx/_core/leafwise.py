@@ -3,7 +3,7 @@
 A `LeafTransform` has four roles:
 
     slots         the arrays that a transform keeps for one parameter
-    scalars       the numbers that it keeps for all of them, and that advance once per step
+    scalars       what it keeps once for all of them, and advances once per step
     update_leaf   the arithmetic for one array: update, slots and parameter to update and slots
     layout        where slots and scalars stand in the state
 
@@ -39,7 +39,7 @@ class Place(Enum):
     """What stands at a place of the state."""
 
     SLOT = "one array per parameter"
-    SCALARS = "numbers that advance once per step"
+    SCALARS = "scalars that advance once per step"
 
 
 SLOT, SCALARS = Place.SLOT, Place.SCALARS

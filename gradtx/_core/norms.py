@@ -16,8 +16,8 @@ from gradtx._base.typing import Array
 def norm(arrays: list[Array], active: Array | None = None) -> Array:
     """The Euclidean norm of all arrays together, 0 of none, in at least float32; for all numbers from 1e-30 on.
 
-    Where it is not `active`, a 0-d boolean, it is 0, as of zeros, and so are its derivatives. Zeros in place of the arrays
-    would be materialized.
+    Where it is not `active`, a 0-d boolean, it is 0, as of zeros, and so are its derivatives. Zeros in place of the
+    arrays would be materialized.
     """
     return _norms([[(x, None) for x in arrays]], active)[0] if arrays else jnp.zeros((), jnp.float32)
 

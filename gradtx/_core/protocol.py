@@ -64,14 +64,15 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         try:
             return self._built().update(step, updates, state, params)
         except Exception as error:
-            raise error.with_traceback(without_machinery(error.__traceback__))
+            error.__traceback__ = without_machinery(error.__traceback__)
+            raise
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
 
     @property
     def expression(self) -> "GradientTransformation | None":
-        """What a named optimizer stands for; None for what is not made of parts."""
+        """The expression that the factory returns; None for a primitive and a bare pair."""
         if self._is_bare:
             return None
         with at_stage(self._spec.name):
@@ -92,7 +93,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return Built((), work)
         if not is_plain(self):
             return self._build()
-        with jax.ensure_compile_time_eval():  # what is kept must not hold tracers of the trace it was made in
+        with jax.ensure_compile_time_eval():  # a cached value must not hold tracers of the current trace
             built = self._build()
         object.__setattr__(self, "_cache", built)
         return built
@@ -118,8 +119,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return self._spec.call(self._spec.body, arguments)
         except jax.errors.TracerBoolConversionError as error:
             raise GradtxTypeError(
-                f"the body of {self._spec.name} branches on a number, which may be traced; use jnp.where, or take the "
-                f"annotation away if it is no number but a choice"
+                f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
+                f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
 
 
@@ -263,7 +264,7 @@ def unfolded(tx: GradientTransformation) -> GradientTransformation | None:
 
 
 def written_out(tx: GradientTransformation) -> GradientTransformation | None:
-    """What `tx` stands for, where that shows more than its parts do; None for what is no expression."""
+    """The expression of `tx`, unless its parts show as much; None for a primitive."""
     return None if parts(tx) else tx.expression
 
 

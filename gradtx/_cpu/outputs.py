@@ -18,7 +18,7 @@ from gradtx._cpu import single_pass
 
 
 class Advanced(NamedTuple):
-    """In place of a slot: it was computed already, and only the update is wanted.
+    """In place of a slot that is computed already: only the update is left to compute.
 
     Attributes:
         old: the slot before this step.

@@ -2,8 +2,8 @@
 
 Multiplied before, the updates would be materialized where the work on one array has copies of its input of its own
 (`single_pass_cpu`), or is done on stacks (`bucketed`); elsewhere XLA moves the product into the loops that follow by
-itself. Gain: clipping before AdamW in a single pass moves 36 bytes per parameter instead of 44, and before bucketed AdamW
-takes 9 ms instead of 14 for 2,000 arrays of 64 (jaxlib 0.10.2, two cores). Test: test_cpu.py.
+itself. Gain: clipping before AdamW in a single pass moves 36 bytes per parameter instead of 44, and before bucketed
+AdamW takes 9 ms instead of 14 for 2,000 arrays of 64 (jaxlib 0.10.2, two cores). Test: test_cpu.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Unscaled(NamedTuple):
-    """Updates that have yet to be multiplied by a number."""
+    """Updates that have yet to be multiplied by a scalar."""
 
     updates: Any
     factor: Any

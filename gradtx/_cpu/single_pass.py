@@ -1,10 +1,10 @@
-"""One pass over the memory on a CPU.
+"""Single pass: one loop over the parameters per step, by an option of XLA's CPU backend.
 
-XLA's CPU backend makes one loop of each array that comes out. Adam has three, the two moments and the parameters, and
-they move 40 bytes per parameter where 28 suffice: the moments are written, and then read again. An option of the
-backend joins loops that read the same arrays into one; loops of which one reads what another writes it leaves apart. So
-here every array that comes out is reckoned from what came in, from copies of its own, which cost nothing: the compiler
-takes them for other arrays until it has fused the loops. Without the option the same formulation is harmful.
+The backend makes one loop for each array that it writes. Adam has three, for two moments and the parameters, and they
+move 40 bytes per parameter where 28 suffice: the moments are written, and read again. With the option it fuses loops
+that read the same arrays, but not loops of which one reads what another writes. So each output is computed from copies
+of the inputs that are its own; see `outputs`. Without the option the copies would make it slower. Gain: 28 bytes per
+parameter instead of 40 for Adam (jaxlib 0.10.2; times in benchmarks/RESULTS.md). Test: test_single_pass.py.
 """
 
 import os
@@ -19,11 +19,11 @@ _state = {"on": False}
 
 
 def single_pass_cpu() -> None:
-    r"""Makes every elementwise optimizer go over the memory once, on a CPU: Adam moves 28 bytes per parameter, not 40.
+    r"""Makes every elementwise optimizer read and write each array once on a CPU: Adam moves 28 bytes, not 40.
 
     Call it before the first computation with JAX: it sets an option of the CPU backend, which reads its options when it
-    starts. Then all transforms that are traced give the same numbers, to rounding, in one loop for each array of
-    parameters. Tracing takes longer, once for each array of the state.
+    starts. All transforms traced afterwards run in one loop for each array of parameters, with the same results up to
+    rounding. Tracing takes longer: the arithmetic is traced once for each array of the state.
 
     Raises:
         GradtxValueError: JAX computes on something else by default, or its CPU backend runs already without the option,
