@@ -13,6 +13,15 @@ from gradtx._base.numerics import is_real, strong
 from gradtx._base.typing import Array
 from gradtx._values.value import nameable
 
+__all__ = [
+    "Codec",
+    "bfloat16",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 @dataclass(frozen=True, eq=False)
 class Codec:

@@ -10,6 +10,19 @@ from gradtx._base.typing import Params, State
 from gradtx._core.parts import holds_transforms, parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation, unscheduled, written_out
 
+__all__ = [
+    "Description",
+    "Row",
+    "Summary",
+    "describe",
+    "summary",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _HEADER = ["part", "stored as", "per parameter", "bytes"]
 
 

@@ -18,6 +18,30 @@ from gradtx._values.factory import schedule
 from gradtx._values.schedule import Hyperparameter, NonNegative, Positive, Scalar
 from gradtx._values.segments import as_function, elapsed, half_cosine, in_turn, ways
 
+__all__ = [
+    "constant",
+    "cosine_decay",
+    "cosine_restarts",
+    "every",
+    "exponential_decay",
+    "inverse_sqrt",
+    "inverse_time_decay",
+    "join",
+    "linear",
+    "one_cycle",
+    "piecewise_constant",
+    "piecewise_interpolate",
+    "polynomial",
+    "power",
+    "warmup",
+    "warmup_stable_decay",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Growth = Annotated[Hyperparameter, Number(1.0)]
 """A `Scalar` of at least 1."""
 

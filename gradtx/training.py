@@ -12,6 +12,13 @@ from gradtx._base.typing import Params, State, Transform
 from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
 
+__all__ = ["make_train_step"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 T = TypeVar("T")
 P = TypeVar("P", contravariant=True)
 

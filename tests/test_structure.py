@@ -143,3 +143,28 @@ def test_docstring_examples_run():
         assert result.failed == 0, path
         count += result.attempted
     assert count > 0
+
+
+def test_every_public_module_lists_its_names_and_shows_nothing_else():
+    import importlib
+    import pkgutil
+
+    for info in pkgutil.walk_packages(gradtx.__path__, "gradtx."):
+        if any(part.startswith("_") for part in info.name.split(".")) or info.name.startswith("gradtx.testing."):
+            continue
+        module = importlib.import_module(info.name)
+        assert dir(module) == sorted(module.__all__), f"{info.name} shows other names than its __all__ lists"
+        for name in module.__all__:
+            item = getattr(module, name)
+            if isinstance(item, types.ModuleType):
+                assert item.__name__.startswith("gradtx."), f"{info.name} lists the import {name}"
+    assert dir(gradtx) == sorted(gradtx.__all__)
+    shown = [getattr(gradtx, name) for name in gradtx.__all__]
+    assert all(item.__name__.startswith("gradtx.") for item in shown if isinstance(item, types.ModuleType))
+
+
+def test_the_parts_have_a_home_and_the_same_address_at_the_root():
+    for name in gradtx.transforms.__all__:
+        assert getattr(gradtx.transforms, name) is getattr(gradtx, name)
+    parts = {name for name in gradtx.transforms.__all__ if hasattr(getattr(gradtx, name), "spec")}
+    assert parts == set(gradtx.transforms.__all__)

@@ -24,6 +24,15 @@ from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._pairing import Pairing
 from gradtx.interop._stages import STAGES
 
+__all__ = [
+    "from_state",
+    "to_state",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def from_state(optax_state: State, tx: GradientTransformation, params: Params = None) -> State:
     """Converts the state of an Optax optimizer to a state of `tx`, so that training continues with gradtx.

@@ -30,6 +30,15 @@ from gradtx._values.value import Spec
 from gradtx.interop._clocks import clocks
 from gradtx.interop._specs import spec_of
 
+__all__ = [
+    "load_optimizer_state",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 FIELDS: dict[Spec, dict[str, str]] = {
     spec_of(scale_by_adam): {"exp_avg": "numerator/scale_by_ema", "exp_avg_sq": "denominator/scale_by_ema"},
     spec_of(scale_by_amsgrad): {

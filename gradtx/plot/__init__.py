@@ -16,3 +16,15 @@ from gradtx.plot._response import response as response
 from gradtx.plot._schedule import schedule as schedule
 from gradtx.plot._sweep import sweep as sweep
 from gradtx.plot._trajectories import trajectories as trajectories
+
+__all__ = [
+    "animate",
+    "response",
+    "schedule",
+    "sweep",
+    "trajectories",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

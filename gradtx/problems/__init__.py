@@ -6,3 +6,16 @@ from gradtx.problems.losses import Problem as Problem
 from gradtx.problems.losses import quadratic as quadratic
 from gradtx.problems.losses import ravine as ravine
 from gradtx.problems.losses import rosenbrock as rosenbrock
+
+__all__ = [
+    "Problem",
+    "quadratic",
+    "ravine",
+    "rosenbrock",
+    "signals",
+    "surfaces",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

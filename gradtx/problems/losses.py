@@ -18,6 +18,17 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import strong
 from gradtx._base.typing import Array
 
+__all__ = [
+    "Problem",
+    "quadratic",
+    "ravine",
+    "rosenbrock",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 @dataclass(frozen=True)
 class Problem:

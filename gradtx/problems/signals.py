@@ -13,6 +13,20 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Array
 
+__all__ = [
+    "noisy_sine",
+    "rectangles",
+    "saturation",
+    "spikes",
+    "uneven_sawtooth",
+    "very_noisy_sine",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _PERIOD = 100
 
 

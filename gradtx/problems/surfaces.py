@@ -15,6 +15,27 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Array
 
+__all__ = [
+    "Point",
+    "Surface",
+    "basins_and_walls",
+    "beale",
+    "giant_plateau",
+    "hills_and_canyon",
+    "himmelblau",
+    "ravine",
+    "ripple",
+    "rosenbrock",
+    "simple_quadratic",
+    "two_minimums",
+    "wobbly",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Point = tuple[float, float]
 
 

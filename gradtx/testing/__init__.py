@@ -10,3 +10,15 @@ from gradtx.testing.check import LAWS as LAWS
 from gradtx.testing.check import Report as Report
 from gradtx.testing.check import check as check
 from gradtx.testing.trials import BrokenLawError as BrokenLawError
+
+__all__ = [
+    "LAWS",
+    "BrokenLawError",
+    "Case",
+    "Report",
+    "check",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
