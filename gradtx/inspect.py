@@ -8,7 +8,8 @@ import jax
 from gradtx import tree
 from gradtx._base.typing import Params, State
 from gradtx._core.parts import holds_transforms, parts, share
-from gradtx._core.protocol import GradientTransformation, as_transformation, unscheduled, written_out
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.walking import unscheduled, written_out
 
 __all__ = [
     "Description",

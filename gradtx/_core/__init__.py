@@ -1,4 +1,13 @@
-"""Layer 1: the protocol, and what transforms are made with.
+"""Layer 1: the protocol, and what transforms are made with. Imports `_base`, `_values` and `_cpu`.
 
-Imports `_base`, `_values` and `_cpu`.
+    protocol      GradientTransformation, a pair of functions and a value; the decorator of factories
+    context       what one call of `update` hands to every transform inside it
+    leafwise      work on one array, and its default execution over the leaves of a tree
+    compose       several transforms as one: in series, side by side, with names, with scalars of their own
+    combinator    transforms around others, with a state of their own
+    constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
+    parts         the transforms inside a transform, and their shares of its state
+    hyperparams   hyperparameters by name
+
+`b1` of `adam` goes down: `_optimizers/adam.py` to `chain` and `ratio`, to `scale_by_ema`, to `memory` and `leafwise`.
 """

@@ -102,7 +102,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         name = self._spec.name
         try:
             if scheduled_names(self):
-                first = _at(self, _read(self, 0))
+                first = _at(self, read_schedules(self, 0))
                 return Built((name, *first.stages[1:]), _following_schedules(self, first))
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
@@ -225,17 +225,17 @@ def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
     """The work of `tx`, whose schedules are read at each step: at 0 for the first update."""
 
     def start() -> tuple:
-        return jnp.zeros((), jnp.int32), _read(tx, 0)
+        return jnp.zeros((), jnp.int32), read_schedules(tx, 0)
 
     def advance(own: tuple) -> tuple[tuple, tuple]:
         count, _ = own
-        values = _read(tx, count)
+        values = read_schedules(tx, count)
         return (count, values), (increment(count), values)
 
     return around(Scheduled, first, start, advance, lambda own: _at(tx, own[1]))
 
 
-def _read(tx: GradientTransformation, count: Any) -> dict[str, Any]:
+def read_schedules(tx: GradientTransformation, count: Any) -> dict[str, Any]:
     """The scheduled hyperparameters of `tx` at `count`."""
     numbers = {name: tx._arguments[name] for name in scheduled_names(tx)}
     return jax.tree.map(lambda x: x(count) if isinstance(x, Schedule) else x, numbers, is_leaf=is_value)
@@ -244,33 +244,6 @@ def _read(tx: GradientTransformation, count: Any) -> dict[str, Any]:
 def _at(tx: GradientTransformation, values: dict[str, Any]) -> Built:
     """What `tx` is built as with its scheduled hyperparameters replaced by `values`."""
     return GradientTransformation._make(tx._spec, tx._arguments | values)._build()
-
-
-def unscheduled_at(tx: GradientTransformation, count: Any) -> GradientTransformation:
-    """`tx` with its schedules replaced by their values at `count`."""
-    return GradientTransformation._make(tx._spec, tx._arguments | _read(tx, count)) if scheduled_names(tx) else tx
-
-
-def unfolded(tx: GradientTransformation) -> GradientTransformation | None:
-    """The transform that the factory of `tx` returned, with its schedules read at 0; None for a primitive.
-
-    Its state is the state of `tx` itself, without the step count of its schedules.
-    """
-    if tx._is_bare:
-        return None
-    tx = unscheduled_at(tx, 0)
-    whole = as_transformation(tx._spec.call(tx._spec.body, prepared(tx)))
-    return None if whole._is_bare else whole
-
-
-def written_out(tx: GradientTransformation) -> GradientTransformation | None:
-    """The expression of `tx`, unless its parts show as much; None for a primitive."""
-    return None if parts(tx) else tx.expression
-
-
-def unscheduled(state: State) -> State:
-    """The state of the transform itself, without the step count of its schedules."""
-    return state.inner if isinstance(state, Scheduled) else state
 
 
 def _pair(init: Any, update: Any) -> Any:

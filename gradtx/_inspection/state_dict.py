@@ -25,7 +25,8 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, shor
 from gradtx._base.numerics import is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import Part, parts, share, told_apart
-from gradtx._core.protocol import GradientTransformation, as_transformation, unfolded, unscheduled
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.value import Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]

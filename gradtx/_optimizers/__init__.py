@@ -1,1 +1,1 @@
-"""The named optimizers, one family per file: expressions over names that `gradtx` exports."""
+"""Layer 5: the named optimizers, one family per file: expressions over names that `gradtx` exports."""

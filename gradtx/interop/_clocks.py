@@ -9,7 +9,8 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import log_of_decay
 from gradtx._base.typing import Array, State
 from gradtx._core.parts import parts, share
-from gradtx._core.protocol import GradientTransformation, as_transformation, unfolded, unscheduled
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._primitives.accumulate import bias_correction, bias_correction_ahead
 from gradtx._primitives.rectify import radam_denominator
 from gradtx._values.schedule import scheduled_names

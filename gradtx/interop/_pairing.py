@@ -21,8 +21,9 @@ from gradtx._combinators.accumulation import accumulate_gradients
 from gradtx._combinators.condition import skip_nonfinite
 from gradtx._combinators.inject import inject
 from gradtx._core.parts import Part, parts, share
-from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
+from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
 from gradtx._inspection.state_dict import names
+from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.schedule import scheduled_names
 from gradtx._values.value import Spec
 from gradtx.interop._clocks import clocks
@@ -211,7 +212,7 @@ class Pairing:
 
         def value(position: int, *counts: Any) -> Any:
             last = jnp.maximum(_agreed(*counts) - 1, 0)
-            return jax.tree.leaves(_read(tx, last))[position]
+            return jax.tree.leaves(read_schedules(tx, last))[position]
 
         self.ours[state.count] = Recipe(_agreed, steps)
         for position, index in enumerate(jax.tree.leaves(state.values)):

@@ -18,8 +18,9 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import parts, share
-from gradtx._core.protocol import GradientTransformation, Scheduled, _read, as_transformation, unfolded, unscheduled
+from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
 from gradtx._inspection.state_dict import in_place_of, names
+from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._optimizers.adagrad import adadelta, scale_by_rss
 from gradtx._optimizers.adam import scale_by_adam, scale_by_adamax
 from gradtx._optimizers.amsgrad import scale_by_amsgrad
@@ -149,7 +150,7 @@ class _Checkpoint:
             if isinstance(state, Scheduled):
                 count = self.steps(f"the schedules of {tx.factory_name}")
                 found[state.count] = count
-                values = _read(tx, jnp.maximum(count - 1, 0))
+                values = read_schedules(tx, jnp.maximum(count - 1, 0))
                 found |= dict(zip(jax.tree.leaves(state.values), jax.tree.leaves(values), strict=True))
             if tx._spec in FIELDS:
                 return found | self._moments(tx, own)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gradtx._core.parts import Part, holds_transforms, parts
-from gradtx._core.protocol import GradientTransformation, as_transformation, written_out
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.walking import written_out
 from gradtx._values.value import Role
 
 
