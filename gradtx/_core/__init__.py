@@ -4,7 +4,8 @@
     context       what one call of `update` hands to every transform inside it
     leafwise      work on one array, and its default execution over the leaves of a tree
     compose       several transforms as one: in series, side by side, with names, with scalars of their own
-    combinator    transforms around others, with a state of their own
+    branch        only one of several computations runs
+    norms         norms and inner products, safe from overflow
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     parts         the transforms inside a transform, and their shares of its state
     hyperparams   hyperparameters by name

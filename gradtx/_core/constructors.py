@@ -22,7 +22,6 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import align, strong, weak, widened
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.combinator import Combinator
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, Leafwise, missing_params
 from gradtx._core.norms import norm
@@ -219,7 +218,6 @@ def treewise(
     update: Callable[..., tuple[Updates, State]],
     init: Callable[[Params], State] = lambda params: (),
     needs_params: bool = False,
-    is_cheap: bool = False,
 ) -> GradientTransformation:
     """A transform that needs the whole tree at once.
 
@@ -228,10 +226,8 @@ def treewise(
             with `needs_params`, have at least 32 bits; extras are keyword-only arguments.
         init: parameters to state; none by default.
         needs_params: whether `update` reads the parameters; without it they may be absent.
-        is_cheap: whether computing it for nothing costs less than a branch around it, as where it makes no sums over
-            the arrays: then at steps that do not count it is computed too.
     """
-    return GradientTransformation._of(Treewise(init, update, needs_params, is_cheap))
+    return GradientTransformation._of(Treewise(init, update, needs_params))
 
 
 class Treewise(Work):
@@ -310,7 +306,6 @@ def rescaling_each(
 def combinator(
     init: Callable[[Context, Params], State],
     update: Callable[[Context, Updates, State, Params], tuple[Updates, State]],
-    is_cheap: bool = False,
 ) -> GradientTransformation:
     """A transform around other transforms, which it calls through the context that it gets.
 
@@ -318,13 +313,23 @@ def combinator(
         init: `(step, params) -> state`, where `step.init(tx, params)` is the state of an inner transform.
         update: `(step, updates, state, params) -> (updates, state)`, where `step.update(tx, updates, state, params)` is
             the update of an inner transform. The user's extra arguments are in `step.extra`.
-        is_cheap: whether computing it for nothing costs less than a branch around it.
 
     Return it from a factory that says its role, `@transformation(role="wrapper")`, and put the state of each inner
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
     arguments in a tuple.
     """
-    return GradientTransformation._of(Combinator(init, update, is_cheap))
+    return GradientTransformation._of(Combinator(init, update))
+
+
+class Combinator(Work):
+    """The work of a transform around others.
+
+    It is cheap only if it stores nothing of its own: an inactive step inside a cheap transform is computed, and what
+    the inner transforms store is kept by them.
+    """
+
+    def __init__(self, init: Any, update: Any, is_cheap: bool = False):
+        self.init, self.update, self.is_cheap = init, update, is_cheap
 
 
 def required(params: Params) -> Params:

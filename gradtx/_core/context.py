@@ -62,8 +62,9 @@ class Context(NamedTuple):
     ) -> tuple[Updates, State]:
         """`tx.update` where `active`, else zero updates and the state as it is.
 
-        The choice is made inside the arithmetic on each array: made afterwards, the old state would be kept beside the
-        new one. Where the transform is expensive, a branch around it saves its computation.
+        Where the transform is cheap, the choice is made inside the arithmetic on each array, so that the new state can
+        be written over the old one: a select afterwards would need both. Where it is not, a branch around it saves its
+        computation. So only cheap transforms ever see an inactive step.
         """
         built = tx._built()
         if built.work.is_cheap:

@@ -18,11 +18,8 @@ from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, wi
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.branch import like
-from gradtx._core.combinator import Combinator
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
-from gradtx._core.parts import parts
 from gradtx._values.factory import P, make_factory
 from gradtx._values.schedule import Schedule, prepared, scheduled_names
 from gradtx._values.value import Role, Spec, Value, is_plain, is_value
@@ -109,8 +106,6 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         except Exception as error:
             add_stages(error, (name,))
             raise
-        if isinstance(work, Combinator) and whole._is_bare:
-            work = work.with_parts(parts(self))
         return Built((name, *stages), work)
 
     def _called(self, arguments: dict[str, Any]) -> Any:
@@ -138,8 +133,7 @@ class Pair(Work):
         return self._init(params)
 
     def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        out, new = self._update(step.safe(updates), state, params, **accepted(self._update, step.extra))
-        return out, step.keep(new if step.active is None else jax.tree.map(like, new, state), state)
+        return self._update(updates, state, params, **accepted(self._update, step.extra))
 
 
 def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._base.numerics import is_spread, is_traced, widen, widened
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.combinator import Combinator
+from gradtx._core.constructors import Combinator
 from gradtx._core.context import Context
 from gradtx._core.leafwise import SLOT, LeafTransform, Leafwise, Slots, matching, missing_params
 from gradtx._core.parts import told_apart

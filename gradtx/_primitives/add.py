@@ -5,8 +5,8 @@ from typing import Any
 import jax
 
 from gradtx._base.numerics import align, safe_sqrt, weak
-from gradtx._core.constructors import elementwise, treewise
-from gradtx._core.protocol import transformation
+from gradtx._core.constructors import Treewise, elementwise, treewise
+from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._primitives.random import gaussian, seeded
 from gradtx._values.labels import resolve_mask
 from gradtx._values.schedule import NonNegative
@@ -46,7 +46,8 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         rows = zip(leaves, jax.tree.leaves(params), resolve_mask(mask, params, updates), strict=True)
         return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
-    return treewise(update, needs_params=True, is_cheap=True)
+    # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
+    return GradientTransformation._of(Treewise(lambda params: (), update, needs_params=True, is_cheap=True))
 
 
 @transformation
