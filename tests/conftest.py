@@ -7,21 +7,38 @@ import gc
 import jax
 import pytest
 
+from gradtx.testing import trials
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-ENOUGH = 1_200  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
+ENOUGH = 1_100  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_functions_of_the_module():
+    """Functions that were compiled for one module are of no use to the next."""
+    yield
+    _forget()
 
 
 @pytest.fixture(autouse=True)
 def _forget_compiled_functions():
-    """Frees the compiled functions of earlier tests once they take too much memory."""
+    """The same within a module, once they take too much memory."""
     yield
     if _megabytes() > ENOUGH:
-        jax.clear_caches()
-        gc.collect()
-        _give_back()
+        _forget()
+
+
+def _forget() -> None:
+    for cached in (trials.compiled_step, trials._compiled_scan):
+        cached.cache_clear()
+    jax.clear_caches()
+    gc.collect()
+    # Gives freed memory back to the system, where the C library can.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _megabytes() -> int:
@@ -31,9 +48,3 @@ def _megabytes() -> int:
             return int(file.read().split()[1]) * 4096 // 2**20
     except OSError:
         return 0
-
-
-def _give_back() -> None:
-    """Gives freed memory back to the system, where the C library can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

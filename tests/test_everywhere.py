@@ -176,6 +176,7 @@ GATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", GATED)
 @by_name
 def test_a_gate_that_is_open_inside_it_changes_nothing(name, wrap):
@@ -185,6 +186,7 @@ def test_a_gate_that_is_open_inside_it_changes_nothing(name, wrap):
     close(steps(COMBINATORS[name](GATED[wrap][0](INNER)), gradients(2))[0], expected)
 
 
+@pytest.mark.slow
 @by_name
 def test_a_transform_of_somebody_else_inside_it_is_skipped_too(name):
     if name in LEAFWISE or name == "store":

@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
 from gradtx._base.typing import Params, State, Transform, Updates
+from gradtx._core.branch import like
 from gradtx._core.compose import compose, series
 from gradtx._core.constructors import clocked_memory, combinator
 from gradtx._core.context import Context
@@ -67,7 +69,11 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
         updates, new = step.update(inner, updates, state["inner"], params)
         updates, slow = step.update(synchronize, updates, state["slow"], params)
         # Not selected inside the arithmetic: the stored array would not be the one the update is computed from.
-        new = lax.cond(slow.count == 0, lambda: step.init(inner, apply_updates(params, updates)), lambda: new)
+        new = lax.cond(
+            slow.count == 0,
+            lambda: jax.tree.map(like, step.init(inner, apply_updates(params, updates)), new),
+            lambda: new,
+        )
         return updates, {"inner": new, "slow": slow}
 
     return combinator(init, update)

@@ -180,7 +180,7 @@ def around(
     start: Callable[[], tuple],
     advance: Callable[[tuple], tuple[tuple, tuple]],
     inner_at: Callable[[tuple], Built] | None = None,
-    within: Callable[[Context, tuple], Context] = lambda step, own: step,
+    within: Callable[[Context, tuple], Context] | None = None,
 ) -> Work:
     """The work of one transform whose state also holds scalars that advance once per step.
 
@@ -193,13 +193,14 @@ def around(
         within: the context and the scalars of this step to the context of the transform.
     """
     leaf = inner.work.leaf
+    inside = within or (lambda step, own: step)
     at = inner_at or (lambda own: inner)
     if leaf is None:
-        return Around(kind, inner, start, advance, at, within)
+        return Around(kind, inner, start, advance, at, inside)
     nothing = [None] * (len(kind._fields) - 1)
 
     def init_slots(step: Context, p: Array) -> Slots:
-        return kind(*nothing, leaf.init_slots(within(step, start()), p))
+        return kind(*nothing, leaf.init_slots(step if within is None else within(step, start()), p))
 
     def init_scalars() -> Scalars:
         own = start()
@@ -213,7 +214,7 @@ def around(
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Slots, p: Array | None) -> tuple[Array, Slots]:
         call, now = reading
-        u, own = call(within(step, now), g, slots[-1], p)
+        u, own = call(inside(step, now), g, slots[-1], p)
         return u, kind(*nothing, own)
 
     layout = kind(*(SCALARS for _ in nothing), leaf.layout)

@@ -281,7 +281,7 @@ class Rescaling(Work):
 
     def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         by, new = self.update_factor(step, updates, state)
-        return jax.tree.map(lambda g: by * g, trees.widened(updates)), new
+        return jax.tree.map(lambda g: by * g, step.safe(trees.widened(updates))), new
 
 
 def rescaling_each(

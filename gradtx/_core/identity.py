@@ -51,4 +51,4 @@ class OnAnyDtype(Work):
         return ()
 
     def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        return jax.tree.map(self._function, updates), state
+        return jax.tree.map(self._function, step.safe(updates)), state

@@ -136,7 +136,7 @@ class Leafwise(Work):
 
         def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
             g = widened(g) if step.active is None else step.safe(widened(g))
-            u, new = work(step._replace(names=named), g, slots, p)
+            u, new = work(step._replace(names=step.safe(named)), g, slots, p)
             if u.shape != g.shape:
                 raise GradtxValueError(f"the update of one array must keep the shape {g.shape}, got {u.shape}")
             return u, new

@@ -18,6 +18,7 @@ from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, wi
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.typing import Params, State, Updates
+from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
 from gradtx._values.factory import P, make_factory
@@ -222,8 +223,8 @@ def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
         return jnp.zeros((), jnp.int32), read_schedules(tx, 0)
 
     def advance(own: tuple) -> tuple[tuple, tuple]:
-        count, _ = own
-        values = read_schedules(tx, count)
+        count, old = own
+        values = jax.tree.map(like, read_schedules(tx, count), old)
         return (count, values), (increment(count), values)
 
     return around(Scheduled, first, start, advance, lambda own: _at(tx, own[1]))
@@ -232,7 +233,9 @@ def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
 def read_schedules(tx: GradientTransformation, count: Any) -> dict[str, Any]:
     """The scheduled hyperparameters of `tx` at `count`."""
     numbers = {name: tx._arguments[name] for name in scheduled_names(tx)}
-    return jax.tree.map(lambda x: x(count) if isinstance(x, Schedule) else x, numbers, is_leaf=is_value)
+    return jax.tree.map(
+        lambda x: x(count) if isinstance(x, Schedule) else jnp.asarray(x, float), numbers, is_leaf=is_value
+    )
 
 
 def _at(tx: GradientTransformation, values: dict[str, Any]) -> Built:

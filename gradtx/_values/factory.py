@@ -117,6 +117,8 @@ def _structure(who: str, x: Any) -> Any:
         return {key: _structure(who, item) for key, item in x.items()}
     if type(x) in (list, tuple):
         return type(x)(_structure(who, item) for item in x)
+    if isinstance(x, np.generic):
+        return x.item()
     if is_traced(x):
         raise GradtxTypeError(
             f"{who} is traced, but it is not declared as a number; annotate it gradtx.Scalar in the factory's signature"

@@ -311,7 +311,7 @@ def frozen(x: Any, typed: bool = False) -> Any:
         return (type(x), tuple(frozen(item, typed) for item in x))
     if is_traced(x):
         return ("traced", id(x))
-    if isinstance(x, (jax.Array, np.ndarray)):
+    if isinstance(x, (jax.Array, np.ndarray, np.generic)):
         return ("array", str(x.dtype), np.shape(x), np.asarray(x).tobytes())
     leaves, treedef = jax.tree.flatten(x)
     if treedef != _LEAF:
