@@ -155,7 +155,7 @@ def test_numbers_of_the_inside_are_injected_beside_a_scheduled_window():
 
 @pytest.mark.parametrize("wrong", [0, -2, 2.0, True, None, "two"])
 def test_a_window_that_is_no_whole_number(wrong):
-    with pytest.raises(ValueError, match=r"in accumulate_gradients: every must be a positive whole number.*, got"):
+    with pytest.raises(ValueError, match=r"in accumulate_gradients: every: expected a positive whole number.*, got"):
         accumulate_gradients(gx.sgd(0.1), wrong).init(P)
 
 

@@ -350,13 +350,15 @@ def test_what_the_wrappers_refuse(name):
 
 
 def test_numbers_and_functions_that_are_refused():
-    with pytest.raises(ValueError, match="in lookahead: sync_period must be a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="in lookahead: sync_period: expected a positive whole number, got 0"):
         gx.lookahead(gx.sgd(0.1), 0, 0.5).init(PARAMS)
-    with pytest.raises(ValueError, match=r"in average_params: every must be a positive whole number, got 1\.5"):
+    with pytest.raises(ValueError, match=r"in average_params: every: expected a positive whole number, got 1\.5"):
         gx.average_params(gx.sgd(0.1), every=1.5).init(PARAMS)
     with pytest.raises(ValueError, match=r"average_params: decay must be in \[0, 1\], got -1"):
         gx.average_params(gx.sgd(0.1), -1)
-    with pytest.raises(ValueError, match="in extrapolated_gradient: points must be a positive whole number, got True"):
+    with pytest.raises(
+        ValueError, match="in extrapolated_gradient: points: expected a positive whole number, got True"
+    ):
         gx.extrapolated_gradient(gx.sgd(0.1), 0.5, points=True).init(PARAMS)
     tx = gx.sharpness_aware(gx.sgd(0.1))
     state = tx.init(PARAMS)

@@ -1,4 +1,4 @@
-"""Arguments and extras that cannot be: refused with what was got and what is wanted."""
+"""Invalid arguments and extras: the errors say what was expected and what was got."""
 
 import jax
 import jax.numpy as jnp
@@ -15,28 +15,31 @@ def _update(tx, **extra):
 
 
 REFUSED = {
-    "half a step": (lambda: gx.hutchinson(2.5).init(G), "every must be a positive whole number, got 2.5"),
+    "half a step": (lambda: gx.hutchinson(2.5).init(G), "every: expected a positive whole number, got 2.5"),
     "no step": (lambda: gx.sophia(0.1, update_interval=0).init(G), "steps must be above 0, got 0"),
     "a schedule of half a step": (lambda: s.every(2.5, 1.0, 0.0)(1), "steps must be a whole number, got 2.5"),
     "too far": (lambda: gx.lookahead(gx.sgd(0.1), 2, 5.0), r"slow_step_size must be in \[0, 1\], got 5.0"),
     "more than all": (lambda: gx.average_params(gx.sgd(0.1), 2.0), r"decay must be in \[0, 1\], got 2.0"),
-    "no bets": (lambda: gx.mechanize(gx.sgd(0.1), num_betas=0).init(G), "num_betas must be a positive whole number"),
-    "one for many": (lambda: gx.aggmo(0.1, 0.9), "aggmo: momentums must be a list or tuple of numbers, got 0.9"),
+    "no bets": (lambda: gx.mechanize(gx.sgd(0.1), num_betas=0).init(G), "num_betas: expected a positive whole number"),
+    "one for many": (lambda: gx.aggmo(0.1, 0.9), "aggmo: momentums: expected a list or tuple of numbers, got 0.9"),
     "labels of two kinds": (
         lambda: gx.partition({0: gx.sgd(0.1), "a": gx.sgd(0.1)}, "a"),
-        r"partition: transforms must have keys of one type with an order, got \[0, 'a'\]",
+        r"partition: transforms: expected keys of one sortable type, got \[0, 'a'\]",
     ),
-    "text for a schedule": (lambda: s.warmup(3, "slow")(0), "then must be a schedule or a number, got 'slow'"),
-    "text among schedules": (lambda: s.join([0.1, "x"], [3])(0), r"schedules\[1\] must be a schedule or a number"),
-    "many losses": (_update(gx.momo(), value=jnp.ones(3)), r"value must be a single real number, got .* \(3,\)"),
-    "a loss in a list": (_update(gx.polyak_sgd(), value=[1.0]), r"value must be a number, got \[1.0\]"),
-    "no loss": (_update(gx.reduce_on_plateau(), value=None), "value must be a number, got None"),
+    "text for a schedule": (lambda: s.warmup(3, "slow")(0), "then: expected a schedule or a number, got 'slow'"),
+    "text among schedules": (lambda: s.join([0.1, "x"], [3])(0), r"schedules\[1\]: expected a schedule or a number"),
+    "many losses": (_update(gx.momo(), value=jnp.ones(3)), r"value: expected a single real number, got .* \(3,\)"),
+    "a loss in a list": (_update(gx.polyak_sgd(), value=[1.0]), r"value: expected a number, got \[1.0\]"),
+    "no loss": (_update(gx.reduce_on_plateau(), value=None), "value: expected a number, got None"),
     "a complex loss": (
         _update(gx.momo_adam(), value=jnp.complex64(1j)),
-        "value must be a single real number, got complex64",
+        "value: expected a single real number, got complex64",
     ),
-    "a seed": (_update(gx.sophia(0.1), value_fn=jnp.sum, key=0), "key must be a key of jax.random.key, .*, got 0"),
-    "many keys": (_update(gx.hutchinson(), value_fn=jnp.sum, key=jax.random.split(jax.random.key(0))), "key must be"),
+    "a seed": (_update(gx.sophia(0.1), value_fn=jnp.sum, key=0), "key: expected a key of jax.random.key, .*, got 0"),
+    "many keys": (
+        _update(gx.hutchinson(), value_fn=jnp.sum, key=jax.random.split(jax.random.key(0))),
+        "key: expected a key",
+    ),
     "no such function": (
         lambda: gx.from_config({"factory": "record", "arguments": {"name": "x", "measure": {"name": "os.system"}}}),
         "nothing is named 'os.system'",

@@ -53,12 +53,12 @@ def test_traced_numbers_and_arrays_are_not_checked():
 
 @pytest.mark.parametrize("wrong", ["0.1", True, None, [0.1, "x"], {1}])
 def test_what_is_no_number(wrong):
-    with _raises(TypeError, "sgd: learning_rate must be a number, a 0-d array or a schedule, got"):
+    with _raises(TypeError, "sgd: learning_rate: expected a number, a 0-d array or a schedule, got"):
         sgd(wrong)
 
 
 def test_a_transform_where_a_number_belongs():
-    with _raises(TypeError, r"sgd: learning_rate must be a number, a 0-d array or a schedule, got adam\("):
+    with _raises(TypeError, r"sgd: learning_rate: expected a number, a 0-d array or a schedule, got adam\("):
         sgd(adam(0.1))
 
 
@@ -110,7 +110,7 @@ def test_a_state_that_has_none_where_updates_have_an_array():
 def test_a_leaf_that_is_no_array():
     with _raises(
         TypeError,
-        "in adam > chain: the leaf 'activation' of the parameters is <built-in function max> and not an array",
+        "in adam > chain: the leaf 'activation' of the parameters is <built-in function max>, not an array",
     ):
         adam(0.1).init({"activation": max, "w": jnp.ones(2)})
 
@@ -155,7 +155,7 @@ def test_a_state_restored_into_lists():
     state = jax.tree.map(lambda x: x, tx.init(PARAMS))
     with _raises(ValueError, r"got a list; if it was restored .* jax.eval_shape\(tx.init, params\) as the target"):
         tx.update(PARAMS, list(state))
-    with _raises(ValueError, r"it is None; make it by state = tx.init\(params\)"):
+    with _raises(ValueError, r"got None; create it with state = tx.init\(params\)"):
         tx.update(PARAMS, None)
 
 
@@ -210,7 +210,7 @@ def test_an_unknown_name_in_a_config():
         gx.from_config(config)
     with _raises(ValueError, "from_config: adam has no argument 'lr'"):
         gx.from_config({"factory": "adam", "arguments": {"lr": 0.1}})
-    with _raises(ValueError, "from_config: a dict with the keys 'factory' and 'arguments' is wanted"):
+    with _raises(ValueError, "from_config: expected a dict with the keys 'factory' and 'arguments'"):
         gx.from_config([1])
     for name in ("os.system", "eval", "__import__", "gradtx.adam"):
         with _raises(ValueError, "no factory is named"):
@@ -218,11 +218,11 @@ def test_an_unknown_name_in_a_config():
 
 
 def test_what_a_config_cannot_hold():
-    with _raises(TypeError, r"to_config: where.predicate is <function .*cannot hold"):
+    with _raises(TypeError, r"to_config: a config cannot hold <function .* as where.predicate"):
         gx.to_config(adamw(0.1, mask=gx.where(lambda path, p: True)))
-    with _raises(TypeError, "which no registered factory made"):
+    with _raises(TypeError, "expected a value of a registered factory as"):
         gx.to_config(gx.GradientTransformation(lambda p: (), lambda u, s, p: (u, s)))
-    with _raises(TypeError, "to_config: a transform or a schedule is wanted"):
+    with _raises(TypeError, "to_config: expected a transform or a schedule"):
         gx.to_config(3)
 
 
@@ -238,13 +238,13 @@ def test_labels_that_do_not_fit():
         ValueError, "in partition: the labels do not fit the parameters: labels at other; parameters at dense/bias"
     ):
         gx.partition({"a": adam(0.1)}, {"other": "a"}).init(PARAMS)
-    with _raises(ValueError, "the mask must be of booleans, and is 'yes' at 'dense/bias'"):
+    with _raises(ValueError, "expected a mask of booleans, got 'yes' at 'dense/bias'"):
         gx.masked(adam(0.1), "yes").init(PARAMS)
     with _raises(ValueError, r'by_path: no pattern matches \'dense/kernel\'; the patterns are .*add "\*\*" at the end'):
         gx.partition({"a": adam(0.1)}, gx.by_path({"**/bias": "a"})).init(PARAMS)
-    with _raises(ValueError, r'by_path: "\*\*" matches every path, so \'b\' after it never counts'):
+    with _raises(ValueError, r'by_path: "\*\*" matches every path, so \'b\' after it never applies'):
         gx.partition({"a": adam(0.1)}, gx.by_path({"**": "a", "b": "a"})).init(PARAMS)
-    with _raises(TypeError, "by_path: patterns must be a dict"):
+    with _raises(TypeError, "by_path: expected a dict"):
         gx.partition({"a": adam(0.1)}, gx.by_path(["**"])).init(PARAMS)
     with _raises(TypeError, "in partition: expected a dict from labels to transforms"):
         gx.partition([adam(0.1)], "a").init(PARAMS)
@@ -255,12 +255,12 @@ def test_labels_that_do_not_fit():
 )
 def test_a_mask_that_is_not_of_booleans(mask):
     for tx in (adamw(0.1, mask=mask), gx.masked(adam(0.1), mask)):
-        with _raises(ValueError, "the mask must be of booleans|labels do not fit"):
+        with _raises(ValueError, "expected a mask of booleans|labels do not fit"):
             tx.update(PARAMS, tx.init(PARAMS), PARAMS)
 
 
 def test_labels_that_compute_arrays():
-    with _raises(ValueError, "labels and masks are Python values for each leaf, but .* computes arrays"):
+    with _raises(ValueError, "expected Python values as labels, got traced arrays from"):
         gx.masked(adam(0.1), lambda params: jax.tree.map(lambda p: p > 0, params)).init(PARAMS)
 
 
@@ -269,7 +269,9 @@ def test_an_argument_that_is_traced_without_being_a_number():
     def unannotated(rate: float):
         return sgd(rate)
 
-    with _raises(TypeError, "unannotated: rate is traced, but .*; annotate it gradtx.Scalar"):
+    with _raises(
+        TypeError, "unannotated: rate: expected a Python value, got a traced array; .* annotate it gradtx.Scalar"
+    ):
         jax.vmap(unannotated)(jnp.ones(3))
 
 
@@ -295,7 +297,7 @@ def test_functions_that_change_shapes():
 
 
 def test_labels_that_read_values():
-    with _raises(ValueError, "labels and masks are found from .* reads their values"):
+    with _raises(ValueError, "labels and masks can depend on .* reads their values"):
         gx.masked(adam(0.1), lambda params: jax.tree.map(lambda p: bool(p.sum() > 0), params)).init(PARAMS)
 
 
@@ -307,7 +309,7 @@ def test_numbers_of_a_state_that_cannot_be_set():
     with _raises(ValueError, "the state has no hyperparameter 'lr'; known names:"):
         gx.set_hyperparams(state, lr=0.1)
     for wrong in (None, "x", [1.0, 2.0], schedules.constant(1.0)):
-        with _raises(ValueError, r"set_hyperparams: b1 must be a number of shape \(\), got"):
+        with _raises(ValueError, r"set_hyperparams: b1: expected a number of shape \(\), got"):
             gx.set_hyperparams(state, b1=wrong)
     with _raises(ValueError, r"the state has no hyperparameters; wrap the transform: inject\(tx\)"):
         gx.set_hyperparams(adam(0.1).init(PARAMS), learning_rate=0.1)

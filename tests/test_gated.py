@@ -238,7 +238,7 @@ def test_has_nonfinite():
 @pytest.mark.parametrize("wrong", [0, -1, 1.0, True])
 def test_a_limit_that_is_no_whole_number(wrong):
     with pytest.raises(
-        ValueError, match=f"in skip_nonfinite: max_consecutive must be a positive whole number, got {wrong}"
+        ValueError, match=f"in skip_nonfinite: max_consecutive: expected a positive whole number, got {wrong}"
     ):
         gx.skip_nonfinite(gx.identity(), wrong).init(P)
 

@@ -144,10 +144,10 @@ def test_leaves_that_are_no_stack():
         over_layers(gx.adam(0.1), 1).init({"b": jnp.ones(3), "w": jnp.ones((2, 3))})
     with pytest.raises(TypeError, match="in over_layers: axis must be a whole number, got 'layers'"):
         over_layers(gx.adam(0.1), "layers").init({})
-    with pytest.raises(ValueError, match="this is the state of another transform: wanted one with the part inner"):
+    with pytest.raises(ValueError, match="this is the state of another transform: expected one with the part inner"):
         tx.update(stack(0), gx.adam(0.1).init(stack(0)))
     state = tx.init({"w": jnp.ones((2, 4))})
-    with pytest.raises(ValueError, match=r"wanted one of 3 layers, but 'inner/.*' has the shape"):
+    with pytest.raises(ValueError, match=r"expected one of 3 layers, but 'inner/.*' has the shape"):
         tx.update({"w": jnp.ones((3, 4))}, state)
     with pytest.raises(ValueError, match="structures of the updates and the parameters differ"):
         tx.update({"w": jnp.ones((2, 4))}, state, {"v": jnp.ones((2, 4))})
@@ -218,7 +218,7 @@ def test_measures_that_are_refused():
     tx = gx.chain(record("size", sizes))
     with pytest.raises(ValueError, match="in chain > record: expected the parameters, got None"):
         tx.update(params, tx.init(params))
-    with pytest.raises(ValueError, match="state of another transform: wanted a `Recorded`"):
+    with pytest.raises(ValueError, match="state of another transform: expected a `Recorded`"):
         record("norm", gx.tree.norm).update(params, ())
 
 

@@ -138,7 +138,7 @@ def test_bad_input():
     tx = reduce_on_plateau()
     with pytest.raises(TypeError, match="in reduce_on_plateau: the extra argument 'value' is missing"):
         tx.update(G, tx.init(G))
-    with pytest.raises(ValueError, match=r"value must be a single real number, got float32 of the shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"value: expected a single real number, got float32 of the shape \(2,\)"):
         tx.update(G, tx.init(G), value=jnp.ones(2))
     with pytest.raises(ValueError, match="in reduce_on_plateau: mode must be 'min' or 'max', got 'sideways'"):
         reduce_on_plateau(mode="sideways").init(G)
@@ -146,5 +146,5 @@ def test_bad_input():
         reduce_on_plateau(1.5)
     with pytest.raises(ValueError, match="reduce_on_plateau: accumulation_size must be above 0, got 0"):
         reduce_on_plateau(accumulation_size=0)
-    with pytest.raises(ValueError, match="state of another transform: wanted a `Plateau`"):
+    with pytest.raises(ValueError, match="state of another transform: expected a `Plateau`"):
         tx.update(G, gx.adam(0.1).init(G), value=1.0)

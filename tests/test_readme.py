@@ -68,6 +68,6 @@ def test_the_commands_are_two():
 def test_every_public_name_has_a_line_in_the_changelog():
     text = (README.parent / "CHANGELOG.md").read_text()
     public = [
-        name for name in vars(gx) if not name.startswith("_") and not isinstance(vars(gx)[name], types.ModuleType)
+        name for name in gx.__all__ if not name.startswith("_") and not isinstance(getattr(gx, name), types.ModuleType)
     ]
     assert [name for name in public if f"`{name}`" not in text and f"`@{name}`" not in text] == []

@@ -179,10 +179,10 @@ def test_replace_of_keys_and_of_variables():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"count": 0.5}, r"replace: count must be a number of shape \(\), got 0.5; the dtype is int32"),
-        ({"w": jnp.ones(3)}, r"replace: w must be an array of shape \(2,\), got .*; the dtype is bfloat16"),
-        ({"rate": 1j}, r"replace: rate must be a number of shape \(\), got 1j"),
-        ({"rate": None}, "replace: rate must be a number"),
+        ({"count": 0.5}, r"replace: count: expected a number of shape \(\), got 0.5; the dtype is int32"),
+        ({"w": jnp.ones(3)}, r"replace: w: expected an array of shape \(2,\), got .*; the dtype is bfloat16"),
+        ({"rate": 1j}, r"replace: rate: expected a number of shape \(\), got 1j"),
+        ({"rate": None}, "replace: rate: expected a number"),
         ({"mean": 1.0}, "replace: mean: expected the structure of the old part: only the old part have w"),
         ({"nu": 1.0}, "replace: no path ends in 'nu'"),
     ],

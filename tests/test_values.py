@@ -143,7 +143,9 @@ def test_hypergradients_of_adam_are_finite_and_right():
 
 def test_a_batched_transform_outside_vmap_says_what_to_do():
     tx = adam(jnp.ones(3))
-    with pytest.raises(ValueError, match=r"in adam: learning_rate has shape \(3,\).*jax.vmap\(adam\)"):
+    with pytest.raises(
+        ValueError, match=r"in adam: learning_rate: expected a scalar, got the shape \(3,\).*jax.vmap\(adam\)"
+    ):
         tx.init(PARAMS)
 
 

@@ -1,4 +1,4 @@
-"""Checks of arguments that several transforms make."""
+"""Checks of arguments that several transforms share."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from gradtx._base.typing import Array
 def whole_number(name: str, x: Any) -> int:
     """`x`, if it is a positive whole number."""
     if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < 1:
-        raise GradtxValueError(f"{name} must be a positive whole number, got {short(x)}")
+        raise GradtxValueError(f"{name}: expected a positive whole number, got {short(x)}")
     return int(x)
 
 
 def one_number(name: str, x: Any) -> Array:
-    """`x` as a 0-d array in the default precision, if it is one real number; a loss, for instance."""
+    """`x`, if it is one real number (a loss, for instance), as a 0-d array in the default precision."""
     if not isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)) or not jnp.issubdtype(
         jnp.result_type(x), jnp.number
     ):
-        raise GradtxTypeError(f"{name} must be a number, got {short(x)}")
+        raise GradtxTypeError(f"{name}: expected a number, got {short(x)}")
     if jnp.shape(x) != () or jnp.iscomplexobj(x):
         raise GradtxValueError(
-            f"{name} must be a single real number, got {jnp.result_type(x)} of the shape {jnp.shape(x)}"
+            f"{name}: expected a single real number, got {jnp.result_type(x)} of the shape {jnp.shape(x)}"
         )
     return jnp.asarray(x, float)
 
 
 def random_key(name: str, x: Any) -> Array:
-    """`x`, if it is one random key, of either kind."""
+    """`x`, if it is one random key: typed, or raw (uint32)."""
     dtype, shape = getattr(x, "dtype", None), np.shape(x)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not typed and not (dtype == jnp.uint32 and len(shape) == 1):
-        raise GradtxTypeError(f"{name} must be a key of jax.random.key, one for each step, got {short(x)}")
+        raise GradtxTypeError(f"{name}: expected a key of jax.random.key, a new one per step, got {short(x)}")
     return x

@@ -1,7 +1,7 @@
-"""Errors that say who, where, what was got and what to do.
+"""Errors that say where they were raised, what was expected, what was got and what to do.
 
-An error raised deep inside a composition knows its own complaint only. Each value it passes on its way out adds its
-name (`at_stage`), so that the message begins with the path of stages: `in adamw > add_decayed_weights: ...`.
+An error raised deep inside a composition has only its own message. Each transform that it passes on its way out adds
+its name (`add_stages`), so that the message begins with the path of stages: `in adamw > add_decayed_weights: ...`.
 """
 
 from collections.abc import Iterator
@@ -31,15 +31,15 @@ class GradtxError(Exception):
 
 
 class GradtxValueError(GradtxError, ValueError):
-    """A number, shape, structure or name that cannot be right."""
+    """An invalid value: a number, shape, structure or name."""
 
 
 class GradtxTypeError(GradtxError, TypeError):
-    """A dtype or kind of object that cannot be used here, or an argument that is missing."""
+    """An invalid dtype or type of object, or a missing argument."""
 
 
 def add_stages(error: Exception, stages: tuple[str, ...]) -> Exception:
-    """The error with these stages in front of its path; errors that are not of gradtx carry the path as a note."""
+    """The error with these stages in front of its path; errors that gradtx does not define get the path as a note."""
     if isinstance(error, GradtxError):
         error.stages = (*stages, *error.stages)
     elif stages:
@@ -57,9 +57,9 @@ _NOTE = "raised in "
 
 
 def without_machinery(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of the core, which say nothing about a mistake in a user's own function.
+    """The traceback without the frames of the core, which do not help to find a mistake in a user's own function.
 
-    They stay where JAX is told to leave its own: `JAX_TRACEBACK_FILTERING=off`.
+    They stay with `JAX_TRACEBACK_FILTERING=off`, as do those of JAX.
     """
     option = jax.config.jax_traceback_filtering  # pyright: ignore[reportAttributeAccessIssue]
     if traceback is None or option == "off":
@@ -85,15 +85,15 @@ def at_stage(name: str) -> Iterator[None]:
 
 
 def short(x: Any) -> str:
-    """The text of `x` for a message, cut where it is long: nobody wants to read all parameters of a model there."""
+    """`repr(x)` for a message, cut to 100 characters: `x` may be all parameters of a model."""
     text = repr(x)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def wrong_state(wanted: str, state: Any) -> GradtxValueError:
+def wrong_state(expected: str, state: Any) -> GradtxValueError:
     """The error for a state that does not have the form it should have."""
     if state is None:
-        hint = "it is None; make it by state = tx.init(params), and give it second: tx.update(updates, state, params)"
+        hint = "got None; create it with state = tx.init(params), and pass it second: tx.update(updates, state, params)"
     elif isinstance(state, (dict, list)):
         hint = (
             f"got a {type(state).__name__}; if it was restored from a file into plain containers, restore it with "
@@ -101,7 +101,7 @@ def wrong_state(wanted: str, state: Any) -> GradtxValueError:
         )
     else:
         hint = f"got {short(jax.tree.structure(state)).removeprefix('PyTreeDef')}"
-    return GradtxValueError(f"this is the state of another transform: wanted {wanted}; {hint}")
+    return GradtxValueError(f"this is the state of another transform: expected {expected}, {hint}")
 
 
 def listing(items) -> str:

@@ -1,7 +1,7 @@
-"""The dtype rules and the few scalar and elementwise operations that need care.
+"""The dtype rules, and scalar and elementwise operations that are safe near 0 and infinity.
 
-Everything computes in at least 32 bits. Arrays that meet are brought to the wider of their precisions by `align`;
-numbers are weakly typed (`weak`), so they take the precision of the array they meet and never widen it.
+All arithmetic is in at least 32 bits. `align` casts arrays to the widest of their precisions; hyperparameters are
+weakly typed (`weak`), so they take the precision of the array that they are combined with, and never widen it.
 """
 
 import functools
@@ -25,7 +25,7 @@ def precision(dtype) -> int:
 
 
 def is_spread(p: Array) -> bool:
-    """Whether the array is known to be spread over several devices; in a trace its type says so, or nothing does."""
+    """Whether the array is known to be sharded over devices; in a trace only its type can say so (Explicit axes)."""
     if is_traced(p):
         return any(axis is not None for axis in jax.typeof(p).sharding.spec)
     sharding = getattr(p, "sharding", None)
@@ -33,7 +33,7 @@ def is_spread(p: Array) -> bool:
 
 
 def widen(dtype, bits: int = 32) -> jnp.dtype:
-    """The real or complex dtype of at least `bits` precision that holds what `dtype` holds."""
+    """`dtype`, or the wider one of its kind, real or complex, with a precision of `bits`."""
     if precision(dtype) >= bits:
         return jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -42,16 +42,16 @@ def widen(dtype, bits: int = 32) -> jnp.dtype:
 
 
 def strong(x: ArrayLike, dtype=None) -> Array:
-    """`x` as an array whose dtype is its own (not weak), or `dtype`."""
+    """`x` as a strongly typed array, in `dtype` if that is given."""
     return lax.convert_element_type(x, dtype or jnp.asarray(x).dtype)
 
 
 weak = functools.partial(lax.full_like, 0.0)
-"""A 0-d array as a weakly typed float, the way a Python float would behave in its place."""
+"""`weak(x)`: the 0-d array `x` as a weakly typed float, which promotes as a Python float does."""
 
 
 def widened(x: Array) -> Array:
-    """`x` in the dtype it is computed in."""
+    """`x` in its compute dtype, which has at least 32 bits."""
     return x if x.dtype == _FLOAT32 and not x.weak_type else strong(x, widen(x.dtype))
 
 
@@ -64,7 +64,7 @@ def align(*arrays: Any) -> tuple[Any, ...]:
         if x is not None and x.dtype != _FLOAT32:
             break
     else:
-        return arrays  # nearly always, and tracing a large tree comes here often
+        return arrays  # the common case; tracing a large tree calls this often
     bits = max(32, *(precision(x.dtype) for x in arrays if x is not None))
     return tuple(None if x is None else strong(x, widen(x.dtype, bits)) for x in arrays)
 
@@ -76,20 +76,20 @@ def select(condition: Array, number: float, x: Array) -> Array:
     """`jnp.where(condition, number, x)` for a condition of the shape of `x`."""
     if not is_traced(x):
         return jnp.where(condition, number, x)
-    return lax.select(condition, lax.full_like(x, number), x)  # in a program: one operation, and no function
+    return lax.select(condition, lax.full_like(x, number), x)  # in a trace: one operation, not a call of `where`
 
 
 def ordered(x: Array) -> Array:
-    """`x`, which is about to be compared, so it may not be complex."""
+    """`x`, for a comparison; raises if it is complex."""
     if jnp.iscomplexobj(x):
         raise GradtxTypeError(
-            "only real numbers have an order; choose leaves with `masked`, or wrap the transform: split_complex(tx)"
+            "only real numbers have an order; select leaves with `masked`, or wrap the transform: split_complex(tx)"
         )
     return x
 
 
 def times(x: Array, y: Array) -> Array:
-    """The product, where one may be complex and the other real."""
+    """The product; one factor may be complex and the other real."""
     if jnp.iscomplexobj(x) == jnp.iscomplexobj(y):
         return x * y
     z, factor = (x, y) if jnp.iscomplexobj(x) else (y, x)
@@ -103,7 +103,7 @@ def abs_square(x: Array) -> Array:
 
 @jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:
-    """The root, with derivative 0 instead of infinity at 0."""
+    """The square root, with derivative 0 instead of infinity at 0."""
     return lax.sqrt(x)
 
 
@@ -123,7 +123,7 @@ def safe_divide(numerator: Any, denominator: Array) -> Array:
 
 
 def divide_by_sum(numerator: Array, denominator: Array, eps: Any) -> Array:
-    """`numerator / (denominator + eps)` for a denominator that is not negative, and 0 where the sum is 0."""
+    """`numerator / (denominator + eps)` for a nonnegative denominator, and 0 where the sum is 0."""
     if not isinstance(eps, float):
         return safe_divide(numerator, denominator + eps)
     if eps >= jnp.finfo(denominator.dtype).tiny:
@@ -134,7 +134,7 @@ def divide_by_sum(numerator: Array, denominator: Array, eps: Any) -> Array:
 def root_of_sum(root: Array, addend: ArrayLike) -> Array:
     """`sqrt(root^2 + addend)`, exact for `addend = 0` however small or large `root` is."""
     if isinstance(addend, float) and addend == 0:
-        return root  # the same to the last bit; a constant 0 then costs nothing
+        return root  # bitwise the same, and a constant 0 costs nothing
     bounds = jnp.finfo(root.dtype)
     low, high = 2.0 ** (bounds.minexp // 2 + 2), 2.0 ** (bounds.maxexp // 2 - 2)
     inside = (root > low) & (root < high)
@@ -143,15 +143,15 @@ def root_of_sum(root: Array, addend: ArrayLike) -> Array:
 
 
 def unless_infinite(x: Array, new: Array) -> Array:
-    """`new`, but an infinite real `x` stays: what has overflowed must not become NaN by a difference of infinities."""
+    """`new`, or `x` where it is real and infinite: there `new` may be NaN, as a difference of infinities."""
     return new if jnp.iscomplexobj(x) else lax.select(lax.is_finite(x), new, x)
 
 
 def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
-    """The function `weight * x + (1 - weight) * y` of x and y, reckoned from the one that weighs more.
+    """The function `weight * x + (1 - weight) * y` of x and y, computed from the one of larger weight.
 
-    In float32 the weights 0.999 and 0.001 do not add up to 1, and an average of them drifts by 1e-5; here only one of
-    them is rounded. What is infinite stays so.
+    In float32 the weights 0.999 and 0.001 do not add up to 1, and an average with them drifts by 1e-5; here only one of
+    them is rounded. Infinite values stay infinite.
     """
 
     def mean(x: Array, y: Array) -> Array:
@@ -167,23 +167,23 @@ def weighted_mean(weight: Any) -> Callable[[Array, Array], Array]:
 
 
 def log_of_decay(decay: Any, dtype: Any) -> Any:
-    """The logarithm, bounded so that it stays finite: `exp` of it is 0 to the last bit for a decay of 0."""
+    """The logarithm of a decay, finite at 0 too, where it is so low that `1 - exp` of it is exactly 1."""
     tiny = float(jnp.finfo(dtype).tiny)
     return math.log(max(decay, tiny)) if isinstance(decay, float) else jnp.log(jnp.maximum(decay, tiny))
 
 
 def increment(count: Array) -> Array:
-    """`count + 1`, staying at the largest integer instead of wrapping around."""
+    """`count + 1`, saturating at the largest integer."""
     return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
 
 
 def is_traced(x: Any) -> bool:
-    """Whether `x` stands for an array in a trace."""
+    """Whether `x` is a tracer."""
     return isinstance(x, Tracer)
 
 
 def any_traced(tree: Any) -> bool:
-    """Whether any array of the tree stands for one in a trace."""
+    """Whether any leaf of the tree is a tracer."""
     for x in jax.tree.leaves(tree):  # noqa: SIM110 - no generator: this is asked at every eager update
         if isinstance(x, Tracer):
             return True
@@ -201,5 +201,5 @@ def is_inexact(x) -> bool:
 
 
 def is_float0(x) -> bool:
-    """Whether `x` is the empty gradient that JAX gives for integers."""
+    """Whether `x` is the empty gradient (dtype float0) that JAX returns for an integer."""
     return getattr(x, "dtype", None) == jax.dtypes.float0

@@ -1,4 +1,4 @@
-"""The same work on many arrays, traced once for all that are alike."""
+"""The same work on many arrays, traced once per shape and dtype."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from gradtx._base.numerics import any_traced
 
 
 def for_each(function: Callable[..., Any], rows: Sequence[tuple]) -> list[Any]:
-    """`[function(*row) for row in rows]`; inside a trace, rows of the same shapes and dtypes are one function.
+    """`[function(*row) for row in rows]`; inside a trace, rows of the same shapes and dtypes share one.
 
-    A model has many arrays of few shapes: what is done to those of one shape is traced and lowered once, and then
-    called. XLA puts the calls back into the program before it does anything else, so it compiles to the same.
+    A model has many arrays of few shapes: the work on those of one shape is traced and lowered once, and called. XLA
+    inlines the calls before any other pass, so the compiled program is the same.
 
     Args:
-        function: arrays to arrays, without side effects; it may close over numbers of the trace.
+        function: arrays to arrays, without side effects; it may close over tracers.
         rows: its arguments, pytrees of arrays.
     """
     if not any_traced(rows):

@@ -11,11 +11,11 @@ from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array
 
 Pair: TypeAlias = tuple[Array, Array | None]
-"""An array, and what is subtracted from it. They are widened where they are read: before,
-they would be materialized."""
+"""An array, and the array to subtract from it, or None. Both are widened where they are read: widened before, they
+would be materialized."""
 
 Group: TypeAlias = list[Pair]
-"""Arrays of which there is one norm."""
+"""The arrays of one norm."""
 
 
 def totals(groups: list[Group], prepare: Callable[[Array], Array]) -> list[Array]:
@@ -25,16 +25,16 @@ def totals(groups: list[Group], prepare: Callable[[Array], Array]) -> list[Array
 
 
 def total(squares: list[Array]) -> Array:
-    """The sum of numbers that are not negative.
+    """The sum of nonnegative scalars.
 
-    Of a sum over a stack XLA makes one addition after the other, and of thousands of them programs that take ten
-    seconds to compile; magnitudes in between keep it from that, and cost nothing.
+    XLA rewrites a sum over a stack as one addition per row, and thousands of them take ten seconds to compile. The
+    `abs`, which changes nothing, prevents that at no cost.
     """
     return squares[0] if len(squares) == 1 else jnp.abs(jnp.stack(squares)).sum()
 
 
 def sums_of_squares(pairs: list[Pair], prepare: Callable[[Array], Array]) -> list[Array]:
-    """The sum of the squares of each array, of what `prepare` makes of it: wider, scaled."""
+    """The sum of the squares of each array, after `prepare`, which may widen or scale it."""
 
     def sum_of_squares(x: Array, y: Array | None) -> Array:
         return jnp.sum(abs_square(prepare(x) if y is None else prepare(x) - prepare(y)))

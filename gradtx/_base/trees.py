@@ -1,4 +1,4 @@
-"""Trees of arrays: paths of leaves, leaves that may be computed with, and trees that must fit each other."""
+"""Trees of arrays: paths of leaves, leaves in their compute dtype, and checks that trees fit each other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,28 +13,28 @@ from gradtx._base.typing import Array, Updates
 
 
 def path_text(path: tuple) -> str:
-    """A key path as `encoder/0/kernel`; the tree itself, when it is one array, is `(root)`."""
+    """A key path as `encoder/0/kernel`; `(root)` for a tree that is one array."""
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
 def paths(tree: Any) -> list[str]:
     """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`.
 
-    Flax NNX shows a variable in some places, and its array in others; both have the path of the variable.
+    In Flax NNX a leaf is a variable in some trees, and its array in others; both have the path of the variable.
     """
     nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_variable)
     return [path_text(path) for path, node in nodes for _ in jax.tree.leaves(node)]
 
 
 def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
-    """`jax.tree.map` whose function also gets the leaf's path, as `encoder/0/kernel`, first."""
+    """`jax.tree.map` of a function that gets the path of the leaf, as `encoder/0/kernel`, as its first argument."""
     treedef = jax.tree.structure(tree)
     others = [treedef.flatten_up_to(other) for other in rest]
     return treedef.unflatten(map(function, paths(tree), jax.tree.leaves(tree), *others))
 
 
 def without_variables(tree: Any) -> Any:
-    """The tree with the array of each Flax NNX variable in its place: those of a model and of its optimizer differ."""
+    """The tree with each Flax NNX variable replaced by its array: a model and its optimizer have different ones."""
 
     def bare(x: Any) -> Any:
         return next(iter(jax.tree.leaves(x)), None) if is_variable(x) else x
@@ -50,22 +50,22 @@ _FLOAT32 = jnp.dtype("float32")
 
 
 def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
-    """The leaves as arrays; an integer or boolean one is refused with its path."""
+    """The leaves as arrays; an integer or boolean one raises, with its path."""
     leaves = jax.tree.leaves(tree)
     for index, leaf in enumerate(leaves):
         if getattr(leaf, "dtype", None) == _FLOAT32 and isinstance(leaf, jax.Array):
-            continue  # nearly always
+            continue  # the common case
         if isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic)) and not is_float0(leaf):
             leaf = leaves[index] = jnp.asarray(leaf)
         if not hasattr(leaf, "dtype"):
             raise GradtxTypeError(
-                f"the leaf {paths(tree)[index]!r} of the {what} is {short(leaf)} and not an array; leave such leaves "
-                f"out, as eqx.filter(module, eqx.is_inexact_array) does"
+                f"the leaf {paths(tree)[index]!r} of the {what} is {short(leaf)}, not an array; leave such leaves out, "
+                f"as eqx.filter(module, eqx.is_inexact_array) does"
             )
         if not is_inexact(leaf):
             raise GradtxTypeError(
                 f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and only floating-point leaves can "
-                f"be optimized; leave it to `set_to_zero` with `partition` or `masked`"
+                f"be updated; freeze it by `set_to_zero` in a `partition` or `masked`"
             )
     return leaves
 
@@ -75,21 +75,21 @@ def _kind(leaf: Any) -> str:
 
 
 def widened(tree: Updates) -> Updates:
-    """The tree with each leaf in the dtype it is computed in, at least 32 bits wide."""
+    """The tree with each leaf in its compute dtype, which has at least 32 bits."""
     leaves = floating_leaves(tree)
     return jax.tree.structure(tree).unflatten([leaf.astype(widen(leaf.dtype)) for leaf in leaves])
 
 
 def copied(tree: Any, what: str = "parameters") -> Any:
-    """Copies of the leaves in the dtype that they are computed in, at least 32 bits wide, in memory of their own."""
+    """Copies of the leaves in their compute dtype, in buffers of their own."""
     copies = [jnp.array(leaf, widen(leaf.dtype)) for leaf in floating_leaves(tree, what)]
     return jax.tree.structure(tree).unflatten(copies)
 
 
 def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool = False) -> list[Any]:
-    """The parts of `other` that stand where `tree` has its leaves, if the two have the same structure and shapes.
+    """The parts of `other` at the leaves of `tree`; raises if their structures or shapes differ.
 
-    With `absent`, `other` may have None or JAX's empty gradient of an integer there; both come back as None.
+    With `absent`, `other` may have None or JAX's empty gradient of an integer there; both are returned as None.
     """
     treedef = jax.tree.structure(tree)
     try:
@@ -125,23 +125,22 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
 
 
 def like(old: Array, new: Any, who: str) -> Array:
-    """`new` in the shape, dtype and placement of `old`, so that nothing has to be compiled again."""
+    """`new` in the shape, dtype and placement of `old`, so that nothing is recompiled."""
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     try:
-        fits = _rank(jnp.asarray(new).dtype) <= _rank(
-            dtype
-        )  # no fraction for a count, nothing complex for what is real
+        # No fraction for a count, and no complex number for a real one.
+        fits = _rank(jnp.asarray(new).dtype) <= _rank(dtype)
         moved = jnp.broadcast_to(jnp.asarray(new, dtype), shape) if fits else None
     except (TypeError, ValueError):
         moved = None
     if moved is None:
         what = "an array" if shape else "a number"
-        raise GradtxValueError(f"{who} must be {what} of shape {shape}, got {short(new)}; the dtype is {dtype}")
+        raise GradtxValueError(f"{who}: expected {what} of shape {shape}, got {short(new)}; the dtype is {dtype}")
     in_place = not is_traced(old) and getattr(old, "committed", False)
     return jax.device_put(moved, old.sharding) if in_place else moved
 
 
 def _rank(dtype: Any) -> int:
-    """Booleans, integers, real and complex numbers: each kind can stand for those before it."""
+    """Booleans, integers, real and complex numbers: each kind includes those before it."""
     kinds = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
     return next((rank for rank, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), len(kinds))

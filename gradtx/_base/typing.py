@@ -1,4 +1,4 @@
-"""Names for what flows through a transform, and the marker that makes an argument a number.
+"""Names for params, updates and states, and the marker that makes an argument a hyperparameter.
 
 The trees are `Any` to a type checker, because any pytree is legal; the names say which one is meant.
 """
@@ -11,13 +11,13 @@ from typing import Any, Protocol, TypeAlias
 import jax
 
 Params: TypeAlias = Any
-"""A pytree of arrays: what is trained."""
+"""A pytree of arrays: the parameters that are trained."""
 
 Updates: TypeAlias = Any
-"""A pytree with the structure of the parameters: gradients on the way in, what is to be added on the way out."""
+"""A pytree with the structure of the parameters: gradients as input, increments of the parameters as output."""
 
 State: TypeAlias = Any
-"""A pytree of arrays: what a transform remembers from one step to the next."""
+"""A pytree of arrays: the moments, counts and other data that a transform keeps between steps."""
 
 Array: TypeAlias = jax.Array
 
@@ -34,16 +34,16 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """Marks an argument as a number, a leaf of the transform, and says which Python numbers make sense.
+    """Marks an argument as a hyperparameter, which is a leaf of the transform, and gives its range.
 
-    Traced numbers and arrays are never checked: their values are not known when the transform is made.
+    Only Python numbers are checked: an array may be traced, and its value unknown when the transform is made.
 
     Attributes:
-        low: the smallest number allowed.
-        above: whether numbers must be above `low`, and not at it.
-        high: the bound that numbers must stay below; infinity allows every finite number.
-        many: whether the argument is a sequence of such numbers.
-        to: whether numbers may be at `high`.
+        low: the lower bound.
+        above: whether `low` itself is excluded.
+        high: the upper bound; infinity allows every finite number.
+        many: whether the argument is a sequence of hyperparameters.
+        to: whether `high` itself is allowed.
     """
 
     low: float = -math.inf

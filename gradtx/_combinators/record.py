@@ -12,6 +12,7 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_
 from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.inject import Injected, named_numbers
+from gradtx._core.branch import like
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import Scheduled, transformation
@@ -76,7 +77,7 @@ def record(name: str, measure: Callable[..., Any]):
     def update(step: Context, updates: Updates, state: Recorded, params: Params) -> tuple[Updates, Recorded]:
         if not isinstance(state, Recorded):
             raise wrong_state("a `Recorded`", state)
-        return updates, Recorded(numbers(updates, params))
+        return updates, Recorded(jax.tree.map(like, numbers(updates, params), state.numbers))
 
     return combinator(init, update)
 

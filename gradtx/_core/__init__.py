@@ -7,6 +7,9 @@
     branch        only one of several computations runs
     norms         norms and inner products, safe from overflow
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
+    identity      identity and set_to_zero
+    updates       updates added to parameters
+    averages      averaged parameters found in a state
     parts         the transforms inside a transform, and their shares of its state
     hyperparams   hyperparameters by name
 

@@ -32,7 +32,9 @@ def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], An
 
 def like(x: Any, other: Any) -> Any:
     """`x` in the dtype of `other`; the empty gradient of an integer as it is."""
-    return x if is_float0(x) or jnp.result_type(x) == other.dtype else strong(x, other.dtype)
+    if is_float0(x) or getattr(x, "dtype", None) == getattr(other, "dtype", float):
+        return x
+    return strong(x, jnp.result_type(other))
 
 
 def zeros_of(form: Updates) -> Updates:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError
+from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import align, strong, weak, widened
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
@@ -179,6 +179,10 @@ def _update_of_slot(
             new = advance(*align(g, old, p), *more)
             if new.shape != g.shape:
                 raise GradtxValueError(f"step must keep the shape {g.shape}, got {new.shape}")
+            if jnp.iscomplexobj(new) and not jnp.iscomplexobj(old):
+                raise GradtxTypeError(
+                    "expected a real state, got a complex one: the updates before it are real in `init`"
+                )
             if new.dtype != old.dtype or new.weak_type:
                 new = strong(new, old.dtype)
             if encoding is not None:

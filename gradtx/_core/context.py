@@ -78,10 +78,6 @@ class Context(NamedTuple):
         form, _ = jax.eval_shape(work, state)
         return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
 
-    def with_extra(self, **extra: Any) -> "Context":
-        """The context with more extra arguments."""
-        return self._replace(extra={**self.extra, **extra})
-
     def with_name(self, name: str, value: Any) -> "Context":
         """The context in which `use(name)` reads `value`."""
         return self._replace(names={**self.names, name: value})

@@ -74,7 +74,7 @@ def share(part: Part, index: int, state: State) -> State:
     """
     if isinstance(state, dict):
         return state[part.argument if part.key is None else part.key]
-    if hasattr(state, part.argument):
+    if part.argument in getattr(state, "_fields", ()):  # not any attribute: tuples have methods called count and index
         return getattr(state, part.argument)
     return state[index]
 

@@ -65,5 +65,5 @@ def _update(
 ) -> tuple[Updates, State]:
     arrays, names, active, count = own
     encoding = None if codec is None else Encoding(codec, count)
-    step = Context({**arrays, **dict(rest)}, names, active, encoding, None, True, jax.named_scope)
+    step = Context({**arrays, **dict(rest)}, names, active, encoding, is_traced=True, scope=jax.named_scope)
     return step.update(inner, updates, state, params)

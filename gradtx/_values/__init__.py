@@ -1,11 +1,13 @@
-"""Layer 1: optimizers are values. What a decorated factory records, and all that follows from the record.
+"""Layer 1: optimizers are values. The record that a decorated factory makes, and everything derived from it.
 
-    value      the record: printing, comparison, hashing, pickling, being a pytree
-    factory    the decorator: arguments bound, checked and copied
-    schedule   schedules, which may stand for any hyperparameter
-    segments   functions of the step count that schedules are made of
-    config     values to and from plain data
-    labels     which leaf of the parameters belongs to which group
+    value        the record: printing, comparison, hashing, pickling, the pytree
+    factory      the decorator: arguments bound, checked and copied
+    annotations  the annotations of hyperparameters for users' factories
+    readable     the signature of a factory as `help` shows it
+    schedule     schedules, accepted for every hyperparameter
+    segments     functions of the step count from which schedules are composed
+    config       values to and from plain data
+    labels       which leaf of the parameters belongs to which group
 
 Imports `_base` only.
 """

@@ -17,22 +17,22 @@ _MARKS = ("factory", "dict", "tuple", "array", "name")
 def to_config(value: Value) -> dict[str, Any]:
     """A transform (or schedule, or labels) as plain data: dicts, lists, strings, numbers, booleans and None.
 
-    `{"factory": "adam", "arguments": {"learning_rate": 0.001, ...}}`; `from_config` makes an equal value of it, after
-    `json.loads(json.dumps(...))` too.
+    `{"factory": "adam", "arguments": {"learning_rate": 0.001, ...}}`; `from_config` makes an equal value from it, also
+    after `json.loads(json.dumps(...))`.
 
     Args:
-        value: made by factories of gradtx, or by decorated factories of your own.
+        value: a value made by factories of gradtx, or by decorated factories of your own.
 
     Raises:
-        GradtxTypeError: something in it has no name to look it up by, such as a function of your own or a bare pair.
+        GradtxTypeError: a part of it has no registered name, such as a function of your own or a bare pair.
     """
     if not isinstance(value, Value):
-        raise GradtxTypeError(f"to_config: a transform or a schedule is wanted, got {value!r}")
+        raise GradtxTypeError(f"to_config: expected a transform or a schedule, got {value!r}")
     return _encode(value, value.factory_name)
 
 
 def from_config(config: dict[str, Any]) -> Any:
-    """The value that `to_config` wrote down.
+    """The value of a config, as `to_config` writes it.
 
     A config names factories and cannot run anything else. Factories of your own must have been imported before.
 
@@ -41,7 +41,7 @@ def from_config(config: dict[str, Any]) -> Any:
     """
     if not isinstance(config, dict) or "factory" not in config:
         raise GradtxValueError(
-            f"from_config: a dict with the keys 'factory' and 'arguments' is wanted, got {short(config)}"
+            f"from_config: expected a dict with the keys 'factory' and 'arguments', got {short(config)}"
         )
     return _decode(config)
 
@@ -50,12 +50,12 @@ def _encode(x: Any, where: str) -> Any:
     if isinstance(x, Value):
         if REGISTRY.get(x.factory_name) is not x._spec:
             raise GradtxTypeError(
-                f"to_config: {where} is {x!r}, which no registered factory made; decorate its factory with "
+                f"to_config: expected a value of a registered factory as {where}, got {x!r}; decorate its factory with "
                 f"@gradtx.transformation (or @gradtx.schedule), under a name that is not taken"
             )
         arguments = {name: _encode(argument, f"{x.factory_name}.{name}") for name, argument in x.arguments.items()}
         return {"factory": x.factory_name, "arguments": arguments}
-    if isinstance(x, dict):  # as pairs: their order may be part of the meaning, and some writers sort keys
+    if isinstance(x, dict):  # as pairs: the order may matter, and some JSON writers sort keys
         return {"dict": [[_encode(key, where), _encode(item, f"{where}[{key!r}]")] for key, item in x.items()]}
     if type(x) in (list, tuple):
         items = [_encode(item, f"{where}[{index}]") for index, item in enumerate(x)]
@@ -66,9 +66,7 @@ def _encode(x: Any, where: str) -> Any:
         return {"name": given_name(x)}
     if x is None or isinstance(x, (bool, int, float, str)):
         return x
-    raise GradtxTypeError(
-        f"to_config: {where} is {x!r}, which a config cannot hold; use a registered factory in its place"
-    )
+    raise GradtxTypeError(f"to_config: a config cannot hold {x!r} as {where}; use a registered factory in its place")
 
 
 def _decode(x: Any) -> Any:
@@ -84,10 +82,10 @@ def _decode(x: Any) -> Any:
         return {_decode(key): _decode(item) for key, item in x["dict"]}
     if "name" in x:
         if x["name"] not in NAMED:
-            raise GradtxValueError(f"from_config: nothing is named {x['name']!r}; known are {listing(NAMED)}")
+            raise GradtxValueError(f"from_config: nothing is named {x['name']!r}; known names: {listing(NAMED)}")
         return NAMED[x["name"]]
     if "factory" not in x:
-        raise GradtxValueError(f"from_config: a dict with one of {listing(_MARKS)} is wanted, got {short(x)}")
+        raise GradtxValueError(f"from_config: expected a dict with one of {listing(_MARKS)}, got {short(x)}")
     name = x["factory"]
     if name not in REGISTRY:
         close = difflib.get_close_matches(str(name), REGISTRY, n=3)
@@ -104,7 +102,7 @@ def _decode(x: Any) -> Any:
 
 
 FORMER_ARGUMENTS = {"weight_decay_mask": "mask"}
-"""What arguments were called when a config was written, and what they are called now."""
+"""The present name of each argument that was renamed, by its former name, for configs written before."""
 
 
 def _present(argument: str, spec: Spec) -> str:

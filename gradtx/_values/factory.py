@@ -1,4 +1,4 @@
-"""The decorator that turns a function of numbers and parts into a factory of values."""
+"""The decorator that turns a function of hyperparameters and transforms into a factory of values."""
 
 import difflib
 import functools
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import is_traced
+from gradtx._base.numerics import is_real, is_traced
 from gradtx._base.typing import Number
 from gradtx._values.readable import readable_signature
 from gradtx._values.schedule import Schedule
@@ -22,13 +22,13 @@ V = TypeVar("V", bound=Value)
 
 
 def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None = None) -> Callable[P, V]:
-    """The function that records its arguments in a value of `kind`, and leaves it to the value to call `body`."""
+    """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
     spec = Spec(_public_name(body), body, _numbers(body), kind, _role(body, role))
     for name in spec.signature.parameters:
         if hasattr(kind, name):
             raise GradtxTypeError(
-                f"{spec.name}: an argument cannot be called {name!r}, for that is an attribute of what it returns; "
-                f"call it otherwise, {name}_ for instance"
+                f"{spec.name}: an argument cannot be named {name!r}, which is an attribute of every {kind.__name__}; "
+                f"rename it, to {name}_ for instance"
             )
 
     @functools.wraps(body)
@@ -37,12 +37,13 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
         types = list(map(type, arguments.values()))
         if not _ATOMS.issuperset(types):
             return kind._make(spec, arguments)
-        # A value never changes, and the latest one is built already. A body with a schedule is called at each step, and
-        # most of the factories in it with the same numbers as before. Gain: an eager step of
+        # A memo of one value: values are immutable, and the latest one is built already. With a schedule the body is
+        # called at every step, and most factories in it get the same arguments as before. Gain: an eager step of
         # `chain(clip_by_global_norm(1.0), adamw(schedule))` makes 2,000 Python calls instead of 2,500.
-        if spec.latest is None or spec.latest[:2] != (types, arguments):
-            spec.latest = types, arguments, kind._make(spec, arguments)
-        return spec.latest[2]
+        key, latest = (types, repr(arguments)), spec.latest  # by text: 0.0 and -0.0 are equal, nan is not
+        if latest is None or latest[0] != key:
+            latest = spec.latest = key, kind._make(spec, arguments)
+        return latest[1]
 
     spec.factory = factory
     factory.spec = spec  # type: ignore[attr-defined]
@@ -58,7 +59,7 @@ _ATOMS = {str, bool, int, float, type(None)}
 
 
 def schedule(body: Callable[P, Any]) -> Callable[P, Schedule]:
-    """Decorates a factory of schedules: a function of numbers that returns a function of the step count.
+    """Decorates a factory of schedules: a function of hyperparameters that returns a function of the step count.
 
     The function gets the count as a float array, 0 at the first update, and returns an array of its shape.
     """
@@ -73,7 +74,7 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
     for name, argument in arguments.items():
         number = spec.numbers.get(name)
         if type(argument) is float and number and not number.many and number.low < argument < number.high:
-            continue  # nearly always
+            continue  # the common case
         arguments[name] = _admitted(spec, name, number, argument)
     return arguments
 
@@ -92,7 +93,7 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
 
 
 def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> Any:
-    """The argument as it is kept, if it can stand there."""
+    """The argument as the value stores it, after checks."""
     if argument is None or (number is None and isinstance(argument, (str, bool, int, float, Value))):
         if argument is None and number is not None and spec.defaults[name] is not None:
             return _admit(f"{spec.name}: {name}", number, argument)
@@ -103,17 +104,17 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
     if not number.many:
         return _admit(who, number, argument)
     if not isinstance(argument, (list, tuple)):
-        raise GradtxTypeError(f"{who} must be a list or tuple of numbers, got {short(argument)}")
+        raise GradtxTypeError(f"{who}: expected a list or tuple of numbers, got {short(argument)}")
     return jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
 
 
 def _structure(who: str, x: Any) -> Any:
-    """An argument that is no number. Its containers are copied, so that nobody can change a value afterwards."""
+    """An argument that is not a hyperparameter. Its containers are copied, because values are immutable."""
     if isinstance(x, dict):
         try:
             sorted(x)  # as JAX does, with the keys of states too
         except TypeError:
-            raise GradtxTypeError(f"{who} must have keys of one type with an order, got {short(list(x))}") from None
+            raise GradtxTypeError(f"{who}: expected keys of one sortable type, got {short(list(x))}") from None
         return {key: _structure(who, item) for key, item in x.items()}
     if type(x) in (list, tuple):
         return type(x)(_structure(who, item) for item in x)
@@ -121,24 +122,27 @@ def _structure(who: str, x: Any) -> Any:
         return x.item()
     if is_traced(x):
         raise GradtxTypeError(
-            f"{who} is traced, but it is not declared as a number; annotate it gradtx.Scalar in the factory's signature"
+            f"{who}: expected a Python value, got a traced array; if it is a hyperparameter, annotate it gradtx.Scalar "
+            f"in the factory's signature"
         )
     return x
 
 
 def _admit(who: str, number: Number, x: Any) -> Any:
-    """`x` as it is kept among the arguments, if it can stand for a number."""
+    """The hyperparameter `x` as the value stores it, after checks."""
     if isinstance(x, (np.generic, np.ndarray)) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number):
         x = x.item()
     if isinstance(x, (int, float)) and not isinstance(x, bool):
         if not number.allows(x):
             raise GradtxValueError(f"{who} must be {number}, got {x!r}")
         return x
+    if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
+        raise GradtxTypeError(f"{who}: expected a real number, got an array of {x.dtype}")
     if isinstance(x, (Schedule, jax.Array, np.ndarray)):
         return x
     if callable(x) and not is_value(x):
         return Schedule(x)
-    raise GradtxTypeError(f"{who} must be a number, a 0-d array or a schedule, got {short(x)}")
+    raise GradtxTypeError(f"{who}: expected a number, a 0-d array or a schedule, got {short(x)}")
 
 
 def _role(body: Callable[..., Any], role: Role | str | None) -> Role | None:
@@ -165,8 +169,8 @@ def _numbers(body: Callable[..., Any]) -> dict[str, Number]:
         hints = typing.get_type_hints(body, include_extras=True)
     except NameError as error:
         raise GradtxTypeError(
-            f"{body.__name__}: the annotations cannot be read ({error}); import what they name where Python can see "
-            f"it, outside `if TYPE_CHECKING`"
+            f"{body.__name__}: the annotations cannot be read ({error}); import the names in them at run time, outside "
+            f"`if TYPE_CHECKING`"
         ) from None
     found = {name: _number_in(hint) for name, hint in hints.items() if name != "return"}
     return {name: number for name, number in found.items() if number is not None}

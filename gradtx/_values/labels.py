@@ -1,7 +1,7 @@
 """Labels: which leaves of the parameters belong to which group.
 
 Given as a tree or prefix tree of labels, or as a function of the parameters that returns one. Functions see the
-parameters' structure, paths, shapes and dtypes, never their values, so the answer is the same in `init` and `update`.
+parameters' structure, paths, shapes and dtypes, never their values, so the labels are the same in `init` and `update`.
 """
 
 from collections.abc import Callable, Hashable
@@ -38,21 +38,21 @@ def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
 def by_path(patterns: dict[str, Any]):
     """Labels by path: `by_path({"**/bias": "plain", "**": "decayed"})`.
 
-    A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` stands
-    for any part of one name and `**` for any number of names, none too.
+    A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` matches
+    any part of one name, and `**` any number of names, including none.
 
     Args:
-        patterns: label by pattern; of the patterns that match a path, the first counts.
+        patterns: label by pattern; the first pattern that matches a path applies.
 
     Raises:
         GradtxValueError: no pattern matches a path.
     """
     if not isinstance(patterns, dict):
-        raise GradtxTypeError(f"by_path: patterns must be a dict of label by pattern, got {patterns!r}")
+        raise GradtxTypeError(f"by_path: expected a dict from patterns to labels, got {patterns!r}")
     order = list(patterns)
     if "**" in order[:-1]:
         raise GradtxValueError(
-            f'by_path: "**" matches every path, so {order[-1]!r} after it never counts; put "**" last'
+            f'by_path: "**" matches every path, so {order[-1]!r} after it never applies; put "**" last'
         )
 
     def label(path: str, _: Any) -> Hashable:
@@ -69,11 +69,11 @@ def by_path(patterns: dict[str, Any]):
 
 @_labels
 def where(predicate: Callable[[str, Any], bool]):
-    """A mask by a question about each leaf: `where(lambda path, p: p.ndim > 1)`.
+    """A mask by a predicate on each leaf: `where(lambda path, p: p.ndim > 1)`.
 
     Args:
         predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
-            dtype, which answers whether the leaf is in.
+            dtype, that returns whether the leaf is selected.
     """
     return predicate
 
@@ -84,14 +84,14 @@ def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
     Args:
         labels: a tree, a prefix tree, or a function of the parameters.
         params: the parameters, or None.
-        updates: a tree of the parameters' structure and shapes, which stands in for them where they are not given.
+        updates: a tree with the structure and shapes of the parameters, used in their place if they are None.
     """
     if not _is_function(labels):
         answer = labels
     elif params is not None:
         answer = _ask(labels, params)
     else:
-        # Updates share the parameters' paths and shapes, but not their dtypes: the answer must not depend on those.
+        # Updates share the parameters' paths and shapes, but not their dtypes: the labels must not depend on those.
         answer, other = (_ask(labels, updates, dtype) for dtype in (jnp.float32, jnp.bfloat16))
         if jax.tree.leaves(answer) != jax.tree.leaves(other):
             raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
@@ -103,9 +103,7 @@ def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
     chosen = resolve(mask, params, updates)
     for index, keep in enumerate(chosen):
         if not isinstance(keep, (bool, np.bool_)):
-            raise GradtxValueError(
-                f"the mask must be of booleans, and is {short(keep)} at {trees.paths(updates)[index]!r}"
-            )
+            raise GradtxValueError(f"expected a mask of booleans, got {short(keep)} at {trees.paths(updates)[index]!r}")
     return [bool(keep) for keep in chosen]
 
 
@@ -115,7 +113,7 @@ def _is_function(labels: Any) -> bool:
 
 
 def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:
-    """What the function says of parameters whose values it cannot see, all of them of `dtype` if that is given."""
+    """The labels that the function returns for abstract parameters, all of them of `dtype` if that is given."""
     answers = []
 
     def probe(abstract: Params) -> tuple[()]:
@@ -126,13 +124,13 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
         jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, dtype), params))
     except jax.errors.ConcretizationTypeError as error:
         raise GradtxValueError(
-            f"labels and masks are found from the parameters' paths, shapes and dtypes, but {labels!r} reads their "
-            f"values"
+            f"labels and masks can depend on the paths, shapes and dtypes of the parameters, but {labels!r} reads "
+            f"their values"
         ) from error
     if any(map(is_traced, jax.tree.leaves(answers[0]))):
         raise GradtxValueError(
-            f"labels and masks are Python values for each leaf, but {labels!r} computes arrays; ask for shapes, dtypes "
-            f"and paths, without jax.numpy"
+            f"expected Python values as labels, got traced arrays from {labels!r}; use shapes, dtypes and paths, "
+            f"without jax.numpy"
         )
     return answers[0]
 
@@ -148,7 +146,7 @@ def _broadcast(labels: Any, full: Any) -> list[Any]:
     except (ValueError, TypeError, KeyError):
         raise GradtxValueError(
             f"the labels do not fit the parameters: labels at {listing(trees.paths(labels))}; parameters at "
-            f"{listing(trees.paths(full))}; give a label for each leaf, or for a whole branch"
+            f"{listing(trees.paths(full))}; give a label for each leaf or subtree"
         ) from None
 
 

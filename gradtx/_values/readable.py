@@ -14,7 +14,7 @@ _MODULES = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 
 
 class _Shown:
-    """An annotation as a text, which is computed when it is printed: at import that would take 40 ms."""
+    """An annotation whose text is computed when it is printed: at import that would take 40 ms."""
 
     def __init__(self, read: Callable[[], str]):
         self._read = read
@@ -24,7 +24,7 @@ class _Shown:
 
 
 def readable_signature(body: Callable[..., Any], kind: type) -> inspect.Signature:
-    """The signature of the factory of `body`, which returns a `kind`; its annotations are texts without modules."""
+    """The signature of the factory of `body`, which returns a `kind`; the annotations are printed without modules."""
     signature = inspect.signature(body)
     parameters = [
         p if p.annotation is p.empty else p.replace(annotation=_Shown(partial(_text_of, body, p.name)))

@@ -1,4 +1,4 @@
-"""Schedules: numbers that change with the step, wherever a transform takes a number."""
+"""Schedules: hyperparameters that change with the step."""
 
 import functools
 import typing
@@ -15,10 +15,10 @@ from gradtx._values.value import REGISTRY, Spec, Value, holds_value, is_value
 
 
 class Schedule(Value):
-    """A number that changes with the step: a function of the step count, which is 0 at the first update.
+    """A hyperparameter that changes with the step: a function of the step count, 0 at the first update.
 
     Made by the factories in `gradtx.schedules`, by `@schedule`, or from any function: `Schedule(lambda step: ...)`.
-    Accepted for every number of every transform.
+    Accepted for every hyperparameter of every transform.
     """
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class Schedule(Value):
         self._set(_FUNCTION, {"function": function})
 
     def __call__(self, count: Any) -> jax.Array:
-        """The number at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
+        """The value at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
         count = jax.numpy.asarray(count, dtype=float)
         with at_stage(self._spec.name):
             result = self._spec.call(self._spec.body, prepared(self, count))(count)
@@ -73,10 +73,10 @@ class Schedule(Value):
 Hyperparameter: typing.TypeAlias = (
     float | jax.Array | np.ndarray | np.number | Schedule | Callable[[Any], jax.typing.ArrayLike]
 )
-"""What may be given for a number: a Python number, a 0-d array (traced or not), or a schedule."""
+"""The types of a hyperparameter: a Python number, a 0-d array (traced or not), or a schedule."""
 
-# These aliases are for the signatures of gradtx's own factories: a type checker holds their callers to the union, and
-# is told in pyproject.toml that the bodies get numbers. Users have the aliases of `annotations.py`.
+# These aliases are for the signatures of gradtx's own factories: a type checker checks their callers against the union,
+# and is told in pyproject.toml that the bodies get numbers. The aliases for users are in `annotations.py`.
 
 Scalar = typing.Annotated[Hyperparameter, Number()]
 Decay = typing.Annotated[Hyperparameter, Number(0.0, 1.0)]
@@ -93,9 +93,9 @@ def scheduled_names(value: Value) -> list[str]:
 
 
 def prepared(value: Value, count: Any = None) -> dict[str, Any]:
-    """The arguments as a factory's body wants them: hyperparameters as floats or weakly typed 0-d arrays.
+    """The arguments for the body of the factory: hyperparameters as floats or weakly typed 0-d arrays.
 
-    Schedules are read at `count`, or left as they are when there is none.
+    Schedules are evaluated at `count`, or left as they are if it is None.
     """
 
     def prepare(name: str, x: Any) -> Any:
@@ -105,8 +105,8 @@ def prepared(value: Value, count: Any = None) -> dict[str, Any]:
             return float(x)
         if np.shape(x) != ():
             raise GradtxValueError(
-                f"{name} has shape {np.shape(x)}, but one number is wanted; to run many at once, "
-                f"map over the transform: jax.vmap(run)(jax.vmap({value.factory_name})(numbers))"
+                f"{name}: expected a scalar, got the shape {np.shape(x)}; to run many values at once, "
+                f"map over the transform: jax.vmap(run)(jax.vmap({value.factory_name})(values))"
             )
         return weak(x)
 

@@ -1,4 +1,4 @@
-"""Functions of the step count that schedules are put together from."""
+"""Functions of the step count from which schedules are composed."""
 
 import jax
 import jax.numpy as jnp
@@ -8,29 +8,29 @@ from gradtx._base.numerics import safe_divide
 
 
 def as_function(name, schedule):
-    """A schedule, or a number at every step, as a function."""
+    """A schedule, or a constant, as a function of the step count."""
     if callable(schedule):
         return schedule
     if isinstance(schedule, (int, float, jax.Array)) and jnp.shape(schedule) == ():
         return lambda t: jnp.full_like(jnp.asarray(t, float), schedule)
-    raise GradtxTypeError(f"{name} must be a schedule or a number, got {short(schedule)}")
+    raise GradtxTypeError(f"{name}: expected a schedule or a number, got {short(schedule)}")
 
 
 def elapsed(t, steps):
-    """The part of `steps` that is over at `t`, from 0 to 1."""
+    """The fraction of `steps` that has passed at `t`, from 0 to 1."""
     return jnp.where(t >= steps, 1.0, safe_divide(t, steps))
 
 
 def half_cosine(x, end):
-    """From 1 at `x = 0` to `end` at `x = 1`, and exactly so."""
+    """Half a cosine from 1 at `x = 0` to `end` at `x = 1`, both exact."""
     part = 0.5 * (1 + jnp.cos(jnp.pi * x))
     return part + (1 - part) * end
 
 
 def ways(values, steps, shape):
-    """From one number to the next, along a line or half a cosine, and the last one for ever."""
+    """From each value to the next, along a line or half a cosine; then the last value."""
     if shape not in ("linear", "cosine"):
-        raise GradtxValueError(f"the shape must be 'linear' or 'cosine', got {shape!r}")
+        raise GradtxValueError(f"shape: expected 'linear' or 'cosine', got {shape!r}")
 
     def way(start, end, duration):
         def value(t):
@@ -42,15 +42,15 @@ def ways(values, steps, shape):
 
     parts = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
     if len(values) != len(steps) + 1:
-        raise GradtxValueError(f"{len(values)} numbers need {len(values) - 1} durations between them, got {len(steps)}")
+        raise GradtxValueError(f"expected {len(values) - 1} durations between {len(values)} values, got {len(steps)}")
     return in_turn([*parts, lambda t: jnp.full_like(t, values[-1])], steps)
 
 
 def in_turn(functions, steps):
-    """One function after another, each of the steps since it began."""
+    """One function after another; each gets the number of steps since its start."""
     if len(functions) != len(steps) + 1:
         raise GradtxValueError(
-            f"{len(functions)} segments need {len(functions) - 1} durations, the last segment has no end; "
+            f"expected {len(functions) - 1} durations for {len(functions)} segments (the last has no end), "
             f"got {len(steps)}"
         )
 

@@ -1,7 +1,7 @@
-"""Values: what a decorated factory returns is a record of the factory and its arguments.
+"""Values: a decorated factory returns a record of itself and its arguments.
 
-From that one record follow printing, comparison, hashing, pickling, configs, and being a pytree: arguments marked as
-numbers, and values inside arguments, are its children; everything else is structure.
+Printing, comparison, hashing, pickling, configs and the pytree are derived from that record. The children of the pytree
+are the hyperparameters, and the values inside arguments; everything else is structure.
 """
 
 import inspect
@@ -26,11 +26,11 @@ REGISTRY: dict[str, "Spec"] = {}
 NAMED: dict[str, Any] = {
     f"jnp.{name}": getattr(jnp, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 }
-"""What a text or a config may name, where a function or a codec is an argument: these of JAX, and some of gradtx."""
+"""The functions and codecs that `repr` and configs refer to by name: these of JAX, and some of gradtx."""
 
 
 def nameable(name: str) -> Callable[[F], F]:
-    """Decorates a function that texts and configs call by this name; for other objects, a plain call."""
+    """Registers an object under a name for `repr` and configs; for a function, it serves as a decorator."""
 
     def named(x: F) -> F:
         NAMED[name] = x
@@ -40,12 +40,12 @@ def nameable(name: str) -> Callable[[F], F]:
 
 
 def given_name(x: Any) -> str | None:
-    """The name that texts and configs have for `x`, if they have one."""
+    """The name of `x` in `repr` and configs, or None."""
     return next((name for name, known in NAMED.items() if known is x), None)
 
 
 class Role(Enum):
-    """What a factory does with the transforms among its arguments, whose states are parts of its own state."""
+    """How a factory composes the transforms among its arguments, whose states are parts of its own state."""
 
     SERIES = "series"  # one after the other
     SIDE_BY_SIDE = "side by side"  # each has the same input, and the outputs are joined
@@ -55,7 +55,7 @@ class Role(Enum):
 
 
 class Spec:
-    """What the decorator knows of a factory.
+    """The properties of a factory, found when it is decorated.
 
     Attributes:
         name: the public name, with its module where that is part of the address (`schedules.linear`).
@@ -63,13 +63,13 @@ class Spec:
         signature: its signature.
         numbers: the arguments that are hyperparameters, with the range of each.
         kind: the class of the values.
-        role: what it does with the transforms among its arguments; None for primitives and expressions.
+        role: how it composes the transforms among its arguments; None for primitives and expressions.
         factory: the decorated function, or the class for values that no factory made.
         defaults: every argument in order, with its default.
         positional: the arguments that may be given by position.
         variadic: the argument that takes any number by position, or None.
         required: the arguments without a default.
-        latest: the types and arguments of the latest call with numbers and texts only, and the value that it returned.
+        latest: the types and arguments of the latest call with numbers and strings only, and the value it returned.
     """
 
     factory: Callable[..., Any]
@@ -101,7 +101,7 @@ class Spec:
         return f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
 
     def bind(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """The arguments by name, defaults filled in; None if the function cannot be called so."""
+        """The arguments by name, defaults filled in; None if they do not fit the signature."""
         # By hand: `inspect.Signature.bind` is a third of the time of an eager step with a schedule.
         given = dict(zip(self.positional, args, strict=False))
         count, more = len(given) + len(kwargs), args[len(self.positional) :]
@@ -124,12 +124,12 @@ class Spec:
 if TYPE_CHECKING:
 
     class NoSuchMethod:
-        """The type of what is called on a value and is none of its methods."""
+        """The type of a method that values do not have."""
 
     class Argument(Any):
-        """An argument of a factory, read as an attribute: anything but a function, so that a misspelt method is found.
+        """An argument of a factory, read as an attribute: any type but a function, so that misspelt methods are found.
 
-        An argument that is called, such as a schedule, is read as `value.arguments[name]`.
+        To call an argument, such as a schedule, read it as `value.arguments[name]`.
         """
 
         __call__: NoSuchMethod
@@ -143,7 +143,7 @@ class Value:
     _spec: Spec
     _arguments: dict[str, Any]
     _cache: Any
-    _is_data: ClassVar[bool]  # whether it is a pytree with numbers in it, or structure as a whole
+    _is_data: ClassVar[bool]  # whether it is a pytree with leaves, or structure as a whole
 
     def __init_subclass__(cls, data: bool = True) -> None:
         cls._is_data = data
@@ -204,7 +204,7 @@ class Value:
         return hash(self._key())
 
     def _key(self) -> Any:
-        # As numbers 1 and 1.0 are the same; as structure they need not be, and neither need True.
+        # As hyperparameters 1 and 1.0 are equal; as structure they need not be, and True need not equal 1.
         numbers = self._spec.numbers
         return self._spec, tuple(frozen(x, typed=name not in numbers) for name, x in self._arguments.items())
 
@@ -212,7 +212,7 @@ class Value:
         return _remake, (self._spec.factory, self._arguments)
 
     def _shown(self, hide: Callable[[Any], bool] = lambda argument: False) -> list[str]:
-        """The arguments as source text, without those that `hide` names."""
+        """The arguments as source text, without those for which `hide` is true."""
         texts, keyword = [], True
         kinds = {name: p.kind for name, p in self._spec.signature.parameters.items()}
         if inspect.Parameter.VAR_POSITIONAL in kinds.values():
@@ -225,7 +225,7 @@ class Value:
                 texts.append(f"{name}={source(argument)}" if keyword else source(argument))
         return texts
 
-    # As a pytree. Each argument is split in two trees of the same shape: what is data, and what is structure.
+    # The pytree. Each argument is split into two trees of the same structure: its data, and the rest.
 
     def _flatten_with_keys(self):
         split = {name: self._split(name) for name in self._arguments}
@@ -255,7 +255,8 @@ class Value:
 class _Structure:
     """The part of an argument that is not data, and how to put the data back.
 
-    `treedef=None` means that nothing is data, or everything, in which case there is no rest.
+    With `treedef=None` the argument is either all structure, the one element of `rest`, or all data, and `rest` is
+    empty.
     """
 
     __slots__ = ("_rest", "_treedef")
@@ -280,7 +281,7 @@ class _Structure:
 
 
 def is_value(x: Any) -> bool:
-    """Whether `x` is a value with numbers in it."""
+    """Whether `x` is a value that is a pytree with leaves."""
     return isinstance(x, Value) and x._is_data
 
 
@@ -289,7 +290,7 @@ def holds_value(x: Any) -> bool:
 
 
 def is_plain(x: Any) -> bool:
-    """Whether all hyperparameters in `x` are Python numbers, so that what is made of it may be kept."""
+    """Whether all hyperparameters in `x` are Python numbers, so that the work built from it may be cached."""
     if isinstance(x, Value):
         return all(map(is_plain, x._arguments.values()))
     if isinstance(x, (tuple, list)):
@@ -300,12 +301,12 @@ def is_plain(x: Any) -> bool:
 
 
 def frozen(x: Any, typed: bool = False) -> Any:
-    """A hashable stand-in for an argument, equal exactly when the arguments are; with `typed` in type too."""
+    """A hashable key of an argument: keys are equal if the arguments are, and with `typed` of one type too."""
     if isinstance(x, Value):
         return x
     if isinstance(x, dict):
         items = tuple((key, frozen(item, typed)) for key, item in x.items())
-        # JAX sorts the keys of dicts it rebuilds; where values are inside, order is not part of the meaning.
+        # JAX sorts the keys of the dicts that it rebuilds, so in a dict with values inside the order does not matter.
         return (dict, frozenset(items) if holds_value(x) else items)
     if isinstance(x, (list, tuple)):
         return (type(x), tuple(frozen(item, typed) for item in x))
@@ -320,7 +321,7 @@ def frozen(x: Any, typed: bool = False) -> Any:
 
 
 def source(x: Any) -> str:
-    """The text of an argument in a call; for numbers, values and plain containers it evaluates back."""
+    """The source text of an argument; for numbers, values and plain containers it evaluates back."""
     if isinstance(x, dict):
         return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in x.items()) + "}"
     if type(x) in (tuple, list):
@@ -329,7 +330,7 @@ def source(x: Any) -> str:
     if is_traced(x):
         return f"<traced {x.dtype}{list(x.shape)}>"
     if isinstance(x, (jax.Array, np.ndarray)):
-        # The shortest decimals that are this number in its own precision.
+        # The shortest decimals that round to these numbers in their own precision.
         shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
         numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
         return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
@@ -345,7 +346,7 @@ def _as_number(x: Any) -> Any:
 
 
 def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    # Without checking the numbers again: derivatives and differences of values need not be in their ranges.
+    # Without checks: derivatives and differences of values need not be in the ranges of hyperparameters.
     spec = getattr(factory, "spec", None)
     return factory(**arguments) if spec is None else spec.kind._make(spec, arguments)
 
