@@ -131,7 +131,7 @@ def test_the_average_of_norms_begins_with_the_first_whatever_it_is():
         u, state = tx.update(jnp.full(1, g), state)
         out.append(float(u[0]))
     np.testing.assert_allclose(out, [0.0, 2.0, 4 / np.sqrt(0.75 + 4)], rtol=1e-6)
-    with pytest.raises(ValueError, match="wanted one scalar for each array of the updates"):
+    with pytest.raises(ValueError, match="expected one scalar for each array of the updates"):
         tx.update({"a": jnp.ones(1)}, state)
 
 
