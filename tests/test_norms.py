@@ -1,5 +1,7 @@
 """Norms of many arrays at a time, and work on arrays that are alike."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import gradtx as gx
 from gradtx._base.sharing import for_each
 from gradtx._core import norms
+
+cpu = importlib.import_module("gradtx._cpu.norms")  # the package shows the function of that name
 
 SIZES = [1.0, 1e25, 3e37, 1e-30, 1e8, 1e-20, 0.0]
 
@@ -22,15 +26,27 @@ def _exact(x):
     return np.sqrt(np.sum(np.abs(np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)) ** 2))
 
 
-WAYS = [norms._wide, norms._wide_by_need, norms._scaled]
+def wide(groups):
+    """From sums in float64 from the beginning, as for several groups."""
+    return cpu.norms([*groups, [(jnp.ones(1), None)]])[:-1]
+
+
+def by_need(groups):
+    return [cpu._by_need(group) for group in groups]
+
+
+def as_it_comes(groups):
+    return norms._norms(groups, None)
+
+
+WAYS = [wide, by_need, norms._scaled]
 
 
 def _each(way, arrays):
-    groups = [[(x, None)] for x in arrays]
-    return [way([group])[0] for group in groups] if way is norms._wide_by_need else way(groups)
+    return way([[(x, None)] for x in arrays])
 
 
-@pytest.mark.parametrize("way", [norms._norms, *WAYS], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", [as_it_comes, *WAYS], ids=lambda way: way.__name__)
 def test_each_norm_is_right_whatever_the_others_are(way):
     # One that overflows must not take those with it that would go under in its units.
     arrays = _arrays()
@@ -75,7 +91,7 @@ def test_derivatives_of_norms(mapped):
 @pytest.mark.parametrize("sizes", [(1.0, 1e-3), (1e25, 1.0), (1.0, 1e25), (1e-25, 1e-24), (1e-25, 1.0), (0.0, 1e-30)])
 def test_one_norm_of_more_arrays_than_are_summed_first(way, sizes):
     random = np.random.default_rng(0)
-    shapes = [(7,)] * (norms._FIRST + 3) + [(3,)] * 4
+    shapes = [(7,)] * (cpu._FIRST + 3) + [(3,)] * 4
     arrays = [jnp.asarray(sizes[shape == (3,)] * random.uniform(0.5, 1.0, shape), jnp.float32) for shape in shapes]
     exact = _exact(jnp.concatenate(arrays))
     np.testing.assert_allclose(way([[(x, None) for x in arrays]])[0], exact, rtol=1e-6)
@@ -111,11 +127,11 @@ def test_one_norm_of_many_small_arrays_is_a_small_program():
     # One sum for each array would be three kernels, and of thousands XLA makes one long addition.
     params = [jax.ShapeDtypeStruct((8,), jnp.float32)] * 300
     text = jax.jit(gx.tree.norm).lower(params).compile().as_text()
-    assert text.count(" fusion(") < 2 * norms._FIRST + 10
+    assert text.count(" fusion(") < 2 * cpu._FIRST + 10
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("count", [1, 4, 2 * norms._FIRST])
+@pytest.mark.parametrize("count", [1, 4, 2 * cpu._FIRST])
 def test_norms_read_once_and_keep_nothing_in_between(count, dtype):
     # Of a number by which all is multiplied XLA would make an array for each shape, and widened arrays for a branch.
     params = [jax.ShapeDtypeStruct((512, 1024), dtype)] * count
@@ -125,7 +141,7 @@ def test_norms_read_once_and_keep_nothing_in_between(count, dtype):
     # The account has both branches: the first are read again where squares may have left the range.
     choices = compiled.as_text().count(" conditional(")
     assert choices == (dtype == jnp.float32)
-    again = choices * min(count, norms._FIRST) / count
+    again = choices * min(count, cpu._FIRST) / count
     assert compiled.cost_analysis()["bytes accessed"] < (1.01 + again) * size
 
 
