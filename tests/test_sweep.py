@@ -300,8 +300,8 @@ TX = gx.chain(gx.clip_by_global_norm(1.0), gx.partition({"a": gx.adam(0.1), "b":
     ("grid", "kind", "message"),
     [
         ({"lr": [1.0]}, ValueError, "in sweep: chain has no hyperparameter 'lr'; known names: max_norm, "),
-        ({"max_nrm": [1.0]}, ValueError, "no number 'max_nrm'; did you mean 'max_norm'?"),
-        ({"labels": [1.0]}, ValueError, "no number 'labels'"),
+        ({"max_nrm": [1.0]}, ValueError, "no hyperparameter 'max_nrm'; did you mean 'max_norm'?"),
+        ({"labels": [1.0]}, ValueError, "no hyperparameter 'labels'"),
         ({"learning_rate": [1.0]}, ValueError, "several hyperparameters 'learning_rate': .*a/learning_rate, .*b/"),
         ({"a/learning_rate": [0.1, -0.1]}, ValueError, "a/learning_rate must be at least 0, got -0.1 at position 1"),
         ({"a/learning_rate": [float("nan")]}, ValueError, "must be at least 0, got nan at position 0"),
