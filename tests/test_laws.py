@@ -52,13 +52,15 @@ def _now(case):
 
 @pytest.mark.parametrize("case", FIRST, ids=lambda case: case.name)
 def test_laws(case):
-    assert check(case, _now(case)).kept
+    report = check(case, _now(case))
+    assert report.kept or report.excused
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_laws_that_wait(case):
-    assert check(case, [law for law in LAWS if law not in _now(case)]).kept
+    report = check(case, [law for law in LAWS if law not in _now(case)])
+    assert report.kept or report.excused
 
 
 def test_all_laws_are_known():
