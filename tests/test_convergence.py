@@ -63,5 +63,5 @@ def test_the_conditions_are_as_given():
 
 
 def test_pairs_need_an_even_number():
-    with pytest.raises(gx.GradtxValueError, match=r"shape \(3,\) has 3; make it even"):
+    with pytest.raises(gx.GradtxValueError, match=r"expected an even number of coordinates, got 3 in the shape \(3,\)"):
         problems.rosenbrock((3,))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stepping import gradients_like
+from stepping import check_a_skipped_step, check_a_window, close, gradients_like
 
 import gradtx as gx
 
@@ -111,10 +111,6 @@ INNER = gx.chain(gx.scale_by_ema(0.5), gx.bias_correction(0.5))
 by_name = pytest.mark.parametrize("name", COMBINATORS)
 
 
-def close(got, expected, rtol=1e-5):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-6), got, expected)
-
-
 def test_every_combinator_is_here():
     with_role = {
         name
@@ -127,29 +123,12 @@ def test_every_combinator_is_here():
 
 @by_name
 def test_a_step_that_is_skipped_around_it_leaves_no_trace(name):
-    tx = COMBINATORS[name](INNER)
-    first, second, third = gradients(3)
-    spoilt = {**second, "a": second["a"].at[1, 0].set(jnp.nan)}
-    out, states = steps(gx.skip_nonfinite(tx), [first, spoilt, third])
-    assert [bool(state.skipped) for state in states] == [False, True, False]
-    assert not any(np.any(x) for x in jax.tree.leaves(out[1]))
-    jax.tree.map(np.testing.assert_array_equal, states[1].inner, states[0].inner)
-    expected, expected_states = steps(tx, [first, third])
-    close([out[0], out[2]], expected)
-    close(states[2].inner, expected_states[1])
+    check_a_skipped_step(steps, COMBINATORS[name](INNER), gradients(3))
 
 
 @by_name
 def test_a_window_around_it_is_one_step_of_its_mean(name):
-    tx = COMBINATORS[name](INNER)
-    grads = gradients(4)
-    out, states = steps(gx.accumulate_gradients(tx, 2), grads)
-    assert not any(np.any(x) for x in jax.tree.leaves([out[0], out[2]]))
-    means = [jax.tree.map(lambda x, y: x / 2 + y / 2, *grads[i : i + 2]) for i in (0, 2)]
-    expected, expected_states = steps(tx, means)
-    close([out[1], out[3]], expected)
-    close(states[3].inner, expected_states[1])
-    jax.tree.map(np.testing.assert_array_equal, states[2].inner, states[1].inner)
+    check_a_window(steps, COMBINATORS[name](INNER), gradients(4))
 
 
 @by_name

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stepping import gradients_like, run
+from stepping import check_a_skipped_step, check_a_window, close, gradients_like, run
 
 import gradtx as gx
 from gradtx import schedules
@@ -42,22 +42,10 @@ INNERS = {
 by_inner = pytest.mark.parametrize("inner", INNERS.values(), ids=INNERS)
 
 
-def _close(got, wanted):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), got, wanted)
-
-
 @by_inner
 @pytest.mark.parametrize("bad", [jnp.nan, -jnp.inf])
 def test_a_step_that_is_skipped_leaves_no_trace(inner, bad):
-    first, second, third = _gradients(3)
-    spoilt = {**second, "a": second["a"].at[1, 0].set(bad)}
-    out, states = _run(gx.skip_nonfinite(inner), [first, spoilt, third])
-    assert [bool(state.skipped) for state in states] == [False, True, False]
-    assert not any(np.any(x) for x in jax.tree.leaves(out[1]))
-    jax.tree.map(np.testing.assert_array_equal, states[1].inner, states[0].inner)
-    wanted, wanted_states = _run(inner, [first, third])
-    _close([out[0], out[2]], wanted)
-    _close(states[2].inner, wanted_states[1])
+    check_a_skipped_step(_run, inner, _gradients(3), bad)
 
 
 @by_inner
@@ -66,19 +54,12 @@ def test_what_goes_through_after_enough_is_computed_as_it_is(inner):
     spoilt = jax.tree.map(lambda g: jnp.full_like(g, jnp.nan), second)
     out, states = _run(gx.skip_nonfinite(inner, 1), [first, spoilt, spoilt])
     assert [bool(state.skipped) for state in states] == [False, True, False]
-    _close([out[0], out[2]], _run(inner, [first, spoilt])[0])
+    close([out[0], out[2]], _run(inner, [first, spoilt])[0])
 
 
 @by_inner
 def test_a_window_is_one_step_of_its_mean(inner):
-    gradients = _gradients(4)
-    out, states = _run(gx.accumulate_gradients(inner, 2), gradients)
-    assert not any(np.any(x) for x in jax.tree.leaves([out[0], out[2]]))
-    means = [jax.tree.map(lambda x, y: x / 2 + y / 2, *gradients[i : i + 2]) for i in (0, 2)]
-    wanted, wanted_states = _run(inner, means)
-    _close([out[1], out[3]], wanted)
-    _close(states[3].inner, wanted_states[1])
-    jax.tree.map(np.testing.assert_array_equal, states[2].inner, states[1].inner)
+    check_a_window(_run, inner, _gradients(4))
 
 
 @by_inner
@@ -90,7 +71,7 @@ def test_members_of_a_batch_are_skipped_alone(inner):
     both = jax.tree.map(lambda *xs: jnp.stack(xs), first, spoilt)
     out, new = jax.jit(jax.vmap(lambda g: tx.update(g, state, P)))(both)
     np.testing.assert_array_equal(new.skipped, [False, True])
-    _close(jax.tree.map(lambda x: x[0], out), tx.update(first, state, P)[0])
+    close(jax.tree.map(lambda x: x[0], out), tx.update(first, state, P)[0])
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), new.inner, state.inner)
 
 
@@ -130,7 +111,7 @@ def test_arrays_stay_spread_over_devices(kind, name):
             state = jax.jit(tx.init)(params)
             updates, new = jax.jit(tx.update)(params, state, params)
             whole = jax.tree.map(np.asarray, params)
-            _close(updates, tx.update(whole, tx.init(whole), whole)[0])
+            close(updates, tx.update(whole, tx.init(whole), whole)[0])
             for x in jax.tree.leaves((updates, new)):
                 if x.shape == (4, 2):
                     assert x.sharding.is_equivalent_to(place, 2)
@@ -148,7 +129,7 @@ def test_keys_of_random_numbers_stay_where_they_are():
     assert states[1].inner == states[0].inner
     assert states[2].inner != states[1].inner
     wanted, _ = _run(tx, [first, second])
-    _close([out[0], out[2]], wanted)
+    close([out[0], out[2]], wanted)
 
 
 def _compiled(tx, size=100_000):

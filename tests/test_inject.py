@@ -133,3 +133,20 @@ def test_inject_of_inject_sets_the_inner_numbers():
     state = tx.init(jnp.ones(1))
     numbers = get_hyperparams(state)
     assert {name.split("/")[-1] for name in numbers} == {"learning_rate", "factor"}
+
+
+def test_elements_of_a_sequence_have_names_and_may_follow_schedules():
+    tx = gx.aggmo(0.1, (schedules.linear(0.0, 0.8, 2), 0.9))
+    _, state = tx.update(PARAMS, tx.init(PARAMS))
+    _, state = tx.update(PARAMS, state)
+    read = {name: float(x) for name, x in get_hyperparams(state).items()}
+    assert read.keys() == {"momentums/0", "momentums/1"}
+    np.testing.assert_allclose([read["momentums/0"], read["momentums/1"]], [0.4, 0.9], rtol=1e-6)
+    assert gx.logs(state).keys() == read.keys()
+
+    plain = inject(gx.aggmo(0.1, (0.0, 0.9)))
+    state = plain.init(PARAMS)
+    assert get_hyperparams(state).keys() == {"learning_rate", "momentums/0", "momentums/1"}
+    changed = get_hyperparams(set_hyperparams(state, **{"momentums/1": 0.5}))
+    assert float(changed["momentums/1"]) == 0.5
+    assert float(changed["momentums/0"]) == 0.0

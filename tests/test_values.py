@@ -263,3 +263,31 @@ def test_bare_pairs_and_optax_transforms_can_be_described():
     import optax
 
     assert "GradientTransformation(" in str(describe(chain(optax.scale_by_adam(), gx.scale(1.0))))
+
+
+def test_copies_of_pairs_made_by_constructors_are_equal():
+    for tx in (
+        gx.memory(jnp.zeros_like, lambda g, m, p: m + g),
+        gx.elementwise(jnp.abs),
+        gx.GradientTransformation(*gx.sgd(0.1)),
+    ):
+        assert copy.copy(tx) == tx == copy.deepcopy(tx)
+
+
+def test_every_argument_of_a_factory_needs_a_name():
+    with pytest.raises(gx.GradtxTypeError, match="mine: every argument needs a name, expected none like 'x'"):
+
+        @gx.transformation
+        def mine(x, /):
+            return gx.scale(x)
+
+    with pytest.raises(gx.GradtxTypeError, match=r"expected none like '\*\*options'"):
+
+        @gx.transformation
+        def mine(**options):
+            return gx.scale(1.0)
+
+
+@pytest.mark.parametrize("numbers", [(0.0, -0.0), (1, 1.0), (1.0, 1), (0.5, 0.25, 0.5)])
+def test_a_value_made_again_has_its_own_numbers_also_where_they_compare_equal(numbers):
+    assert [repr(gx.scale(x).factor) for x in numbers] == list(map(repr, numbers))

@@ -145,7 +145,14 @@ def _unique_names(state: State, among: tuple[type, ...] = (Injected, Scheduled))
 
 
 def _scalars(node: Any) -> dict[str, Any]:
-    return node.values if isinstance(node, Scheduled) else node.numbers
+    """The scalars of a node by name; those of a sequence are `momentums/0`, `momentums/1`."""
+    found = {}
+    for name, x in (node.values if isinstance(node, Scheduled) else node.numbers).items():
+        if isinstance(x, (tuple, list)):
+            found |= {f"{name}/{index}": item for index, item in enumerate(x)}
+        else:
+            found[name] = x
+    return found
 
 
 def _map_holders(

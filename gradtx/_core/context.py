@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.errors import add_stages
-from gradtx._base.numerics import is_float0
+from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.branch import branch, settled, zeros_of
+from gradtx._core.branch import branch, like, settled, zeros_of
 
 
 class Encoding(NamedTuple):
@@ -68,13 +68,16 @@ class Context(NamedTuple):
         """
         built = tx._built()
         if built.work.is_cheap:
-            both = active if self.active is None else self.active & active
-            out, new = built.update(self._replace(active=both), updates, state, params)
+            assert self.active is None, "a cheap transform contains only cheap ones, and none of them calls this"
+            out, new = built.update(self._replace(active=active), updates, state, params)
             return zeroed(active, out), new
 
         def work(state: State) -> tuple[Updates, State]:
             return built.update(self, updates, state, params)
 
+        if not is_traced(active) and active:
+            out, new = work(state)  # op by op no other branch has to have the same form
+            return out, jax.tree.map(like, new, state)
         form, _ = jax.eval_shape(work, state)
         return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
 

@@ -57,7 +57,8 @@ def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> 
     for name, argument in value.arguments.items():
         leaves = jax.tree_util.tree_leaves_with_path(argument, is_leaf=lambda x: is_value(x) or is_transform(x))
         for keys, leaf in leaves:
-            here = (*path, name, *(jax.tree_util.keystr((key,), simple=True) for key in keys))
+            # One word for an element of a sequence: an index alone names nothing.
+            here = (*path, "/".join([name, *(jax.tree_util.keystr((key,), simple=True) for key in keys)]))
             if is_transform(leaf):
                 part = next(own)
                 yield from places(as_transformation(part.transform), (*path, part.label), schedules)

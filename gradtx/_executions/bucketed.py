@@ -132,40 +132,40 @@ def _over_first_axis(leaf: LeafTransform) -> LeafTransform:
     return replace(leaf, init_slots=init_slots, update_leaf=update_leaf)
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where an array is stored: in the stack of a name, or alone under its path."""
 
     stack: str | None
     path: str
 
 
-def _first_places(params: Params, max_size: int, min_count: int) -> list[Place]:
+def _first_places(params: Params, max_size: int, min_count: int) -> list[Location]:
     names = [
         _name(p) if 0 < p.size <= max_size and not is_spread(p) else None
         for p in trees.floating_leaves(params, "parameters")
     ]
     frequent = {name for name, count in Counter(names).items() if count >= min_count}
     paths = told_apart(trees.paths(params))
-    return [Place(name if name in frequent else None, path) for name, path in zip(names, paths, strict=True)]
+    return [Location(name if name in frequent else None, path) for name, path in zip(names, paths, strict=True)]
 
 
-def _places(updates: Updates, buckets: Buckets | None) -> list[Place]:
+def _places(updates: Updates, buckets: Buckets | None) -> list[Location]:
     """The place of each array of the updates in a state."""
     leaves, paths = trees.floating_leaves(updates), told_apart(trees.paths(updates))
     if buckets is None:
-        return [Place(None, path) for path in paths]
+        return [Location(None, path) for path in paths]
     shapes = Counter(stack.shape[1:] for stack in buckets.stacks.values())
     of_shape = {stack.shape[1:]: name for name, stack in buckets.stacks.items()}
     places = []
     for x, path in zip(leaves, paths, strict=True):
         # By shape alone where it is unique, because gradients may have another precision.
         name = of_shape.get(x.shape) if shapes[x.shape] < 2 else _name(x)
-        places.append(Place(None if path in buckets.others else name, path))
+        places.append(Location(None if path in buckets.others else name, path))
     _check_places(places, leaves, buckets)
     return places
 
 
-def _check_places(places: list[Place], leaves: list[Array], buckets: Buckets) -> None:
+def _check_places(places: list[Location], leaves: list[Array], buckets: Buckets) -> None:
     lost = [
         f"{place.path} {x.shape}"
         for place, x in zip(places, leaves, strict=True)
@@ -185,7 +185,7 @@ def _name(x: Array) -> str:
     return f"{widen(x.dtype)}[{','.join(map(str, x.shape))}]"
 
 
-def _gathered(values: Any, places: list[Place]) -> Buckets:
+def _gathered(values: Any, places: list[Location]) -> Buckets:
     groups: dict[str, list[Array]] = {name: [] for name in sorted({place.stack for place in places if place.stack})}
     others = {}
     for place, x in zip(places, trees.floating_leaves(values), strict=True):
@@ -196,7 +196,7 @@ def _gathered(values: Any, places: list[Place]) -> Buckets:
     return Buckets({name: jnp.stack(group) for name, group in groups.items()}, others)
 
 
-def _scattered(like: Any, places: list[Place], buckets: Buckets) -> Any:
+def _scattered(like: Any, places: list[Location], buckets: Buckets) -> Any:
     rows = {name: iter(_rows(stack)) for name, stack in buckets.stacks.items()}
     return jax.tree.structure(like).unflatten(
         [buckets.others[path] if name is None else next(rows[name]) for name, path in places]

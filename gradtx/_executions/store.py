@@ -32,7 +32,8 @@ def store(inner: Transform, codec: Codec):
     .. math:: m_t = step(g_t, decode(e_{t-1})), \quad e_t = encode(m_t), \quad u_t = emit(g_t, decode(e_t))
 
     The transform computes in float32, and its output is computed from the stored state. Every params-shaped array of a
-    primitive made by `memory` is encoded, at any depth in `inner`: wrap only the part whose state may be less exact.
+    primitive made by `memory` or `clocked_memory` is encoded, at any depth in `inner`: wrap only the part whose state
+    may be less exact.
 
     Args:
         inner: a transform.

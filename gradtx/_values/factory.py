@@ -24,6 +24,9 @@ V = TypeVar("V", bound=Value)
 def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None = None) -> Callable[P, V]:
     """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
     spec = Spec(_public_name(body), body, _numbers(body), kind, _role(body, role))
+    for parameter in spec.signature.parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
+            raise GradtxTypeError(f"{spec.name}: every argument needs a name, expected none like {str(parameter)!r}")
     for name in spec.signature.parameters:
         if hasattr(kind, name):
             raise GradtxTypeError(

@@ -208,6 +208,12 @@ class Value:
         numbers = self._spec.numbers
         return self._spec, tuple(frozen(x, typed=name not in numbers) for name, x in self._arguments.items())
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # immutable; a copy of the functions in it would not be equal
+
     def __reduce__(self):
         return _remake, (self._spec.factory, self._arguments)
 
