@@ -2,7 +2,7 @@
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.typing import Transform
-from gradtx._core.compose import compose, series
+from gradtx._core.compose import compose
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
@@ -25,8 +25,7 @@ def chain(*parts: Transform | tuple[str, Transform]):
     """
     names, transforms = _named(parts)
     built = [tx._built() for tx in transforms]
-    flow = series([part.stages for part in built])
-    return GradientTransformation._of(compose(built, flow, keys=names, in_series=True))
+    return GradientTransformation._of(compose(built, in_series=True, keys=names))
 
 
 def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:

@@ -10,8 +10,7 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align
 from gradtx._base.typing import Params, Transform, Updates
 from gradtx._core.averages import merged_averages
-from gradtx._core.constructors import Combinator
-from gradtx._core.context import Context
+from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import matching
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -62,7 +61,7 @@ def split_complex(inner: Transform):
         halves, new = step._replace(names=names).update(inner, _split(updates), state.inner, _split(params))
         return _joined(updates, halves), Split(new)
 
-    return GradientTransformation._of(Combinator(init, update, is_cheap=inner._built().work.is_cheap))
+    return GradientTransformation._of(Work(init, update, is_cheap=inner._built().work.is_cheap))
 
 
 def _split(whole: Any) -> Any:

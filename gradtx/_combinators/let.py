@@ -4,9 +4,9 @@ from typing import Any
 
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Array, Transform
-from gradtx._core.compose import compose, naming
+from gradtx._core.compose import compose
 from gradtx._core.context import Context
-from gradtx._core.leafwise import LeafTransform, Leafwise
+from gradtx._core.leafwise import LeafTransform, leafwise
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
@@ -29,7 +29,7 @@ def let(name: str, value: Transform, body: Transform):
         >>> tx = let("m", scale_by_ema(0.9), ratio(difference(identity(), use("m")), use("m")))
     """
     built = [as_transformation(value)._built(), as_transformation(body)._built()]
-    return GradientTransformation._of(compose(built, naming([part.stages for part in built], name)))
+    return GradientTransformation._of(compose(built, name=name))
 
 
 @transformation(role="reading")
@@ -55,4 +55,4 @@ def use(name: str):
                 f"use({name!r}) is outside let({name!r}, value, body); known names: {', '.join(step.names) or 'none'}"
             ) from None
 
-    return GradientTransformation._of(Leafwise(LeafTransform((), lambda step, p: (), update_leaf, lambda: ())))
+    return GradientTransformation._of(leafwise(LeafTransform((), lambda step, p: (), update_leaf, lambda: ())))

@@ -10,7 +10,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.branch import like
-from gradtx._core.compose import compose, series
+from gradtx._core.compose import compose
 from gradtx._core.constructors import clocked_memory, combinator
 from gradtx._core.context import Context
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -59,8 +59,7 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
     synchronize = _synchronize(whole_number("sync_period", sync_period), slow_step_size)
     if not reset_state:
         built = [inner._built(), synchronize._built()]
-        flow = series([part.stages for part in built])
-        return GradientTransformation._of(compose(built, flow, keys=("inner", "slow"), in_series=True))
+        return GradientTransformation._of(compose(built, in_series=True, keys=("inner", "slow")))
 
     def init(step: Context, params: Params) -> State:
         return {"inner": step.init(inner, params), "slow": step.init(synchronize, params)}

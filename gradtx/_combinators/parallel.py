@@ -11,7 +11,7 @@ from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Transform, Updates
-from gradtx._core.compose import compose, side_by_side
+from gradtx._core.compose import compose
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -145,7 +145,6 @@ def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransform
     if not branches:
         raise GradtxTypeError("expected at least one branch")
     built = [as_transformation(branch)._built() for branch in branches]
-    stages = [branch.stages for branch in built]
 
     def join(*outputs: Array) -> Array:
         return combine(*align(*outputs))
@@ -155,4 +154,4 @@ def _joined(combine: Callable[..., Array], branches: tuple) -> GradientTransform
         columns = [map(jnp.asarray, treedef.flatten_up_to(output)) for output in outputs]
         return treedef.unflatten(for_each(join, list(zip(*columns, strict=True))))
 
-    return GradientTransformation._of(compose(built, side_by_side(stages, join), side_by_side(stages, join_trees)))
+    return GradientTransformation._of(compose(built, join=join, join_trees=join_trees))

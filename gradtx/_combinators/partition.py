@@ -8,8 +8,7 @@ import jax
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
-from gradtx._core.constructors import Combinator
-from gradtx._core.context import Context
+from gradtx._core.context import Context, Work
 from gradtx._core.identity import identity, set_to_zero
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.labels import resolve, resolve_mask
@@ -119,7 +118,7 @@ def _grouped(
         return jax.tree.structure(updates).unflatten(merged), states
 
     is_cheap = all(tx._built().work.is_cheap for tx in transforms.values())
-    return GradientTransformation._of(Combinator(init, update, is_cheap))
+    return GradientTransformation._of(Work(init, update, is_cheap=is_cheap))
 
 
 def _group(full: Any, labels: list[Hashable], label: Hashable) -> Any:

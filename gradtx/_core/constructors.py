@@ -20,11 +20,9 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import align, strong, weak, widened
-from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, Leafwise, missing_params
-from gradtx._core.norms import norm
+from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
 from gradtx._core.protocol import GradientTransformation, accepted, missing_extra
 from gradtx._cpu import Advanced
 
@@ -205,7 +203,7 @@ def _leafwise(
     needs_params: bool = False,
 ) -> GradientTransformation:
     leaf = LeafTransform(layout, init_slots, update_leaf, init_scalars, advance, () if needs_params else None)
-    return GradientTransformation._of(Leafwise(leaf))
+    return GradientTransformation._of(leafwise(leaf))
 
 
 def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[Any, Any]]:
@@ -231,80 +229,26 @@ def treewise(
         init: parameters to state; none by default.
         needs_params: whether `update` reads the parameters; without it they may be absent.
     """
-    return GradientTransformation._of(Treewise(init, update, needs_params))
+    return GradientTransformation._of(work_of_tree(init, update, needs_params))
 
 
-class Treewise(Work):
-    """The work of a transform that needs the whole tree at once."""
+def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = False) -> Work:
+    """The work of `treewise`."""
 
-    def __init__(self, init: Any, update: Any, needs_params: bool, is_cheap: bool = False):
-        self._init, self._update, self._needs_params, self.is_cheap = init, update, needs_params, is_cheap
-
-    def init(self, step: Context, params: Params) -> State:
+    def init_tree(step: Context, params: Params) -> State:
         trees.floating_leaves(params, "parameters")
-        return self._init(params)
+        return init(params)
 
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        updates, extra = step.safe(trees.widened(updates)), accepted(self._update, step.extra)
-        if self._needs_params:
+    def update_tree(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        updates, extra = step.safe(trees.widened(updates)), accepted(update, step.extra)
+        if needs_params:
             trees.leaves_like(updates, required(params), "updates", "parameters")
             params = trees.widened(params)
-        out, new = self._update(updates, state, params, **extra)
+        out, new = update(updates, state, params, **extra)
         trees.leaves_like(updates, out, "updates that came in", "updates that go out")
         return out, step.keep(new, state)
 
-
-def rescaling(
-    factor: Callable[[Array, State], tuple[Array, State]], init: Callable[[Params], State] = lambda params: ()
-) -> GradientTransformation:
-    """A transform that multiplies the whole tree by one scalar, which depends on its norm.
-
-    Args:
-        factor: `(norm, state) -> (factor, state)`; the factor is weakly typed.
-        init: parameters to state; none by default.
-    """
-    return GradientTransformation._of(Rescaling(init, factor))
-
-
-class Rescaling(Work):
-    """The work of `rescaling`."""
-
-    is_cheap = True
-
-    def __init__(self, init: Any, factor: Any):
-        self._init, self._factor = init, factor
-
-    def init(self, step: Context, params: Params) -> State:
-        trees.floating_leaves(params, "parameters")
-        return self._init(params)
-
-    def update_factor(self, step: Context, updates: Updates, state: State) -> tuple[Array, State]:
-        # Half precision as it is: widened here, XLA would keep it for the work that follows.
-        by, new = self._factor(norm(trees.floating_leaves(updates), step.active), state)
-        return by, step.keep(new, state)
-
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        by, new = self.update_factor(step, updates, state)
-        return jax.tree.map(lambda g: by * g, step.safe(trees.widened(updates))), new
-
-
-def rescaling_each(
-    factors: Callable[[list[Array], list[Array]], list[Array]], needs_params: bool = False
-) -> GradientTransformation:
-    """A transform that multiplies each array by a scalar of its own.
-
-    Args:
-        factors: arrays of the updates, and of the parameters with `needs_params`, to a scalar for each.
-        needs_params: whether it reads the parameters; without it there are none in the list.
-    """
-
-    def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        leaves, treedef = jax.tree.flatten(updates)
-        ps = trees.leaves_like(updates, params, "updates", "parameters") if needs_params else []
-        numbers = factors(leaves, ps)
-        return treedef.unflatten(for_each(lambda by, g: weak(by) * g, list(zip(numbers, leaves, strict=True)))), state
-
-    return treewise(update, needs_params=needs_params)
+    return Work(init_tree, update_tree, is_cheap=is_cheap)
 
 
 def combinator(
@@ -322,18 +266,7 @@ def combinator(
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
     arguments in a tuple.
     """
-    return GradientTransformation._of(Combinator(init, update))
-
-
-class Combinator(Work):
-    """The work of a transform around others.
-
-    It is cheap only if it stores nothing of its own: an inactive step inside a cheap transform is computed, and what
-    the inner transforms store is kept by them.
-    """
-
-    def __init__(self, init: Any, update: Any, is_cheap: bool = False):
-        self.init, self.update, self.is_cheap = init, update, is_cheap
+    return GradientTransformation._of(Work(init, update))
 
 
 def required(params: Params) -> Params:

@@ -8,6 +8,7 @@ through every combinator without its doing anything.
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -111,27 +112,27 @@ def zeroed(active: Array, updates: Updates) -> Updates:
     return jax.tree.map(one, updates)
 
 
+@dataclass(frozen=True, eq=False)
 class Work:
     """What a transform does, behind its value: two functions that get the context first.
 
     Attributes:
+        init: `(step, params) -> state`.
+        update: `(step, updates, state, params) -> (updates, state)`.
         leaf: what it does to one array, if each array can be worked on by itself.
-        is_cheap: whether computing it for nothing costs less than a branch around it.
+        is_cheap: whether computing it for nothing costs less than a branch around it. What is cheap stores nothing
+            itself besides what `step.keep` keeps: an inactive step in it is computed.
         update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
     """
 
+    init: Callable[[Context, Params], State]
+    update: Callable[[Context, Updates, State, Params], tuple[Updates, State]]
     leaf: Any = None
     is_cheap: bool = False
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
-
-    def init(self, step: Context, params: Params) -> State:
-        raise NotImplementedError
-
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        raise NotImplementedError
 
 
 class Built(NamedTuple):

@@ -21,7 +21,7 @@ def identity():
 
     State: none. The unit of `chain`.
     """
-    return GradientTransformation._of(OnAnyDtype(lambda g: g))
+    return _on_any_dtype(lambda g: g)
 
 
 @transformation
@@ -32,23 +32,20 @@ def set_to_zero():
 
     State: none.
     """
-    return GradientTransformation._of(OnAnyDtype(lambda g: g if is_float0(g) else jnp.zeros_like(g)))
+    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g))
 
 
-class OnAnyDtype(Work):
-    """The work of a function of one array of any dtype, without state."""
+def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
+    """A function of one array of any dtype, without state."""
 
-    is_cheap = True
+    def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
+        return function(g), slots
 
-    def __init__(self, function: Callable[[Any], Any]):
-        def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
-            return function(g), slots
-
-        self._function = function
-        self.leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
-
-    def init(self, step: Context, params: Params) -> State:
+    def init(step: Context, params: Params) -> State:
         return ()
 
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        return jax.tree.map(self._function, step.safe(updates)), state
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return jax.tree.map(function, step.safe(updates)), state
+
+    leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
+    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True))

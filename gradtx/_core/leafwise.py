@@ -104,76 +104,75 @@ class _AnyName(dict):
         return self.array
 
 
-class Leafwise(Work):
+def leafwise(leaf: LeafTransform) -> Work:
     """The default execution: the same work on each leaf, traced once for all of one shape, and left to XLA to fuse."""
+    return Work(partial(_init, leaf), partial(_update, leaf), leaf, is_cheap=True, takes_factor=True)
 
-    is_cheap = True
-    takes_factor = True
 
-    def __init__(self, leaf: LeafTransform):
-        self.leaf = leaf
+def _init(leaf: LeafTransform, step: Context, params: Params) -> State:
+    leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
+    return _state(leaf, treedef, [leaf.init_slots(step, p) for p in leaves], leaf.init_scalars())
 
-    def init(self, step: Context, params: Params) -> State:
-        leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
-        slots = [self.leaf.init_slots(step, p) for p in leaves]
-        return self._state(treedef, slots, self.leaf.init_scalars())
 
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        leaf = self.leaf
-        leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
-        scalars, slots = self._contents(updates, state, len(leaves))
-        ps = self._params(updates, params) if leaf.needs_params is not None else [None] * len(leaves)
-        names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
+def _update(
+    leaf: LeafTransform, step: Context, updates: Updates, state: State, params: Params
+) -> tuple[Updates, State]:
+    leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
+    scalars, slots = _contents(leaf, updates, state, len(leaves))
+    ps = _params(leaf, updates, params) if leaf.needs_params is not None else [None] * len(leaves)
+    names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
 
-        reading, new_scalars = (None, scalars) if leaf.advance is None else leaf.advance(scalars)
-        if step.active is not None:
-            new_scalars = step.keep(new_scalars, scalars)
-        work = partial(leaf.update_leaf, reading)
-        if step.factor is not None:
-            work = partial(_rescaled, work, step.factor)
-        if step.is_traced:
-            work = _cpu.by_output(work, leaf.places.count(SLOT))
+    reading, new_scalars = (None, scalars) if leaf.advance is None else leaf.advance(scalars)
+    if step.active is not None:
+        new_scalars = step.keep(new_scalars, scalars)
+    work = partial(leaf.update_leaf, reading)
+    if step.factor is not None:
+        work = partial(_rescaled, work, step.factor)
+    if step.is_traced:
+        work = _cpu.by_output(work, leaf.places.count(SLOT))
 
-        def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
-            g = widened(g) if step.active is None else step.safe(widened(g))
-            u, new = work(step._replace(names=step.safe(named)), g, slots, p)
-            if u.shape != g.shape:
-                raise GradtxValueError(f"the update of one array must keep the shape {g.shape}, got {u.shape}")
-            return u, new
+    def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
+        g = widened(g) if step.active is None else step.safe(widened(g))
+        u, new = work(step._replace(names=step.safe(named)), g, slots, p)
+        if u.shape != g.shape:
+            raise GradtxValueError(f"the update of one array must keep the shape {g.shape}, got {u.shape}")
+        return u, new
 
-        pairs = for_each(one, list(zip(leaves, names, ps, slots, strict=True)))
-        outputs, new_slots = zip(*pairs, strict=True) if pairs else ((), ())
-        return treedef.unflatten(outputs), self._state(treedef, new_slots, new_scalars)
+    pairs = for_each(one, list(zip(leaves, names, ps, slots, strict=True)))
+    outputs, new_slots = zip(*pairs, strict=True) if pairs else ((), ())
+    return treedef.unflatten(outputs), _state(leaf, treedef, new_slots, new_scalars)
 
-    def _contents(self, updates: Updates, state: State, count: int) -> tuple[Scalars, list[Slots]]:
-        """The scalars of the state, and the slots of each leaf."""
-        leaf = self.leaf
-        try:
-            contents = leaf.structure.flatten_up_to(state)
-        except (ValueError, TypeError, KeyError):
-            raise wrong_state(str(leaf.structure).removeprefix("PyTreeDef"), state) from None
-        columns: list[Any] = [[None] * count] * len(contents)
-        for index, place in enumerate(leaf.places):
-            if place is SLOT:
-                columns[index] = trees.leaves_like(updates, contents[index], "updates", "state")
-                contents[index] = None
-        rows = zip(*columns, strict=True) if columns else [()] * count
-        return leaf.structure.unflatten(contents), list(map(leaf.structure.unflatten, rows))
 
-    def _state(self, treedef: Any, slots: Sequence[Slots], scalars: Scalars) -> State:
-        leaf = self.leaf
-        rows, contents = list(map(leaf.structure.flatten_up_to, slots)), leaf.structure.flatten_up_to(scalars)
-        for index, place in enumerate(leaf.places):
-            if place is SLOT:
-                contents[index] = treedef.unflatten(map(itemgetter(index), rows))
-        return leaf.structure.unflatten(contents)
+def _contents(leaf: LeafTransform, updates: Updates, state: State, count: int) -> tuple[Scalars, list[Slots]]:
+    """The scalars of the state, and the slots of each leaf."""
+    try:
+        contents = leaf.structure.flatten_up_to(state)
+    except (ValueError, TypeError, KeyError):
+        raise wrong_state(str(leaf.structure).removeprefix("PyTreeDef"), state) from None
+    columns: list[Any] = [[None] * count] * len(contents)
+    for index, place in enumerate(leaf.places):
+        if place is SLOT:
+            columns[index] = trees.leaves_like(updates, contents[index], "updates", "state")
+            contents[index] = None
+    rows = zip(*columns, strict=True) if columns else [()] * count
+    return leaf.structure.unflatten(contents), list(map(leaf.structure.unflatten, rows))
 
-    def _params(self, updates: Updates, params: Params) -> list[Array]:
-        if params is None:
-            error = missing_params()
-            error.stages = self.leaf.needs_params or ()
-            raise error
-        return trees.floating_leaves(trees.leaves_like(updates, params, "updates", "parameters"), "parameters")
+
+def _state(leaf: LeafTransform, treedef: Any, slots: Sequence[Slots], scalars: Scalars) -> State:
+    """The reverse."""
+    rows, contents = list(map(leaf.structure.flatten_up_to, slots)), leaf.structure.flatten_up_to(scalars)
+    for index, place in enumerate(leaf.places):
+        if place is SLOT:
+            contents[index] = treedef.unflatten(map(itemgetter(index), rows))
+    return leaf.structure.unflatten(contents)
+
+
+def _params(leaf: LeafTransform, updates: Updates, params: Params) -> list[Array]:
+    if params is None:
+        error = missing_params()
+        error.stages = leaf.needs_params or ()
+        raise error
+    return trees.floating_leaves(trees.leaves_like(updates, params, "updates", "parameters"), "parameters")
 
 
 def _rescaled(work: Callable[..., Any], by: Array, step: Context, g: Array, slots: Slots, p: Array | None) -> Any:

@@ -41,7 +41,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     __slots__ = ()
 
     def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
-        self._set(_PAIR, {"init": init, "update": update}, Built((), Pair(init, update)))
+        self._set(_PAIR, {"init": init, "update": update}, Built((), work_of_pair(init, update)))
 
     @classmethod
     def _of(cls, work: Work) -> "GradientTransformation":
@@ -87,7 +87,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         if self._cache is not None:
             return self._cache
         if self._is_bare:  # taken apart and put together as a pytree
-            work = self._arguments.get("work") or Pair(**self._arguments)
+            work = self._arguments.get("work") or work_of_pair(**self._arguments)
             return Built((), work)
         if not is_plain(self):
             return self._build()
@@ -120,21 +120,20 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             ) from error
 
 
-class Pair(Work):
+def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:
     """The work of a bare pair, or of a transform of another library."""
 
-    def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
-        self._init, self._update = init, update
-
-    def init(self, step: Context, params: Params) -> State:
+    def init_pair(step: Context, params: Params) -> State:
         if step.encoding is not None:
             raise GradtxTypeError(
                 "a bare pair does not say which arrays of its state may be encoded; make it of parts, or with `memory`"
             )
-        return self._init(params)
+        return init(params)
 
-    def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        return self._update(updates, state, params, **accepted(self._update, step.extra))
+    def update_pair(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return update(updates, state, params, **accepted(update, step.extra))
+
+    return Work(init_pair, update_pair)
 
 
 def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:

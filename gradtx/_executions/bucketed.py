@@ -14,9 +14,8 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._base.numerics import is_spread, is_traced, widen, widened
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import Combinator
-from gradtx._core.context import Context
-from gradtx._core.leafwise import SLOT, LeafTransform, Leafwise, Slots, matching, missing_params
+from gradtx._core.context import Context, Work
+from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, matching, missing_params
 from gradtx._core.parts import told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -66,7 +65,7 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
             f"expected a transform that works on each array independently, got {inner.factory_name}; put transforms "
             f"that need the whole tree outside: chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))"
         )
-    each, stacked = Leafwise(leaf), Leafwise(_over_first_axis(leaf))
+    each, stacked = leafwise(leaf), leafwise(_over_first_axis(leaf))
 
     def joined(stacks: State, others: State) -> State:
         rows = zip(leaf.places, leaf.structure.flatten_up_to(stacks), leaf.structure.flatten_up_to(others), strict=True)
@@ -108,13 +107,7 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
         alone, others = each.update(within[1], gs.others, others, ps.others)
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
-    return GradientTransformation._of(Stacked(init, update, is_cheap=True))
-
-
-class Stacked(Combinator):
-    """The work of `bucketed`, which applies the pending factor to the stacks."""
-
-    takes_factor = True
+    return GradientTransformation._of(Work(init, update, is_cheap=True, takes_factor=True))
 
 
 def _over_first_axis(leaf: LeafTransform) -> LeafTransform:

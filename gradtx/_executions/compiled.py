@@ -8,8 +8,7 @@ import jax
 
 from gradtx._base.errors import GradtxTypeError, short, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
-from gradtx._core.constructors import Combinator
-from gradtx._core.context import Context, Encoding
+from gradtx._core.context import Context, Encoding, Work
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
@@ -51,7 +50,7 @@ def compiled(inner: Transform):
         new, inner_state = _update(inner, updates, state[0], params, own, rest, codec)
         return new, (inner_state,)
 
-    return GradientTransformation._of(Combinator(init, update, is_cheap=inner._built().work.is_cheap))
+    return GradientTransformation._of(Work(init, update, is_cheap=inner._built().work.is_cheap))
 
 
 def _is_data(x: Any) -> bool:

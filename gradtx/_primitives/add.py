@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from gradtx._base.numerics import align, safe_sqrt, weak
-from gradtx._core.constructors import Treewise, elementwise, treewise
+from gradtx._core.constructors import elementwise, treewise, work_of_tree
 from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._primitives.random import gaussian, seeded
 from gradtx._values.labels import resolve_mask
@@ -47,7 +47,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
     # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
-    return GradientTransformation._of(Treewise(lambda params: (), update, needs_params=True, is_cheap=True))
+    return GradientTransformation._of(work_of_tree(lambda params: (), update, needs_params=True, is_cheap=True))
 
 
 @transformation

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.numerics import root_of_sum, safe_divide, strong, weak
-from gradtx._core.constructors import elementwise, memory, rescaling, treewise
+from gradtx._core.constructors import elementwise, memory, treewise
 from gradtx._core.norms import distance, norm
 from gradtx._core.protocol import transformation
+from gradtx._primitives.rescaling import rescaling
 from gradtx._values.schedule import NonNegative
 
 

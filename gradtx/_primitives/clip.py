@@ -8,9 +8,10 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._base.sharing import for_each
-from gradtx._core.constructors import elementwise, rescaling, rescaling_each, treewise
+from gradtx._core.constructors import elementwise, treewise
 from gradtx._core.norms import norms, norms_along
 from gradtx._core.protocol import transformation
+from gradtx._primitives.rescaling import rescaling, rescaling_each
 from gradtx._values.schedule import NonNegative, Scalar
 
 

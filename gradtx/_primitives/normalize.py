@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
-from gradtx._core.constructors import rescaling, rescaling_each, treewise
+from gradtx._core.constructors import treewise
 from gradtx._core.norms import norms
 from gradtx._core.protocol import transformation
+from gradtx._primitives.rescaling import rescaling, rescaling_each
 from gradtx._values.schedule import Decay, NonNegative
 
 

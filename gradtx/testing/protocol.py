@@ -67,8 +67,7 @@ def inputs_stay(case: Case) -> None:
     params, updates = params_of(), updates_of(case, 1)[0]
     state = case.transform.init(params)
     copies = jax.tree.map(np.array, (params, updates, state))
-    with jax.disable_jit():
-        case.transform.update(updates, state, params, **case.extras(params))
+    case.transform.update(updates, state, params, **case.extras(params))
     close((params, updates, state), copies, "the arguments of update", rtol=0, atol=0)
 
 
@@ -90,7 +89,6 @@ def extras_pass(case: Case) -> None:
     params, updates = params_of(), updates_of(case, 1)[0]
     state, extras = case.transform.init(params), case.extras(params)
 
-    @jax.disable_jit()
     def update(**extras: Any) -> Any:
         return case.transform.update(updates, state, params, **extras)
 

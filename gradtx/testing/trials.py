@@ -64,16 +64,14 @@ def run(
 ) -> tuple[list[Updates], State]:
     """Runs a transform eagerly; returns the updates of each step and the last state.
 
-    With `move`, the updates are applied to the parameters. Loops and branches run eagerly too: an operation is compiled
-    once for all transforms, while a jitted program would be compiled once per transform.
+    With `move`, the updates are applied to the parameters.
     """
     tx, out = case.transform if tx is None else tx, []
-    with jax.disable_jit():
-        state = tx.init(params)
-        for one in updates:
-            one, state = tx.update(one, state, params, **case.extras(params))
-            params = apply_updates(params, one) if move else params
-            out.append(one)
+    state = tx.init(params)
+    for one in updates:
+        one, state = tx.update(one, state, params, **case.extras(params))
+        params = apply_updates(params, one) if move else params
+        out.append(one)
     return out, state
 
 
