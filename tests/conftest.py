@@ -13,6 +13,17 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# What one worker or an earlier run has compiled is read, which takes a twentieth of the time of compiling an operation
+# again: most of a run. `pytest --cache-clear` empties it.
+CACHE = {"jax_persistent_cache_min_compile_time_secs": 0, "jax_persistent_cache_min_entry_size_bytes": -1}
+
+
+def pytest_configure(config):
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
+    for name, value in CACHE.items():
+        jax.config.update(name, value)
+
+
 ENOUGH = 1_100  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
 
 

@@ -41,11 +41,10 @@ def _updates(case, rate, mask):
     tx = case.transform.replace(**{_rate_of(case.transform.arguments): rate}, mask=mask)
     params, out = params_of(), []
     state = tx.init(params)
-    with jax.disable_jit():
-        for one in updates_of(case, 3):
-            one, state = tx.update(one, state, params, **case.extras(params))
-            params = gx.apply_updates(params, one)
-            out.append(one)
+    for one in updates_of(case, 3):
+        one, state = tx.update(one, state, params, **case.extras(params))
+        params = gx.apply_updates(params, one)
+        out.append(one)
     return out
 
 
