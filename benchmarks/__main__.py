@@ -4,6 +4,7 @@
     python -m benchmarks --single-pass                # with one pass over the memory on a CPU
     python -m benchmarks --trees flat --optimizers adam lion --rounds 30 --json result.json
     python -m benchmarks --device gpu --peers optax
+    python -m benchmarks --target h100                # compiled for a chip that need not be there
 
 For each tree and optimizer the donated, compiled step of both takes turns. "ms" are medians; "ratio" is that of gradtx
 to Optax, with the quartiles of the ratios of single rounds; "torch" is PyTorch's time, where it is installed and has
@@ -25,10 +26,19 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks import chips
+
 
 def main() -> None:
     """The command line."""
     options = _options()
+    if options.target:
+        chips.prepare(options.target)
+        rows = chips.table(options)
+        if options.json:
+            with open(options.json, "w") as file:
+                json.dump({"target": options.target, "dtype": options.dtype, "rows": rows}, file, indent=1)
+        return
     if options.device:
         os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(options.device, options.device)
     import gradtx as gx
@@ -180,6 +190,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--optimizers", nargs="+", help="names in benchmarks/optimizers.py; all by default")
     parser.add_argument("--peers", nargs="+", default=["optax", "torch"], choices=["optax", "torch"])
     parser.add_argument("--device", help="cpu or gpu; what JAX takes by default")
+    parser.add_argument(
+        "--target", choices=chips.TARGETS, help="a chip that need not be there; see benchmarks/chips.py"
+    )
     parser.add_argument("--dtype", default="float32", help="of parameters and gradients")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--single-pass", action="store_true", help="call gradtx.single_pass_cpu() first")

@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
     """The step of a transform for abstract parameters, traced and compiled with nothing in JAX's caches."""
-    extra = {"grad_fn": _slope} if grad_fn else {}
+    extra = {"grad_fn": slope} if grad_fn else {}
 
     def step(params: Any, state: Any, grads: Any) -> Any:
         updates, state = tx.update(grads, state, params, **extra)
@@ -89,7 +89,8 @@ def filled(params: Any) -> Any:
     return jax.tree.map(lambda p: jnp.full(p.shape, 0.01, p.dtype), params)
 
 
-def _slope(params: Any, *_: Any) -> Any:
+def slope(params: Any, *_: Any) -> Any:
+    """A gradient that a transform may ask for."""
     return jax.tree.map(lambda p: 0.5 * p, params)
 
 

@@ -72,3 +72,21 @@ PAIRS = {
         grad_fn=True,
     ),
 }
+
+
+def every() -> dict[str, Pair]:
+    """The pairs above, and all other named optimizers: beside those of Optax that have the same name."""
+    pairs = dict(PAIRS)
+    for name, factory in vars(gx).items():
+        spec = getattr(factory, "spec", None)
+        if name in pairs or spec is None or not spec.body.__module__.startswith("gradtx._optimizers."):
+            continue
+        theirs = getattr(optax, name, None) or getattr(contrib, name, None)
+        required = [p.name for p in spec.signature.parameters.values() if p.default is p.empty]
+        if set(required) <= {"learning_rate"}:
+            arguments = dict.fromkeys(required, RATE)
+            pairs[name] = Pair(
+                lambda factory=factory, arguments=arguments: factory(**arguments),
+                None if theirs is None else lambda theirs=theirs, arguments=arguments: theirs(**arguments),
+            )
+    return pairs

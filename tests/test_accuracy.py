@@ -51,6 +51,7 @@ def test_float64_agrees_to_1e_12(case):
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12 * np.max(np.abs(wanted)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCED, ids=lambda case: case.name)
 def test_float32_stays_within_1e_5_of_the_largest_update(case):
     gradients, params, wanted = _wanted(case)

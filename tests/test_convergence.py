@@ -26,6 +26,7 @@ def _losses(tx, which, starts, steps):
     return jax.vmap(lambda start: descend(tx, loss, start, steps))(starts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", DECLARED, ids=lambda case: case.name)
 def test_it_solves(case, name):

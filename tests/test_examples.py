@@ -1,4 +1,4 @@
-"""The examples run as a user runs them; all but the main one in the slow run."""
+"""The examples run as a user runs them."""
 
 import os
 import re
@@ -21,6 +21,7 @@ def _run(name, *arguments, cwd):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_quickstart_reaches_its_accuracy_and_saves_its_picture(tmp_path):
     out = _run("quickstart.py", cwd=tmp_path)
     shown = (EXAMPLES.parent / "README.md").read_text().split("\n```\nchain\n")[1].split("training:")[0]

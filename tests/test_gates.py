@@ -43,11 +43,12 @@ by_inner = pytest.mark.parametrize("inner", INNERS.values(), ids=INNERS)
 
 
 @by_inner
-@pytest.mark.parametrize("bad", [jnp.nan, -jnp.inf])
+@pytest.mark.parametrize("bad", [jnp.nan, pytest.param(-jnp.inf, marks=pytest.mark.slow)])
 def test_a_step_that_is_skipped_leaves_no_trace(inner, bad):
     check_a_skipped_step(_run, inner, _gradients(3), bad)
 
 
+@pytest.mark.slow
 @by_inner
 def test_what_goes_through_after_enough_is_computed_as_it_is(inner):
     first, second = _gradients(2)
@@ -62,6 +63,7 @@ def test_a_window_is_one_step_of_its_mean(inner):
     check_a_window(_run, inner, _gradients(4))
 
 
+@pytest.mark.slow
 @by_inner
 def test_members_of_a_batch_are_skipped_alone(inner):
     first, second = _gradients(2)
@@ -100,7 +102,16 @@ def test_derivatives_through_a_skipped_step_are_0(batched):
     assert not any(np.any(x) for x in jax.tree.leaves(skipped))
 
 
-@pytest.mark.parametrize("name", ["behind a norm", "a mask and a schedule", "norms of each array", "slow parameters"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "behind a norm",
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ("a mask and a schedule", "norms of each array", "slow parameters")
+        ),
+    ],
+)
 @pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
 def test_arrays_stay_spread_over_devices(kind, name):
     mesh = jax.make_mesh((2,), ("x",), axis_types=(kind,))

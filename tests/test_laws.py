@@ -9,10 +9,19 @@ import gradtx as gx
 from gradtx.testing import LAWS, check
 from gradtx.testing.trials import same_form
 
-# A quarter of the time of all laws goes here; they wait for the slow run.
-COSTLY = {"derivatives_are_finite", "sharded_equals_whole", "x64_changes_nothing"}
+# Half of the time of all laws goes here; they wait for the slow run.
+COSTLY = {
+    "derivatives_are_finite",
+    "sharded_equals_whole",
+    "x64_changes_nothing",
+    "vmap_equals_loop",
+    "scan_equals_loop",
+    "layers_stack",
+    "lowers_everywhere",
+}
 
-# An expression of parts that keep these laws keeps them too: for expressions they wait as well.
+# An expression of parts that keep these laws keeps nearly all of them too: for
+# expressions they wait as well.
 INHERITED = {
     "init_is_abstract",
     "inputs_stay",
@@ -21,11 +30,13 @@ INHERITED = {
     "odd_trees",
     "jit_equals_eager",
     "one_trace",
-    "vmap_equals_loop",
-    "layers_stack",
-    "scan_equals_loop",
     "restores",
-    "lowers_everywhere",
+    "updates_keep_their_form",
+    "state_is_a_fixed_point",
+    "extremes_stay_finite",
+    "half_precision_is_right",
+    "descends_on_complex_parameters",
+    "traced_numbers_are_the_same",
 }
 
 

@@ -226,8 +226,17 @@ def assert_close(actual, expected, rtol=1e-5, atol=1e-6):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), actual, expected)
 
 
-ALL_LOOPS = [(library, name) for library in (linen, flax_nnx, haiku, equinox) for name in KINDS]
-ALL_LOOPS += [(library, name) for library in (dicts, dataclasses) for name in FEW]
+LIBRARIES = (linen, flax_nnx, haiku, equinox)
+# Each library with one kind, and each kind with one library; all of them in the slow run.
+FIRST = {(LIBRARIES[index % len(LIBRARIES)], name) for index, name in enumerate(KINDS)}
+ALL_LOOPS = [
+    pytest.param(library, name, marks=[] if (library, name) in FIRST else [pytest.mark.slow])
+    for library in LIBRARIES
+    for name in KINDS
+]
+ALL_LOOPS += [(library, name) for library, name in zip((dicts, dataclasses), FEW, strict=False)]
+ALL_LOOPS += [pytest.param(dicts, name, marks=pytest.mark.slow) for name in FEW[1:]]
+ALL_LOOPS += [pytest.param(dataclasses, name, marks=pytest.mark.slow) for name in (FEW[0], *FEW[2:])]
 
 
 @pytest.mark.parametrize(("library", "name"), ALL_LOOPS)
@@ -258,7 +267,7 @@ def test_a_train_state_tells_transforms_apart_by_their_numbers():
     assert losses[0] == losses[1] == losses[3] != losses[2]
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", [FEW[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FEW[1:])])
 def test_in_nnx_the_state_is_sharded_as_the_parameters_are_and_stays_so(name):
     plain, make = flax_nnx(), KINDS[name]
     expected, whole = losses_of(plain.step, plain.start(make()))

@@ -176,6 +176,7 @@ def _difference(one):
     return np.max(np.abs(ours - theirs)[one.since :]) / np.max(np.abs(theirs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARITIES)
 def test_it_agrees_with_optax(name):
     one = PARITIES[name]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pytest
 from optimizer_table import rewritten
 
 import gradtx as gx
@@ -17,6 +18,7 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_snippets_print_what_they_say(monkeypatch):
     blocks = BLOCK.findall(README.read_text())
     module = types.ModuleType("readme")  # so that what is defined in the snippets can be pickled

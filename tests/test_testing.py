@@ -171,6 +171,7 @@ def test_the_report_says_what_was_kept_and_what_was_excused():
     assert str(report) == "plain keeps 1 law:\n  inputs_stay\n  excused from one_trace: for a reason"
 
 
+@pytest.mark.slow
 def test_functions_among_the_arguments_excuse_from_what_needs_a_text():
     for tx in (gx.adamw(0.1, mask=gx.where(lambda path, p: p.ndim > 1)), gx.sgd(lambda step: 0.1 / (step + 1))):
         report = check(tx)

@@ -186,6 +186,7 @@ MOVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MOVES)
 def test_a_checkpoint_goes_on_with_the_same_numbers(name, dtype):

@@ -67,6 +67,7 @@ def _fifty_steps(tx, params, gradients, **extra):
     return params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
