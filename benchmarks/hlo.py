@@ -9,6 +9,8 @@ _BYTES |= {"s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16, "s4": 1, "u4": 1,
 
 # They name arrays that are there, or wait for a kernel that has begun.
 _FREE = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all", "partition-id", "replica-id"}
+# What the scalar unit of a TPU does by itself is none.
+_KERNELS = {"fusion", "copy", "copy-start", "custom-call", "reduce", "sort", "scatter", "gather", "dot", "convolution"}
 _CALLED = re.compile(r"(?:to_apply|body|branch_computations|true_computation|false_computation|called_computations)=")
 
 
@@ -113,7 +115,7 @@ def kernels(program: Program) -> int:
 
     def of(name: str) -> int:
         return sum(
-            sum(map(of, one.called)) if one.operation in ("while", "conditional", "call") else _is_kernel(one)
+            sum(map(of, one.called)) if one.operation in ("while", "conditional", "call") else one.operation in _KERNELS
             for one in program.computations[name].values()
         )
 

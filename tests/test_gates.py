@@ -63,6 +63,31 @@ def test_a_window_is_one_step_of_its_mean(inner):
     check_a_window(_run, inner, _gradients(4))
 
 
+def _op_by_op(tx, gradients):
+    state, out, states = tx.init(P), [], []
+    for g in gradients:
+        u, state = tx.update(g, state, P)
+        out.append(u)
+        states.append(state)
+    return out, states
+
+
+@pytest.mark.parametrize("name", ["a kernel with a schedule", "norms of each array", "groups", "rows and columns"])
+def test_op_by_op_it_is_the_same(name):
+    check_a_window(_op_by_op, INNERS[name], _gradients(4))
+    check_a_skipped_step(_op_by_op, INNERS[name], _gradients(3))
+
+
+@pytest.mark.parametrize("run", [_run, _op_by_op])
+def test_a_state_keeps_its_dtypes_where_the_pair_inside_does_not(run):
+    def init(params):
+        return jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.bfloat16), params)
+
+    pair = gx.GradientTransformation(init, lambda g, state, params=None: (g, g))
+    _, states = run(gx.accumulate_gradients(pair, 2), _gradients(2))
+    assert [x.dtype for state in states for x in jax.tree.leaves(state.inner)] == [jnp.bfloat16] * 4
+
+
 @pytest.mark.slow
 @by_inner
 def test_members_of_a_batch_are_skipped_alone(inner):
@@ -77,8 +102,15 @@ def test_members_of_a_batch_are_skipped_alone(inner):
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), new.inner, state.inner)
 
 
+SKIPPING = {
+    "optimizer": gx.skip_nonfinite(gx.chain(gx.clip_by_global_norm(0.5), gx.adamw(0.1, weight_decay=0.01))),
+    "named outside": gx.let("m", gx.identity(), gx.skip_nonfinite(gx.chain(gx.use("m"), gx.square(), gx.scale(0.5)))),
+}
+
+
+@pytest.mark.parametrize("tx", SKIPPING.values(), ids=SKIPPING)
 @pytest.mark.parametrize("batched", [False, True])
-def test_derivatives_through_a_skipped_step_are_0(batched):
+def test_derivatives_through_a_skipped_step_are_0(batched, tx):
     # Of what came in, of the parameters and of all numbers; 0 times NaN would be NaN.
     good, spoilt = _gradients(2)
     spoilt = {**spoilt, "a": spoilt["a"].at[1, 0].set(jnp.nan)}
@@ -89,8 +121,7 @@ def test_derivatives_through_a_skipped_step_are_0(batched):
         return sum(jnp.sum(u) for u in jax.tree.leaves(updates))
 
     def derivatives(g):
-        clipped = gx.chain(gx.clip_by_global_norm(0.5), gx.adamw(0.1, weight_decay=0.01))
-        return jax.grad(total, (0, 1, 2), allow_int=True)(gx.skip_nonfinite(clipped), g, P)
+        return jax.grad(total, (0, 1, 2), allow_int=True)(tx, g, P)
 
     if batched:
         both = jax.tree.map(lambda *xs: jnp.stack(xs), good, spoilt)

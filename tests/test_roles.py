@@ -14,9 +14,11 @@ from gradtx.interop.torch import load_optimizer_state
 PARAMS = {"w": jnp.ones(2)}
 ADAM = [
     "numerator/scale_by_ema/w",
-    "numerator/bias_correction",
+    "numerator/bias_correction/before",
+    "numerator/bias_correction/last",
     "denominator/scale_by_ema/w",
-    "denominator/bias_correction",
+    "denominator/bias_correction/before",
+    "denominator/bias_correction/last",
 ]
 
 

@@ -79,3 +79,12 @@ def test_programs_name_the_stages():
     text = jax.jit(tx.update).lower(P, tx.init(P), P).as_text(debug_info=True)
     for stage in ("clip_by_global_norm", "adamw/chain", "scale_by_adam/ratio", "add_decayed_weights"):
         assert stage in text, stage
+
+
+def test_programs_name_what_is_inside_wrappers_and_groups():
+    tx = gx.partition(
+        {"all": gx.sharpness_aware(gx.adamw(0.1), 0.05)}, lambda params: jax.tree.map(lambda p: "all", params)
+    )
+    step = jax.jit(lambda g, s, p: tx.update(g, s, p, grad_fn=lambda p: p))
+    text = step.lower(P, tx.init(P), P).as_text(debug_info=True)
+    assert "partition/sharpness_aware/adamw/" in text

@@ -233,7 +233,7 @@ def treewise(
 
 
 def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = False) -> Work:
-    """The work of `treewise`."""
+    """The work of `treewise`; cheap may only be what has no state."""
 
     def init_tree(step: Context, params: Params) -> State:
         trees.floating_leaves(params, "parameters")
@@ -246,7 +246,7 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
             params = trees.widened(params)
         out, new = update(updates, state, params, **extra)
         trees.leaves_like(updates, out, "updates that came in", "updates that go out")
-        return out, step.keep(new, state)
+        return out, new
 
     return Work(init_tree, update_tree, is_cheap=is_cheap)
 

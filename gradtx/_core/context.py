@@ -120,8 +120,8 @@ class Work:
         init: `(step, params) -> state`.
         update: `(step, updates, state, params) -> (updates, state)`.
         leaf: what it does to one array, if each array can be worked on by itself.
-        is_cheap: whether computing it for nothing costs less than a branch around it. What is cheap stores nothing
-            itself besides what `step.keep` keeps: an inactive step in it is computed.
+        is_cheap: whether computing it for nothing costs less than a branch around it. Then an inactive step is
+            computed, and what it stores it has to keep by `step.keep`.
         update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.

@@ -10,8 +10,8 @@ A `LeafTransform` has four roles:
 For `scale_by_adam`, a ratio of two chains, the state of a tree of parameters {w, b} is
 
     (                                          layout, a tuple for each combinator:
-      ({w: m_w, b: m_b}, [s, c]),              (SLOT, SCALARS)              scale_by_ema, bias_correction
-      ((), {w: v_w, b: v_b}, [s, c], ()),      ((), SLOT, SCALARS, ())      square, scale_by_ema, bias_correction, sqrt
+      ({w: m_w, b: m_b}, (s, r)),              (SLOT, SCALARS)              scale_by_ema, bias_correction
+      ((), {w: v_w, b: v_b}, (s, r), ()),      ((), SLOT, SCALARS, ())      square, scale_by_ema, bias_correction, sqrt
     )
 
 and what `update_leaf` gets for w are `slots`, the same with `m_w` and `v_w` at SLOT and None at SCALARS.

@@ -118,18 +118,31 @@ FORMER_NAMES = {
 }
 """Renamed factories and state fields: the former name in saved states, and the present name."""
 
+FORMER_PAIRS = {
+    ("before", "last"): lambda pair: (pair[0], -pair[1]),  # a sum and its rounding error
+    ("steps", "total"): tuple,
+}
+"""Fields that were one array of two numbers in saved states, and how they follow from it."""
+
 
 def _by_present_names(d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
     """The arrays by their present names. A name that the state still has, such as a parameter's, is not translated."""
-    found = {}
-    for name in d:
-        present = name
-        if name not in named:
-            words = [(word, FORMER_NAMES[word]) if word in FORMER_NAMES else (word,) for word in _words(name)]
-            readings = map("".join, itertools.product(*words))
-            present = next((reading for reading in readings if reading in named and reading not in d), name)
-        found[present] = d[name]
+    found: dict[str, Any] = {}
+    for name, array in d.items():
+        found |= {name: array} if name in named else _translated(name, array, d, named)
     return found
+
+
+def _translated(name: str, array: Any, d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
+    words = [(word, FORMER_NAMES[word]) if word in FORMER_NAMES else (word,) for word in _words(name)]
+    for reading in map("".join, itertools.product(*words)):
+        if reading in named and reading not in d:
+            return {reading: array}
+        for fields, split in FORMER_PAIRS.items():
+            parts = [f"{reading}/{field}" for field in fields]
+            if named.issuperset(parts) and np.shape(array) == (2,):
+                return dict(zip(parts, split(np.asarray(array)), strict=True))
+    return {name: array}
 
 
 def _words(name: str) -> list[str]:

@@ -1,8 +1,11 @@
 """Stateful primitives: one accumulator per parameter, or one scalar for the whole tree."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 
 from gradtx._base.numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
+from gradtx._base.typing import Array
 from gradtx._core.constructors import clocked, memory
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
@@ -41,7 +44,7 @@ def bias_correction(decay: Decay):
     Args:
         decay: the decay of the preceding average, in [0, 1).
 
-    State: an array of shape (2,), the sum of logarithms and its rounding error, in float32 (float64 with x64).
+    State: `DecaySum(before, last)`, two scalars in float32 (float64 with x64).
 
     Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 3; the sum of logarithms is
     ours.
@@ -65,20 +68,38 @@ def bias_correction_ahead(decay: Decay):
     return _correction(decay, ahead=True)
 
 
+class DecaySum(NamedTuple):
+    """The sum of the logarithms of all decays so far, in two parts; what their sum is rounded off is not lost.
+
+    Attributes:
+        before: the sum before the last step.
+        last: what the last step adds to it: the logarithm of its decay, less the rounding error until then.
+    """
+
+    before: Array
+    last: Array
+
+
 def _correction(decay, ahead):
-    def advance(clock):
-        # One array of shape (2,) instead of two scalars: XLA then fuses them into one kernel.
-        total, error = clock
-        log = log_of_decay(decay, clock.dtype)
-        term = log - error
+    def advance(state):
+        # Each scalar is computed from those before it, so that a GPU computes all of them in one kernel. A state of the
+        # sum and its error would take three.
+        before, last = state
+        total = before + last
+        log = log_of_decay(decay, total.dtype)
+        term = log - ((total - before) - last)
         new = total + term
         exponent = new + log if ahead else new
         is_empty = exponent == 0  # all decays were 1 so far: the average is still 0, so the output must be 0
         # The division comes last: XLA would fuse both operands of a final select into the loops over the arrays.
         weights = jnp.where(is_empty, jnp.inf, -jnp.expm1(jnp.where(is_empty, -1.0, exponent)))
-        return 1.0 / weights, jnp.stack([new, (new - total) - term])
+        return 1.0 / weights, DecaySum(total, term)
 
-    return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=lambda g, factor: factor * g)
+    return clocked(
+        start=lambda: DecaySum(jnp.zeros((), float), jnp.zeros((), float)),
+        advance=advance,
+        emit=lambda g, factor: factor * g,
+    )
 
 
 @transformation

@@ -1,12 +1,27 @@
 """The denominator of RAdam."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.numerics import log_of_decay, root_of_sum, safe_divide, safe_sqrt
+from gradtx._base.typing import Array
 from gradtx._core.constructors import clocked
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, PositiveDecay, Scalar
+
+
+class DecayCount(NamedTuple):
+    """The state of `radam_denominator`.
+
+    Attributes:
+        steps: how many there were.
+        total: the sum of the logarithms of the decays.
+    """
+
+    steps: Array
+    total: Array
 
 
 @transformation
@@ -31,15 +46,14 @@ def radam_denominator(
         eps_root: added inside the root.
         threshold: the length of the average, in steps, from which its root is used; at least 4.
 
-    State: an array of shape (2,), the step count and the sum of logarithms, in float32 (float64 with x64).
+    State: `DecayCount(steps, total)`, two scalars in float32 (float64 with x64).
 
     Reference: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2; the form of
     the length is ours.
     """
 
-    def advance(clock):
-        count, total = clock
-        count, total = count + 1, total + log_of_decay(decay, clock.dtype)
+    def advance(state):
+        count, total = state.steps + 1, state.total + log_of_decay(decay, state.total.dtype)
         rate = -total / count
         length = 1 - _one_minus_langevin(rate / 2) + count * _one_minus_langevin(rate * count / 2)
         longest = 2 / (1 - decay) - 1
@@ -47,12 +61,12 @@ def radam_denominator(
         length = jnp.where(trusted, length, 8.0)
         squared = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
         inverse = jnp.where(trusted, safe_divide(1.0, safe_sqrt(jnp.where(trusted, squared, 1.0))), 0.0)
-        return inverse, jnp.stack([count, total])
+        return inverse, DecayCount(count, total)
 
     def emit(g, inverse):
         return jnp.where(inverse == 0, 1.0, inverse * (root_of_sum(safe_sqrt(g), eps_root) + eps))
 
-    return clocked(start=lambda: jnp.zeros(2, float), advance=advance, emit=emit)
+    return clocked(start=lambda: DecayCount(jnp.zeros((), float), jnp.zeros((), float)), advance=advance, emit=emit)
 
 
 def _one_minus_langevin(z):

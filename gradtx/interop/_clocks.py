@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gradtx._base.errors import GradtxValueError
@@ -11,8 +12,8 @@ from gradtx._base.typing import Array, State
 from gradtx._core.parts import parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unfolded, unscheduled
-from gradtx._primitives.accumulate import bias_correction, bias_correction_ahead
-from gradtx._primitives.rectify import radam_denominator
+from gradtx._primitives.accumulate import DecaySum, bias_correction, bias_correction_ahead
+from gradtx._primitives.rectify import DecayCount, radam_denominator
 from gradtx._values.schedule import scheduled_names
 from gradtx.interop._specs import spec_of
 
@@ -25,8 +26,15 @@ class Clock(NamedTuple):
         to_count: converts the state of the part to the step count, int32.
     """
 
-    from_count: Callable[[Array], Array]
-    to_count: Callable[[Array], Array]
+    from_count: Callable[[Array], State]
+    to_count: Callable[[State], Array]
+
+    def recipes(self, own: State) -> list[tuple[int, Callable[[Array], Array]]]:
+        """For each leaf of the state its index, which `own` has in its place, and the leaf for a step count."""
+        return [
+            (index, lambda count, position=position: jax.tree.leaves(self.from_count(count))[position])
+            for position, index in enumerate(jax.tree.leaves(own))
+        ]
 
 
 def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]]:
@@ -62,20 +70,21 @@ def _clock(tx: GradientTransformation) -> Clock:
     return Clock(lambda count: state(count.astype(float), log), lambda x: read(x, log).astype(jnp.int32))
 
 
-def _summed(count: Array, log: Any) -> Array:
-    return jnp.stack([count * log, jnp.zeros_like(count)])
+def _summed(count: Array, log: Any) -> DecaySum:
+    last = jnp.where(count > 0, log, jnp.zeros_like(count))
+    return DecaySum(count * log - last, last)
 
 
-def _steps(sums: Array, log: Any) -> Array:
-    return jnp.round((sums[0] - sums[1]) / log)
+def _steps(state: DecaySum, log: Any) -> Array:
+    return jnp.round((state.before + state.last) / log)
 
 
 _STATES = {
     spec_of(bias_correction): (_summed, _steps),
     spec_of(bias_correction_ahead): (_summed, _steps),
     spec_of(radam_denominator): (
-        lambda count, log: jnp.stack([count, count * log]),
-        lambda clock, log: jnp.round(clock[0]),
+        lambda count, log: DecayCount(count, count * log),
+        lambda state, log: jnp.round(state.steps),
     ),
 }
 """Per factory, two functions: the state for a count and the logarithm of the decay; the count for a state."""

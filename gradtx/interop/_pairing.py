@@ -26,7 +26,7 @@ from gradtx._inspection.state_dict import names
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.schedule import scheduled_names
 from gradtx._values.value import Spec
-from gradtx.interop._clocks import clocks
+from gradtx.interop._clocks import Clock, clocks
 from gradtx.interop._specs import spec_of
 from gradtx.interop._stages import RATE_BEFORE_MOMENTUM, STAGES
 
@@ -41,6 +41,12 @@ class Recipe(NamedTuple):
 
     function: Callable[..., Any]
     sources: tuple[int, ...]
+
+
+def _count_of(clock: Clock, own: State) -> Recipe:
+    """The step count, from the leaves of the state of a clock; `own` has their indices."""
+    indices, treedef = jax.tree.flatten(own)
+    return Recipe(lambda *leaves: clock.to_count(treedef.unflatten(leaves)), tuple(indices))
 
 
 @dataclass
@@ -187,9 +193,9 @@ class Pairing:
         if stage.centred:
             self._centre(tx.decay, list(named.values()), jax.tree.leaves((found.mu, found.nu)))
         for clock, own in clocks(tx, state):
-            (index,) = jax.tree.leaves(own)
-            self.ours[index] = Recipe(clock.from_count, (found.count,))
-            self.theirs[found.count] = Recipe(clock.to_count, (index,))
+            for index, recipe in clock.recipes(own):
+                self.ours[index] = Recipe(recipe, (found.count,))
+            self.theirs[found.count] = _count_of(clock, own)
             row.ours.append(self.theirs[found.count])
 
     def _centre(self, decay: Any, own: list[int], other: list[int]) -> None:
@@ -221,10 +227,10 @@ class Pairing:
 
     def _clock(self, tx: GradientTransformation, state: State, row: Row) -> None:
         for clock, own in clocks(tx, state):
-            (index,) = jax.tree.leaves(own)
             if row.steps():
-                self.ours[index] = Recipe(lambda *counts, clock=clock: clock.from_count(_agreed(*counts)), row.steps())
-            row.ours.append(Recipe(clock.to_count, (index,)))
+                for index, recipe in clock.recipes(own):
+                    self.ours[index] = Recipe(lambda *counts, recipe=recipe: recipe(_agreed(*counts)), row.steps())
+            row.ours.append(_count_of(clock, own))
 
     def _accumulate(self, tx: GradientTransformation, state: Any, row: Row) -> None:
         found = self._take("MultiStepsState", row)

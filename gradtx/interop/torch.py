@@ -103,7 +103,7 @@ def load_optimizer_state(
         checkpoint = _Checkpoint(state_dict, params, order, arrange, step)
         found = checkpoint.read(tx, numbered)
         for clock, place in clocks(tx, numbered):
-            found[jax.tree.leaves(place)[0]] = clock.from_count(checkpoint.steps("the bias correction"))
+            found |= {index: leaf(checkpoint.steps("the bias correction")) for index, leaf in clock.recipes(place)}
         named = names(tx, template)
         lacking = [name for index, name in enumerate(named) if index not in found]
         if lacking:
