@@ -62,6 +62,10 @@ PAIRS = {
         lambda: gx.skip_nonfinite(gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(RATE)), 5),
         lambda: optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)), 5),
     ),
+    "skip nonfinite, input": Pair(
+        lambda: gx.skip_nonfinite(gx.adamw(RATE), 5, check_output=False),
+        lambda: optax.apply_if_finite(optax.adamw(RATE), 5),
+    ),
     "partition": Pair(
         lambda: gx.partition({"matrix": gx.adamw(RATE), "vector": gx.sgd(RATE, 0.9)}, _halves),
         lambda: optax.partition({"matrix": optax.adamw(RATE), "vector": optax.sgd(RATE, 0.9)}, _halves),

@@ -25,18 +25,19 @@ def run(tx, gradients, params, **extra):
     return out, states
 
 
-def check_a_skipped_step(steps, inner, gradients, bad=jnp.nan):
-    """A step that `skip_nonfinite` leaves out leaves no trace.
+def check_a_skipped_step(steps, inner, gradients, bad=jnp.nan, gate=gx.skip_nonfinite):
+    """A step that a gate leaves out leaves no trace.
 
     Args:
         steps: `(tx, gradients) -> (updates, states)`.
         inner: the transform inside.
         gradients: of three steps, of which the second is spoilt.
         bad: what it is spoilt with.
+        gate: around the transform.
     """
     first, second, third = gradients
     spoilt = {**second, "a": second["a"].at[1, 0].set(bad)}
-    out, states = steps(gx.skip_nonfinite(inner), [first, spoilt, third])
+    out, states = steps(gate(inner), [first, spoilt, third])
     assert [bool(state.skipped) for state in states] == [False, True, False]
     assert not any(np.any(x) for x in jax.tree.leaves(out[1]))
     jax.tree.map(np.testing.assert_array_equal, states[1].inner, states[0].inner)

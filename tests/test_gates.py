@@ -63,6 +63,17 @@ def test_a_window_is_one_step_of_its_mean(inner):
     check_a_window(_run, inner, _gradients(4))
 
 
+@pytest.mark.parametrize("name", ["a kernel with a schedule", "behind a norm", "norms of each array"])
+def test_where_the_input_alone_is_checked(name):
+    gate = partial(gx.skip_nonfinite, check_output=False)
+    check_a_skipped_step(_run, INNERS[name], _gradients(3), gate=gate)
+    check_a_skipped_step(_op_by_op, INNERS[name], _gradients(3), gate=gate)
+    large = jax.tree.map(lambda p: jnp.full_like(p, 1e30), P)
+    out, states = _run(gate(gx.square()), [large])
+    assert not states[0].skipped
+    assert np.all(np.isinf(out[0]["a"]))
+
+
 def _op_by_op(tx, gradients):
     state, out, states = tx.init(P), [], []
     for g in gradients:

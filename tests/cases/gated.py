@@ -20,6 +20,7 @@ CASES = [
         odd=True,
     ),
     case("skip_nonfinite", gx.skip_nonfinite(gx.adam(0.1)), odd=True),
+    case("skip_nonfinite, by the input", gx.skip_nonfinite(gx.adam(0.1), check_output=False), odd=True),
     case("skip_nonfinite, but not for ever", gx.skip_nonfinite(CLIPPED, 2), odd=True),
     case("conditional", gx.conditional(gx.sgd(0.1, 0.9), SECOND), odd=True),
     case(
