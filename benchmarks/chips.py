@@ -118,13 +118,13 @@ def compiled(step: Callable[..., Any], arguments: Any, device: Any, donated: tup
     )
 
 
-def measured(tx: Any, params: Any, device: Any, grad_fn: Callable[..., Any] | None = None) -> Step:
-    """The donated step of a transform: updates, and parameters after them."""
+def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = ()) -> Step:
+    """The donated step of a transform: updates, and parameters after them; `asks` are extra arguments that it takes."""
     import jax
 
     import gradtx as gx
 
-    extra = {"grad_fn": grad_fn} if grad_fn else {}
+    extra = {name: x for name, x in _extras().items() if name in asks}
 
     def step(params: Any, state: Any, grads: Any) -> Any:
         updates, state = tx.update(grads, state, params, **extra)
@@ -133,13 +133,20 @@ def measured(tx: Any, params: Any, device: Any, grad_fn: Callable[..., Any] | No
     return compiled(step, (params, jax.eval_shape(tx.init, params), params), device, donated=(0, 1))
 
 
+def _extras() -> dict[str, Any]:
+    import jax
+
+    from benchmarks.measure import bowl, slope
+
+    return {"grad_fn": slope, "value_fn": bowl, "value": 1.0, "key": jax.random.key(0)}
+
+
 def table(options: Any) -> list[dict[str, Any]]:
     """Prints a row for each tree and optimizer, and returns what it prints."""
     import jax
     import jax.numpy as jnp
 
     import gradtx as gx
-    from benchmarks.measure import slope
     from benchmarks.optimizers import every
     from benchmarks.trees import TREES, abstract
 
@@ -154,8 +161,11 @@ def table(options: Any) -> list[dict[str, Any]]:
         for name in options.optimizers or pairs:
             pair = pairs[name]
             ours, theirs = (
-                None if make is None else measured(make(), params, device, slope if pair.grad_fn else None)
-                for make in (pair.ours, pair.theirs)
+                None if make is None else measured(make(), params, device, asks)
+                for make, asks in (
+                    (pair.ours, tuple(_extras())),  # what it does not take is ignored
+                    (pair.theirs, ("grad_fn",) if pair.grad_fn else ()),
+                )
             )
             assert ours is not None
             rows.append({"tree": tree, "optimizer": name, "ours": ours._asdict()})

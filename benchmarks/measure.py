@@ -94,6 +94,11 @@ def slope(params: Any, *_: Any) -> Any:
     return jax.tree.map(lambda p: 0.5 * p, params)
 
 
+def bowl(params: Any, *_: Any) -> Any:
+    """A loss that a transform may ask for."""
+    return sum(0.5 * jnp.sum(p * p) for p in jax.tree.leaves(params))
+
+
 TRIAD_BYTES = 12 * 20_000_000
 
 

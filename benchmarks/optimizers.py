@@ -78,6 +78,10 @@ PAIRS = {
 }
 
 
+ASK_FOR_MORE = {"sophia", "momo", "momo_adam", "polyak_sgd"}
+"""Those of Optax that need extra arguments of their own."""
+
+
 def every() -> dict[str, Pair]:
     """The pairs above, and all other named optimizers: beside those of Optax that have the same name."""
     pairs = dict(PAIRS)
@@ -85,7 +89,7 @@ def every() -> dict[str, Pair]:
         spec = getattr(factory, "spec", None)
         if name in pairs or spec is None or not spec.body.__module__.startswith("gradtx._optimizers."):
             continue
-        theirs = getattr(optax, name, None) or getattr(contrib, name, None)
+        theirs = None if name in ASK_FOR_MORE else getattr(optax, name, None) or getattr(contrib, name, None)
         required = [p.name for p in spec.signature.parameters.values() if p.default is p.empty]
         if set(required) <= {"learning_rate"}:
             arguments = dict.fromkeys(required, RATE)

@@ -1,0 +1,79 @@
+"""What XLA makes of a step for an H100 and a TPU v5e, none of which has to be there; see benchmarks/chips.py.
+
+Skipped where their compilers are not installed. Figures are of one array of 20 million float32.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.chips
+
+# They read and write each array once: parameters, gradients and state.
+ELEMENTWISE = ["sgd", "momentum", "adam", "adamw", "lion", "adagrad", "adadelta", "adamax", "nadam", "radam", "amsgrad"]
+ELEMENTWISE += ["rmsprop", "yogi", "adabelief", "ademamix", "schedule_free_adamw", "accumulate 8", "adamw, bfloat16"]
+OTHERS = ["clip + adamw", "lamb", "adan", "skip nonfinite, input"]
+
+
+@pytest.fixture(scope="module", params=["h100", "tpu-v5e"])
+def steps(request, tmp_path_factory):
+    """The target, and for each optimizer what was measured."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from benchmarks import chips
+    finally:
+        sys.path.remove(str(ROOT))
+    if not chips.is_there(request.param):
+        pytest.skip(f"the compiler for {request.param} is not installed")
+    file = tmp_path_factory.mktemp("chips") / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--target", request.param, "--trees", "flat", "--json", str(file)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    done = subprocess.run(
+        [*command, "--optimizers", *ELEMENTWISE, *OTHERS],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return request.param, {row["optimizer"]: row for row in json.loads(file.read_text())["rows"]}
+
+
+def test_elementwise_optimizers_move_the_least_bytes_and_keep_nothing(steps):
+    _, rows = steps
+    for name in ELEMENTWISE:
+        ours = rows[name]["ours"]
+        assert ours["moved"] < ours["least"] + 1e6, name
+        assert ours["temporary"] < 1e6, name
+
+
+def test_nothing_moves_or_keeps_more_than_optax(steps):
+    _, rows = steps
+    for name, row in rows.items():
+        if "theirs" in row:
+            assert row["ours"]["moved"] < row["theirs"]["moved"] + 1e6, name
+            assert row["ours"]["temporary"] < row["theirs"]["temporary"] + 1e6, name
+
+
+def test_scalars_of_a_step_take_few_kernels(steps):
+    target, rows = steps
+    if target == "h100":
+        # One for each bias correction, and one for the arrays.
+        assert rows["adamw"]["ours"]["kernels"] == 3
+        assert rows["lion"]["ours"]["kernels"] == 1
+        for name in ("adam", "adamw", "nadam", "amsgrad", "lion", "schedule_free_adamw", "adan"):
+            assert rows[name]["ours"]["kernels"] <= rows[name]["theirs"]["kernels"], name
+
+
+def test_clipping_and_looking_for_nan_read_the_gradients_once_more(steps):
+    target, rows = steps
+    if target == "h100":
+        plain = rows["adamw"]["ours"]["moved"]
+        for name in ("clip + adamw", "skip nonfinite, input"):
+            assert rows[name]["ours"]["moved"] < plain + 4 * 20e6 + 1e6, name
