@@ -122,14 +122,9 @@ def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = ()) -> S
     """The donated step of a transform: updates, and parameters after them; `asks` are extra arguments that it takes."""
     import jax
 
-    import gradtx as gx
+    from benchmarks.measure import training_step
 
-    extra = {name: x for name, x in _extras().items() if name in asks}
-
-    def step(params: Any, state: Any, grads: Any) -> Any:
-        updates, state = tx.update(grads, state, params, **extra)
-        return gx.apply_updates(params, updates), state
-
+    step = training_step(tx, **{name: x for name, x in _extras().items() if name in asks})
     return compiled(step, (params, jax.eval_shape(tx.init, params), params), device, donated=(0, 1))
 
 

@@ -8,6 +8,8 @@ copy of an array of 2 GB. `accumulate 8` is the mean over a window. What does no
 """
 
 import argparse
+import importlib
+import importlib.util
 import json
 import os
 import statistics
@@ -21,7 +23,8 @@ import jax
 import jax.numpy as jnp
 
 import gradtx as gx
-from benchmarks.measure import filled
+from benchmarks import trees
+from benchmarks.measure import filled, training_step
 from benchmarks.optimizers import PAIRS
 
 FLAT = ["adam", "adamw", "clip + adamw", "lion", "schedule_free_adamw", "accumulate 8", "adamw, bfloat16", "lamb"]
@@ -37,7 +40,7 @@ def _shapes(tree: str) -> Any:
     if tree == "one array":
         return {"all": (500_000_000,)}
     if tree == "small":
-        return {f"leaf_{index}": (256 + 64 * (index % 4),) for index in range(2000)}
+        return trees.small()
     width, layers, words = 2048, 24, 50257
     block = {
         **dict.fromkeys(("query", "key", "value", "out"), (width, width)),
@@ -51,14 +54,9 @@ def _shapes(tree: str) -> Any:
 
 def _going(tx: Any, params: Any, grads: Any) -> Callable[[], None]:
     """A function that makes `STEPS` steps and waits for them."""
-
-    def step(params: Any, state: Any, grads: Any) -> Any:
-        updates, state = tx.update(grads, state, params)
-        return gx.apply_updates(params, updates), state
-
     own = jax.tree.map(jnp.copy, params)
     state = jax.tree.map(jnp.copy, jax.jit(tx.init)(own))
-    run = jax.jit(step, donate_argnums=(0, 1)).lower(own, state, grads).compile()
+    run = jax.jit(training_step(tx), donate_argnums=(0, 1)).lower(own, state, grads).compile()
     at = (own, state)
 
     def once() -> None:
@@ -70,11 +68,17 @@ def _going(tx: Any, params: Any, grads: Any) -> Callable[[], None]:
     return once
 
 
-def _torch_going(params: Any) -> Callable[[], None] | None:
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
+def _torch_milliseconds(params: Any, rounds: int) -> float | None:
+    """The time of a step of PyTorch's fused AdamW, where it is installed."""
+    if importlib.util.find_spec("torch") is None:
         return None
+    torch = importlib.import_module("torch")
+    found = _milliseconds({"torch": _torch_going(torch, params)}, rounds)["torch"]
+    torch.cuda.empty_cache()
+    return found
+
+
+def _torch_going(torch: Any, params: Any) -> Callable[[], None]:
     leaves = [torch.full(p.shape, 0.01, device="cuda", requires_grad=True) for p in jax.tree.leaves(params)]
     for leaf in leaves:
         leaf.grad = torch.full_like(leaf, 0.01)
@@ -132,11 +136,7 @@ def main() -> None:
                 is_leaf=lambda x: isinstance(x, tuple),
             )
         )
-        torch_ms = None
-        if once := _torch_going(params):
-            torch_ms = _milliseconds({"torch": once}, options.rounds)["torch"]
-            del once
-            __import__("torch").cuda.empty_cache()
+        torch_ms = _torch_milliseconds(params, options.rounds)
         print(
             f"\n{tree}: {gx.tree.size(params) / 1e6:.1f} million parameters; PyTorch's AdamW {torch_ms} ms", flush=True
         )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _BYTES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4}
 _BYTES |= {"s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16, "s4": 1, "u4": 1, "token": 0}
@@ -124,8 +124,3 @@ def kernels(program: Program) -> int:
 
 def _is_kernel(one: Instruction) -> bool:
     return one.operation not in _FREE and not one.operation.endswith("-done")
-
-
-def pairs(program: Program) -> list[tuple[str, Any]]:
-    """Name and instruction of what is run first, for a look at it."""
-    return list(program.computations[program.entry].items())

@@ -43,10 +43,7 @@ def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
     """The step of a transform for abstract parameters, traced and compiled with nothing in JAX's caches."""
     extra = {"grad_fn": slope} if grad_fn else {}
 
-    def step(params: Any, state: Any, grads: Any) -> Any:
-        updates, state = tx.update(grads, state, params, **extra)
-        return gx.apply_updates(params, updates), state
-
+    step = training_step(tx, **extra)
     state = jax.eval_shape(tx.init, params)
     jax.clear_caches()
     begin = time.perf_counter()
@@ -70,6 +67,16 @@ def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
         fusions=len(kernels),
         scalar_kernels=sum("[] fusion(" in line for line in kernels),
     )
+
+
+def training_step(tx: Any, **extra: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """A step `(params, state, grads) -> (params, state)`; `extra` are what the transform asks for."""
+
+    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        updates, state = tx.update(grads, state, params, **extra)
+        return gx.apply_updates(params, updates), state
+
+    return step
 
 
 def going(step: Step, params: Any) -> Callable[[], None]:

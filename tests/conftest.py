@@ -19,9 +19,10 @@ CACHE = {"jax_persistent_cache_min_compile_time_secs": 0, "jax_persistent_cache_
 
 
 def pytest_configure(config):
-    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
-    for name, value in CACHE.items():
-        jax.config.update(name, value)
+    if hasattr(config, "cache"):  # not with `-p no:cacheprovider`
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
+        for name, value in CACHE.items():
+            jax.config.update(name, value)
 
 
 ENOUGH = 1_100  # megabytes; a worker with all compiled functions of the suite would grow to four times as much

@@ -76,3 +76,48 @@ def test_the_turns_of_pytorch(monkeypatch):
     assert [leaf.shape for leaf in leaves] == [p.shape for p in jax.tree.leaves(params)]
     np.testing.assert_allclose(leaves[0], 0.01 - 1e-5, rtol=1e-6)
     assert torch_peer.going(torch, "lion", params) is None
+
+
+@pytest.mark.slow
+def test_what_a_trick_gains():
+    trick = "update from what is stored, rmsprop with Nesterov momentum"
+    command = [sys.executable, "-m", "benchmarks.cpu", "--rounds", "2", "--tricks", trick]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert trick in done.stdout
+
+
+PROGRAM = """
+%body (state: (f32[10], pred[])) -> (f32[10], pred[]) {
+  %state = (f32[10]{0}, pred[]) parameter(0)
+  %inside = f32[10]{0} get-tuple-element(%state), index=0
+  %next = f32[10]{0} fusion(%inside), kind=kLoop, calls=%fused
+  ROOT %both = (f32[10]{0}, pred[]) tuple(%next, %inside)
+}
+
+%holds (state: (f32[10], pred[])) -> pred[] {
+  %state.1 = (f32[10]{0}, pred[]) parameter(0)
+  ROOT %again = pred[] get-tuple-element(%state.1), index=1
+}
+
+ENTRY %main (a: f32[10], b: bf16[10]) -> f32[10] {
+  %a = f32[10]{0} parameter(0)
+  %b = bf16[10]{0} parameter(1)
+  %sum = (f32[10]{0}, /*index=1*/f32[]) fusion(%a, %b), kind=kLoop, calls=%fused.1
+  %first = f32[10]{0} get-tuple-element(%sum), index=0
+  %start = (f32[10]{0}, pred[]) tuple(%first, %a)
+  %loop = (f32[10]{0}, pred[]) while(%start), condition=%holds, body=%body
+  ROOT %last = f32[10]{0} get-tuple-element(%loop), index=0
+}
+"""
+
+
+def test_bytes_and_kernels_of_a_program(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import hlo
+
+    program = hlo.parse(PROGRAM)
+    # The fusion reads 40 and 20 bytes and writes 44; one turn of the loop reads and writes 40.
+    assert hlo.moved(program, min) == 104
+    assert hlo.moved(program, max) == 184
+    assert hlo.kernels(program) == 2
