@@ -132,8 +132,11 @@ def test_paths_that_read_alike_are_kept_apart():
 
 def test_what_is_in_stacks_has_no_places_besides():
     # Each would be a Python object to pass in and out at every step.
-    state = bucketed(gx.adam(0.1)).init([jnp.ones(16) for _ in range(100)])
-    assert jax.tree.structure(state).num_nodes < 20
+    few, many = (bucketed(gx.adam(0.1)).init([jnp.ones(16) for _ in range(count)]) for count in (64, 128))
+    assert jax.tree.structure(few) == jax.tree.structure(many)
+    # Two moments, and two scalars for each bias correction.
+    assert len(jax.tree.leaves(many)) == 6
+    assert jax.tree.structure(many).num_nodes < 24
 
 
 def test_work_that_mixes_the_elements_of_an_array_stays_within_it():
