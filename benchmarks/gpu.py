@@ -122,13 +122,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=330.0)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--trees", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
     begin, rows = time.perf_counter(), []
     rate = _copy_rate()
     about = {"device": jax.devices()[0].device_kind, "jax": jax.__version__, "copy_gb_per_s": round(rate / 1e9)}
     print(about, flush=True)
-    for tree, names in ROWS.items():
+    for tree, names in ((tree, ROWS[tree]) for tree in options.trees):
         params = filled(
             jax.tree.map(
                 lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
