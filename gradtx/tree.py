@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base.errors import GradtxValueError, listing
-from gradtx._base.numerics import align, is_real
+from gradtx._base.numerics import align, strong
 from gradtx._base.trees import difference, floating_leaves, is_variable, like, path_text
 from gradtx._base.trees import map_with_path as map_with_path
 from gradtx._base.trees import paths as paths
@@ -72,7 +72,7 @@ def _largest(magnitudes: Array) -> Array:
 
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its real floating-point leaves in `dtype`; other leaves are unchanged."""
-    return jax.tree.map(lambda x: x.astype(dtype) if is_real(x) else x, tree)
+    return jax.tree.map(lambda x: strong(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
 
 
 def zeros_like(tree: Any, dtype: Any = None) -> Any:
@@ -178,9 +178,9 @@ def _in_place_of(old: Any, new: Any, who: str) -> Any:
 @nameable("tree.size")
 def size(tree: Any) -> int:
     """The number of elements in all leaves; leaves may be abstract."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+    return sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree))
 
 
 def nbytes(tree: Any) -> int:
     """The bytes of all leaves; leaves may be abstract."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    return sum(math.prod(jnp.shape(leaf)) * jnp.result_type(leaf).itemsize for leaf in jax.tree.leaves(tree))

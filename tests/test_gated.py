@@ -223,7 +223,7 @@ def test_mixed_complex_integer_and_empty_leaves():
         for updates in (out, eager):
             np.testing.assert_array_equal(updates["z"], factor * np.ones(2))
             np.testing.assert_array_equal(updates["half"], factor * np.ones(2))
-            assert updates["half"].dtype == jnp.float32
+            assert updates["half"].dtype == jnp.bfloat16
             assert gx.apply_updates(params, updates)["ids"].dtype == params["ids"].dtype
     assert bool(state.skipped)
 

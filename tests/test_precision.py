@@ -104,7 +104,8 @@ def _clipped(g, max_norm):
 def test_clipping_by_the_global_norm_is_right_for_any_size(size, dtype):
     g = {"a": jnp.full(100, size, dtype), "b": jnp.full((5, 60), -size, dtype)}
     exact = np.sqrt(400.0) * float(g["a"][0])
-    np.testing.assert_allclose(tree.norm(_clipped(g, 0.5 * exact)), 0.5 * exact, rtol=1e-3)
+    rtol = 0.06 if size == 1e-6 else 1e-3  # half of that has only three bits in float16
+    np.testing.assert_allclose(tree.norm(_clipped(g, 0.5 * exact)), 0.5 * exact, rtol=rtol)
     np.testing.assert_array_equal(_clipped(g, 2 * exact)["a"], g["a"].astype(jnp.float32))
 
 
@@ -113,7 +114,7 @@ def test_the_norm_of_many_bfloat16_leaves():
     leaves = [jnp.asarray(random.standard_normal(50), jnp.bfloat16) for _ in range(200)]
     exact = np.sqrt(sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in leaves))
     np.testing.assert_allclose(jax.jit(tree.norm)(leaves), exact, rtol=1e-6)
-    np.testing.assert_allclose(tree.norm(_clipped(leaves, 1.0)), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(tree.norm(_clipped(leaves, 1.0)), 1.0, rtol=1e-4)  # the updates are rounded
 
 
 def test_the_norm_of_mixed_sizes_keeps_the_large_and_the_small():
@@ -145,7 +146,7 @@ def test_zero_gradients_and_a_maximal_norm_of_zero():
 def test_clipping_of_mixed_dtypes_with_an_array_as_maximal_norm():
     g = {"half": jnp.full(3, 4.0, jnp.bfloat16), "whole": jnp.full(4, 5.0)}
     out = gx.clip_by_global_norm(jnp.asarray(1.0)).update(g, ())[0]
-    np.testing.assert_allclose(out["half"], 4 / np.sqrt(148), rtol=1e-6)
+    np.testing.assert_array_equal(out["half"], jnp.bfloat16(4 / np.sqrt(148)))
     np.testing.assert_allclose(out["whole"], 5 / np.sqrt(148), rtol=1e-6)
 
 

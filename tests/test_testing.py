@@ -60,9 +60,14 @@ def _mutating(updates):
     return {key: updates.pop(key) for key in list(updates)}
 
 
+def _in_the_same_buffer(tree):
+    """Other arrays, so that nobody can tell by looking at them."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.core.Tracer) else x.addressable_data(0), tree)
+
+
 def _twice_the_same_buffer(params):
     zeros = jax.tree.map(jnp.zeros_like, params)
-    return zeros, zeros
+    return zeros, _in_the_same_buffer(zeros)
 
 
 def _on_one_device(updates):
@@ -108,7 +113,6 @@ def _wrong_reference(gradients, parameters):
 
 BROKEN = [
     ("updates_keep_their_form", _stateless(lambda updates: jax.tree.map(lambda g: g[None], updates))),
-    ("updates_keep_their_form", _stateless(lambda updates: jax.tree.map(lambda g: g.astype(jnp.bfloat16), updates))),
     (
         "state_is_a_fixed_point",
         _remembering(_zeros, lambda g, s: (g, jax.tree.map(lambda x: x.astype(jnp.float16), s))),
@@ -119,11 +123,12 @@ BROKEN = [
     ("init_is_abstract", _remembering(lambda params: jnp.zeros(int(jnp.sum(params["out"]) != 9)), lambda g, s: (g, s))),
     ("inputs_stay", _stateless(_mutating)),
     ("no_buffers_are_shared", _remembering(_twice_the_same_buffer, lambda g, s: (g, s))),
-    ("no_buffers_are_shared", _remembering(lambda params: params, lambda g, s: (g, s))),
+    ("no_buffers_are_shared", _remembering(_in_the_same_buffer, lambda g, s: (g, s))),
+    ("no_buffers_are_shared", _remembering(_zeros, lambda g, s: (g, _in_the_same_buffer(g)))),
     ("extras_pass", Case(gx.GradientTransformation(lambda p: (), _unnamed_extra), extras=lambda p: {"key": 1})),
     ("names_do_not_matter", _stateless(_depends_on_order)),
     ("odd_trees", _stateless(_complains_of_empty)),
-    ("jit_equals_eager", _stateless(lambda u: jax.tree.map(lambda g: g * (1 + gx._numerics.is_traced(g)), u))),
+    ("jit_equals_eager", _stateless(lambda u: jax.tree.map(lambda g: g * (1 + isinstance(g, jax.core.Tracer)), u))),
     ("one_trace", _branching(1.0)),
     ("vmap_equals_loop", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("layers_stack", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),

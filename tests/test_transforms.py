@@ -185,7 +185,7 @@ def test_noise_is_another_one_for_each_leaf_and_seed_and_the_same_for_the_same()
 def test_noise_of_half_precision_and_complex_leaves():
     g = {"half": jnp.zeros(4, jnp.bfloat16), "whole": jnp.zeros(4)}
     noise = _noises(gx.add_noise(1.0), g, 1)
-    assert noise["half"].dtype == jnp.float32
+    assert noise["half"].dtype == jnp.bfloat16
     assert len(set(np.ravel(noise["half"]).tolist())) == 4
     z = np.ravel(_noises(gx.add_noise(2.0), jnp.zeros(20_000, jnp.complex64), 1))
     np.testing.assert_allclose([np.var(z.real), np.var(z.imag)], 1.0, rtol=0.05)

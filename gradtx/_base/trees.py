@@ -86,27 +86,26 @@ def copied(tree: Any, what: str = "parameters") -> Any:
     return jax.tree.structure(tree).unflatten(copies)
 
 
-def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool = False) -> list[Any]:
-    """The parts of `other` at the leaves of `tree`; raises if their structures or shapes differ.
+def leaves_like(
+    tree: Any, other: Any, what: str, other_what: str, absent: bool = False, shapes: bool = True
+) -> list[Any]:
+    """The arrays of `other` at the leaves of `tree`; raises if their structures, or with `shapes` their shapes, differ.
 
-    With `absent`, `other` may have None or JAX's empty gradient of an integer there; both are returned as None.
+    Where `tree` has None, `other` may have anything. With `absent`, `other` may have None or JAX's empty gradient of an
+    integer where `tree` has a leaf; both are returned as None.
     """
-    treedef = jax.tree.structure(tree)
-    try:
-        parts = treedef.flatten_up_to(other)
-    except (ValueError, TypeError, KeyError):
-        raise GradtxValueError(
-            f"the structures of the {what} and the {other_what} differ: {difference(tree, other, what, other_what)}"
-        ) from None
+    parts = subtrees_like(tree, other, what, other_what)
     if absent:
         parts = [None if is_float0(part) else part for part in parts]
     for index, (leaf, part) in enumerate(zip(jax.tree.leaves(tree), parts, strict=True)):
-        if part is None and not absent:
-            raise GradtxValueError(
-                f"the structures of the {what} and the {other_what} differ: only the {what} have {paths(tree)[index]}"
-            )
         shape = getattr(part, "shape", None)
-        if shape is not None and shape != jnp.shape(leaf):
+        if shape is None:
+            if part is None and absent:
+                continue
+            if not isinstance(part, (bool, int, float, complex)):
+                raise _unlike(tree, other, what, other_what)
+            shape = ()
+        if shapes and shape != jnp.shape(leaf):
             raise GradtxValueError(
                 f"the shapes of the {what} and the {other_what} differ at {paths(tree)[index]!r}: "
                 f"{jnp.shape(leaf)} and {shape}"
@@ -114,8 +113,34 @@ def leaves_like(tree: Any, other: Any, what: str, other_what: str, absent: bool 
     return parts
 
 
+def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any]:
+    """The parts of `other` at the leaves of `tree`; raises if it does not have its structure up to there.
+
+    Where `tree` has None, `other` may have anything.
+    """
+    try:
+        return jax.tree.structure(tree).flatten_up_to(other)
+    except (ValueError, TypeError, KeyError):
+        pass
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=lambda x: x is None)
+    try:
+        parts = treedef.flatten_up_to(other)
+    except (ValueError, TypeError, KeyError):
+        raise _unlike(tree, other, what, other_what) from None
+    return [part for leaf, part in zip(leaves, parts, strict=True) if leaf is not None]
+
+
+def _unlike(tree: Any, other: Any, what: str, other_what: str) -> GradtxValueError:
+    return GradtxValueError(
+        f"the structures of the {what} and the {other_what} differ: {difference(tree, other, what, other_what)}"
+    )
+
+
 def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
+    """In what the structures of two trees differ, in words."""
     ours, theirs = paths(tree), paths(other)
+    if ours == ["(root)"] and jnp.shape(tree) == () and what == "updates":
+        return f"the {what} are one number; did you pass the loss instead of the gradients?"
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
@@ -125,12 +150,12 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
 
 
 def like(old: Array, new: Any, who: str) -> Array:
-    """`new` in the shape, dtype and placement of `old`, so that nothing is recompiled."""
+    """A copy of `new` in the shape, dtype and placement of `old`, so that nothing is recompiled."""
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     try:
         # No fraction for a count, and no complex number for a real one.
         fits = _rank(jnp.asarray(new).dtype) <= _rank(dtype)
-        moved = jnp.broadcast_to(jnp.asarray(new, dtype), shape) if fits else None
+        moved = jnp.broadcast_to(jnp.array(new, dtype), shape) if fits else None
     except (TypeError, ValueError):
         moved = None
     if moved is None:

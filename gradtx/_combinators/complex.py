@@ -74,5 +74,5 @@ def _joined(whole: Any, halves: Any) -> Any:
     def join(x: Any, part: Any) -> Any:
         return jax.lax.complex(*align(part["real"], part["imag"])) if jnp.iscomplexobj(x) else part
 
-    parts = trees.leaves_like(whole, halves, "updates", "halves")
+    parts = trees.subtrees_like(whole, halves, "updates", "halves")
     return jax.tree.structure(whole).unflatten(list(map(join, jax.tree.leaves(whole), parts)))

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError, listing, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
 from gradtx._core.hyperparams import numbers, shortest
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._values.schedule import Schedule
+from gradtx._values.value import REGISTRY
 
 
 class Injected(NamedTuple):
@@ -74,10 +75,14 @@ def get_hyperparams(state: State) -> dict[str, Array]:
     """The hyperparameters in a state, at any depth: those of `inject`, and the last values of schedules.
 
     Returns:
-        Value by name. Where several parts of the state have a hyperparameter of the same name, it is prefixed with the
-        path of the part: `1/learning_rate`.
+        Value by name, copies of those in the state; in Flax NNX the variables in it, which may be assigned to. Where
+        several parts of the state have a hyperparameter of the same name, it is prefixed with the path of the part:
+        `1/learning_rate`.
+
+    Raises:
+        GradtxTypeError: it is a transform and not a state.
     """
-    return named_numbers(state, Injected, Scheduled)
+    return named_numbers("get_hyperparams", state, Injected, Scheduled)
 
 
 def set_hyperparams(state: State, **changes: Any) -> State:
@@ -88,9 +93,11 @@ def set_hyperparams(state: State, **changes: Any) -> State:
         **changes: new value by name, with the names of `get_hyperparams`; the dtype in the state is kept.
 
     Raises:
-        GradtxValueError: a name is unknown or ambiguous, or its hyperparameter follows a schedule.
+        GradtxValueError: a name is unknown or ambiguous, its hyperparameter follows a schedule, or the number is not in
+            the range of any argument of this name.
     """
-    known, scheduled = get_hyperparams(state), named_numbers(state, Scheduled)
+    known = named_numbers("set_hyperparams", state, Injected, Scheduled)
+    scheduled = named_numbers("set_hyperparams", state, Scheduled)
     for name in changes:
         if name in scheduled:
             raise GradtxValueError(
@@ -103,6 +110,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             alike = [other for other in known if other.split("/")[-1] == name]
             hint = f"several have that name: {listing(alike)}" if alike else f"known names: {listing(known)}"
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameter {name!r}; {hint}")
+        _check_range(name, changes[name])
 
     unique = iter(_unique_names(state))
 
@@ -118,8 +126,23 @@ def set_hyperparams(state: State, **changes: Any) -> State:
     return _map_holders(change, state)
 
 
-def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injected, Scheduled)) -> dict[str, Any]:
-    """The scalars that nodes of these kinds hold, by names that are unique in all nodes of the kinds `among`."""
+def _check_range(name: str, number: Any) -> None:
+    """Raises if no factory takes the number by this name: a state does not know which factory made it."""
+    argument = next(word for word in reversed(name.split("/")) if not word.isdecimal())
+    ranges = {spec.numbers[argument] for spec in REGISTRY.values() if argument in spec.numbers}
+    if isinstance(number, (int, float)) and ranges and not any(range.allows(number) for range in ranges):
+        raise GradtxValueError(f"set_hyperparams: {name} must be {listing(sorted(map(str, ranges)))}, got {number!r}")
+
+
+def named_numbers(
+    who: str, state: State, *kinds: type, among: tuple[type, ...] = (Injected, Scheduled)
+) -> dict[str, Any]:
+    """Copies of the scalars that nodes of these kinds hold, by names that are unique in all nodes of the kinds `among`.
+
+    Copies, because a step that is given the memory of the state would delete what somebody keeps in a list.
+    """
+    if isinstance(state, GradientTransformation):
+        raise GradtxTypeError(f"{who}: expected a state, got the transform {short(state)}; call {who}(state)")
     found = []
 
     def note(path: tuple, node: Any) -> Any:
@@ -128,7 +151,7 @@ def named_numbers(state: State, *kinds: type, among: tuple[type, ...] = (Injecte
 
     _map_holders(note, state, among)
     pairs = zip(_unique_names(state, among), found, strict=True)
-    return {name: x for name, (x, kind) in pairs if kind in kinds}
+    return {name: x if trees.is_variable(x) else jnp.copy(x) for name, (x, kind) in pairs if kind in kinds}
 
 
 def _unique_names(state: State, among: tuple[type, ...] = (Injected, Scheduled)) -> list[str]:

@@ -86,11 +86,12 @@ def logs(state: State) -> dict[str, Array]:
     """The scalars to log in a state, at any depth: the measures of `record`, and the values of `get_hyperparams`.
 
     Returns:
-        Scalar by name. Where several parts of the state have a scalar of the same name, it is prefixed with the path of
-        the part: `1/learning_rate`. For a state of Flax NNX these are the arrays, not the variables that hold them.
+        Scalar by name, copies of those in the state. Where several parts of the state have a scalar of the same name,
+        it is prefixed with the path of the part: `1/learning_rate`. For a state of Flax NNX these are the arrays, not
+        the variables that hold them.
     """
     kinds = (Recorded, Injected, Scheduled)
-    return named_numbers(trees.without_variables(state), *kinds, among=kinds)
+    return named_numbers("logs", trees.without_variables(state), *kinds, among=kinds)
 
 
 def _takes_two(measure: Callable[..., Any]) -> bool:

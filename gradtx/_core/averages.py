@@ -14,18 +14,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError
-from gradtx._base.numerics import strong
 from gradtx._base.typing import Array, Params, State
 
 
 def eval_params(state: State, params: Params) -> Params:
-    """The parameters to evaluate with: the averages that the state keeps, in the dtypes of the parameters.
+    """The parameters to evaluate with: copies of the averages that the state keeps, in the dtypes of the parameters.
 
     They are found anywhere in the state: in a chain, a partition, stacked layers. Parameters of which there is no
-    average are returned as they are; so are all of them before the first average.
+    average are copied as they are; so are all of them before the first average.
 
     Args:
         state: the state of a transform with `average_params` in it, or with another that averages; in Flax NNX
@@ -42,7 +42,12 @@ def eval_params(state: State, params: Params) -> Params:
             "eval_params: the state holds no averaged parameters; wrap the transform: average_params(tx)"
         )
     pairs = zip(leaves, found, strict=True)
-    return treedef.unflatten([p if average is None else strong(average, jnp.result_type(p)) for p, average in pairs])
+    return treedef.unflatten([_copied(p, p if average is None else average) for p, average in pairs])
+
+
+def _copied(p: Any, x: Any) -> Any:
+    """`x` in the dtype of `p`, in a buffer of its own: the next step may be given those of state and parameters."""
+    return jnp.array(x, jnp.result_type(p)) if isinstance(x, (jax.Array, np.ndarray)) else x
 
 
 def merged_averages(state: State, params: Params) -> list[Array | None]:

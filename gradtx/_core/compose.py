@@ -59,12 +59,12 @@ def compose(
 
         return run
 
-    def pack(states: Sequence[Any]) -> Any:
-        return tuple(states) if keys is None else dict(zip(keys, states, strict=True))
-
-    def unpack(state: Any) -> Sequence[Any]:
-        return state if keys is None else [state[key] for key in keys]
-
+    pack: Callable[..., Any]
+    if keys is None:
+        pack, unpack = tuple, iter
+    else:
+        pack = lambda states: dict(zip(keys, states, strict=True))
+        unpack = lambda state: [state[key] for key in keys]
     leaves = [part.work.leaf for part in parts]
     if None in leaves:
         return _over_trees(parts, flow(join_trees or join), pack, keys, in_series)

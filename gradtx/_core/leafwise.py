@@ -118,7 +118,7 @@ def _update(
     leaf: LeafTransform, step: Context, updates: Updates, state: State, params: Params
 ) -> tuple[Updates, State]:
     leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
-    scalars, slots = _contents(leaf, updates, state, len(leaves))
+    scalars, slots = _contents(leaf, updates, state, len(leaves), is_encoded=step.encoding is not None)
     ps = _params(leaf, updates, params) if leaf.needs_params is not None else [None] * len(leaves)
     names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
 
@@ -143,7 +143,9 @@ def _update(
     return treedef.unflatten(outputs), _state(leaf, treedef, new_slots, new_scalars)
 
 
-def _contents(leaf: LeafTransform, updates: Updates, state: State, count: int) -> tuple[Scalars, list[Slots]]:
+def _contents(
+    leaf: LeafTransform, updates: Updates, state: State, count: int, is_encoded: bool
+) -> tuple[Scalars, list[Slots]]:
     """The scalars of the state, and the slots of each leaf."""
     try:
         contents = leaf.structure.flatten_up_to(state)
@@ -152,7 +154,8 @@ def _contents(leaf: LeafTransform, updates: Updates, state: State, count: int) -
     columns: list[Any] = [[None] * count] * len(contents)
     for index, place in enumerate(leaf.places):
         if place is SLOT:
-            columns[index] = trees.leaves_like(updates, contents[index], "updates", "state")
+            like = trees.subtrees_like if is_encoded else trees.leaves_like  # what a codec makes is its own affair
+            columns[index] = like(updates, contents[index], "updates", "state")
             contents[index] = None
     rows = zip(*columns, strict=True) if columns else [()] * count
     return leaf.structure.unflatten(contents), list(map(leaf.structure.unflatten, rows))

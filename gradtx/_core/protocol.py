@@ -18,6 +18,7 @@ from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, wi
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.typing import Params, State, Updates
+from gradtx._core.boundary import admitted, as_arrays, rounded, unshared
 from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
@@ -52,15 +53,25 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
 
     def init(self, /, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
-        return Context().init(self, params)
+        try:
+            return unshared(Context().init(self, as_arrays(params)), params, self)
+        except Exception as error:
+            error.__traceback__ = without_machinery(error.__traceback__)
+            raise
 
     def update(self, /, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        """The updates transformed, and the state after them. Give `params` and extras by keyword where needed."""
+        """The updates transformed, and the state after them. Give `params` and extras by keyword where needed.
+
+        Each array that goes out has the dtype of its parameter; of the update that came in, without the parameters.
+        """
         step = Context(extra)
         if any_traced(updates):
             step = step._replace(is_traced=True, scope=jax.named_scope)
         try:
-            return self._built().update(step, updates, state, params)
+            updates, params = admitted(updates, params)
+            out, new = self._built().update(step, updates, state, params)
+            out = rounded(out, updates if params is None else params)
+            return out, unshared(new, out, updates, params, extra, () if self._cache else self)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
             raise

@@ -81,7 +81,7 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
 
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
-        old = trees.leaves_like(updates, state, "updates", "state")
+        old = trees.subtrees_like(updates, state, "updates", "state")
 
         def work(g: Array, stored: Factors) -> tuple[Array, Factors]:
             new = jax.tree.map(lambda m, x: strong(mean(*align(m, x)), m.dtype), stored, measure(g))
@@ -142,7 +142,7 @@ def running_sum_by_axis():
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
         outputs, memories = [], []
-        for g, vectors in zip(leaves, trees.leaves_like(updates, state, "updates", "state"), strict=True):
+        for g, vectors in zip(leaves, trees.subtrees_like(updates, state, "updates", "state"), strict=True):
             spread = [jnp.expand_dims(v, others(g, axis)) for axis, v in enumerate(vectors)] if g.ndim else vectors
             least = jnp.broadcast_to(spread[0], g.shape)
             for vector in spread[1:]:

@@ -41,7 +41,7 @@ def extremes_stay_finite(case: Case) -> None:
         for size in sizes:
             updates = tree.cast(jax.tree.map(partial(jnp.multiply, min(size, case.largest)), signs), dtype)
             what = f"{dtype.__name__} gradients of {size:g}"
-            _stays_finite(what, *run(case, params_of(dtype), updates, move=False))
+            _stays_finite(what, *run(case, params_of(dtype), updates, move=False, inside=True))
     zeros = jax.tree.map(jnp.zeros_like, [params_of(), *signs])
     _stays_finite("zeros for gradients and parameters", *run(case, zeros[0], zeros[1:]))
 
@@ -54,7 +54,10 @@ def _stays_finite(what: str, out: Any, state: Any) -> None:
 
 
 def half_precision_is_right(case: Case) -> None:
-    """Half-precision parameters or gradients give the same updates as float32 ones with the same (small) values."""
+    """Half-precision parameters or gradients give the same updates as float32 ones with the same (small) values.
+
+    That is what other transforms get; those that go out are rounded once, to the dtypes of the parameters.
+    """
     brain, half, single = jnp.bfloat16, jnp.float16, jnp.float32
     sizes = [(brain, single, 1.0), (single, brain, 1.0), (brain, brain, 1.0), (half, half, 1e-4)]
     for params_dtype, updates_dtype, size in sizes:
@@ -63,16 +66,16 @@ def half_precision_is_right(case: Case) -> None:
         wide = [tree.cast(one, single) for one in updates]
         wanted = run(case, tree.cast(params, single), wide)[0]
         what = f"{updates_dtype.__name__} updates of {size:g} for {params_dtype.__name__} parameters"
-        close(run(case, params, updates)[0], wanted, what, rtol=1e-5)
+        close(run(case, params, updates, inside=True)[0], wanted, what, rtol=1e-5)
 
 
 def x64_changes_nothing(case: Case) -> None:
     """With x64 enabled, float32 leaves keep float32 states and updates, with the same values."""
     params, updates = params_of(), updates_of(case)
     shapes = {p.shape for p in jax.tree.leaves(params)}
-    wanted, state = run(case, params, updates)
+    wanted, state = run(case, params, updates, inside=True)
     with jax.enable_x64(True):
-        got, new = run(case, params, updates)
+        got, new = run(case, params, updates, inside=True)
     for a, b in zip(jax.tree.leaves((got, new)), jax.tree.leaves((wanted, state)), strict=True):
         # Scalars per step (0-d, or a few) may have the default precision; moments have the shapes of leaves.
         numbers = a.shape in ((), (2,)) or a.shape not in shapes

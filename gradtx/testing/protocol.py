@@ -9,26 +9,33 @@ import numpy as np
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxError
-from gradtx._base.numerics import is_real, precision
+from gradtx._base.numerics import is_real
 from gradtx._core.updates import apply_updates
 from gradtx.testing.case import Case
-from gradtx.testing.trials import close, finite, identical, params_of, require, run, same_form, updates_of
+from gradtx.testing.trials import (
+    ByIdentity,
+    close,
+    compiled_step,
+    finite,
+    identical,
+    numbers_of,
+    params_of,
+    require,
+    run,
+    same_form,
+    updates_of,
+)
 
 ELEMENTS = 2**20
 
 
 def updates_keep_their_form(case: Case) -> None:
-    """Updates keep their structure, shapes and kinds of dtype, with at least the same precision."""
-    for dtype in (jnp.float32, jnp.bfloat16):
-        params, updates = params_of(dtype), updates_of(case, 1, dtype)
+    """Updates keep their structure and shapes, and have the dtypes of the parameters, so that `p + u` keeps those."""
+    single, brain = jnp.float32, jnp.bfloat16
+    for params_dtype, updates_dtype in ((single, single), (brain, brain), (brain, single), (single, brain)):
+        params, updates = params_of(params_dtype), updates_of(case, 1, updates_dtype)
         out = run(case, params, updates)[0][0]
-        same_form(out, updates[0], "updates", dtypes=False)
-        for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(updates[0]), strict=True):
-            require(
-                precision(a.dtype) >= precision(b.dtype),
-                f"expected updates of at least the precision of {b.dtype}, got {a.dtype}",
-            )
-            require(not a.weak_type, f"expected strongly typed updates of {b.dtype}, got weakly typed ones")
+        same_form(out, params, f"{updates_dtype.__name__} updates of {params_dtype.__name__} parameters")
 
 
 def state_is_a_fixed_point(case: Case) -> None:
@@ -72,16 +79,33 @@ def inputs_stay(case: Case) -> None:
 
 
 def no_buffers_are_shared(case: Case) -> None:
-    """After `init`, no two arrays of the parameters and the state share a buffer, so that both can be donated."""
-    params = params_of()
-    state = case.transform.init(params)
-    named = jax.tree_util.tree_leaves_with_path({"params": params, "state": state})
-    seen: dict[int, str] = {}
-    for path, leaf in named:
-        if leaf.size:
-            pointer, where = leaf.unsafe_buffer_pointer(), trees.path_text(path)
-            require(pointer not in seen, f"{where} shares its buffer with {seen.get(pointer)}")
-            seen[pointer] = where
+    """After a step that is given the memory of parameters and state, all else that the caller holds is alive.
+
+    So it is after `init`, and after steps that were compiled or not: the parameters as they were, gradients, updates,
+    extra arguments and the hyperparameters of the transform share no buffer with a state, nor do two arrays of it.
+    """
+    tx, step = numbers_of(case.transform), ByIdentity(case)
+    params, updates = params_of(), updates_of(case, 1)[0]
+    extras = case.extras(params)
+    state = tx.init(params)
+    _apart("after init", params, updates, extras, tx, state=state)
+    out, new = tx.update(updates, state, params, **extras)
+    _apart("after an update", params, updates, extras, tx, out, state=new)
+    out, new = compiled_step(step)(updates, state, params)
+    _apart("after a compiled update", params, updates, tx, out, state=new)
+
+
+def _apart(when: str, *others: Any, state: Any) -> None:
+    held = {_buffer(leaf): "what the caller holds" for leaf in jax.tree.leaves(others)}
+    for path, leaf in zip(trees.paths(state), jax.tree.leaves(state), strict=True):
+        buffer = _buffer(leaf)
+        require(buffer not in held, f"{when} the state at {path} shares its buffer with {held.get(buffer)}")
+        held[buffer] = path
+
+
+def _buffer(leaf: Any) -> Any:
+    has_one = isinstance(leaf, jax.Array) and leaf.size and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf.unsafe_buffer_pointer() if has_one else object()
 
 
 def extras_pass(case: Case) -> None:

@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.typing import Params, State, Updates
+from gradtx._core.context import Context
 from gradtx._core.updates import apply_updates
 from gradtx._values.value import Value
 from gradtx.testing.case import Case
@@ -60,16 +62,19 @@ class ByIdentity:
 
 
 def run(
-    case: Case, params: Params, updates: Sequence[Updates], tx: Any = None, move: bool = True
+    case: Case, params: Params, updates: Sequence[Updates], tx: Any = None, move: bool = True, inside: bool = False
 ) -> tuple[list[Updates], State]:
     """Runs a transform eagerly; returns the updates of each step and the last state.
 
-    With `move`, the updates are applied to the parameters.
+    With `move`, the updates are applied to the parameters; with `inside`, they are what another transform around it
+    gets, and not rounded to the dtypes of the parameters.
     """
     tx, out = case.transform if tx is None else tx, []
     state = tx.init(params)
     for one in updates:
-        one, state = tx.update(one, state, params, **case.extras(params))
+        extras = case.extras(params)
+        update = partial(Context(extras).update, tx) if inside else partial(tx.update, **extras)
+        one, state = update(one, state, params)
         params = apply_updates(params, one) if move else params
         out.append(one)
     return out, state

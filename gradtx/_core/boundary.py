@@ -1,0 +1,74 @@
+"""The outermost call of `init` and `update`: what comes in fits together, and what goes out is the caller's own.
+
+Inside, updates have at least 32 bits and states may share arrays with anything. Here, once for all transforms,
+
+    parameters must have the structure of the updates                  `admitted`
+    updates go out in the dtypes of the parameters, rounded once       `rounded`
+    no array of a state is anybody else's, so that it may be donated   `unshared`
+"""
+
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx._base import trees
+from gradtx._base.numerics import is_float0, is_inexact, strong
+from gradtx._base.typing import Params, State, Updates
+
+
+def as_arrays(tree: Any) -> Any:
+    """The tree with its Python and NumPy numbers as arrays of JAX."""
+    leaves, treedef = jax.tree.flatten(tree)
+    found = [jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x for x in leaves]
+    return tree if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
+
+
+_NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
+
+
+def admitted(updates: Updates, params: Params) -> tuple[Updates, Params]:
+    """Updates and parameters as trees of arrays, the parameters without the leaves for which there is no update.
+
+    Where the updates have None, the parameters may have anything: the gradients of an Equinox module have None for what
+    cannot be trained.
+    """
+    updates = as_arrays(updates)
+    if params is None:
+        return updates, None
+    parts = trees.leaves_like(updates, params, "updates", "parameters", shapes=False)
+    if jax.tree.structure(params) == (treedef := jax.tree.structure(updates)):
+        return updates, as_arrays(params)
+    return updates, as_arrays(treedef.unflatten(parts))
+
+
+def rounded(out: Updates, like: Any) -> Updates:
+    """The updates in the dtypes of another tree: a program that adds them by `p + u` keeps those of the parameters."""
+    leaves, treedef = jax.tree.flatten(out)
+    wanted = jax.tree.leaves(like)
+    if len(wanted) != len(leaves):
+        return out
+    found = [u if u.dtype == p.dtype else _rounded(u, p) for u, p in zip(leaves, wanted, strict=True)]
+    return out if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
+
+
+def _rounded(u: Any, p: Any) -> Any:
+    if not (is_inexact(u) and is_inexact(p)):
+        return u
+    if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
+        return u  # `apply_updates` says what is wrong
+    return strong(u, p.dtype)
+
+
+def unshared(state: State, *others: Any) -> State:
+    """The state, with a copy of each array that is also among the others, or twice in it."""
+    seen = set(map(id, jax.tree.leaves(others)))
+    leaves, treedef = jax.tree.flatten(state)
+    shared = False
+    for index, x in enumerate(leaves):
+        if id(x) in seen:
+            leaves[index], shared = jnp.copy(x), True
+        seen.add(id(x))
+    return treedef.unflatten(leaves) if shared else state
