@@ -11,7 +11,7 @@ from jax import lax
 
 from gradtx._base.numerics import is_real, strong
 from gradtx._base.typing import Array
-from gradtx._values.value import nameable
+from gradtx._values.registry import nameable
 
 __all__ = [
     "Codec",

@@ -15,7 +15,7 @@ from gradtx._base.trees import map_with_path as map_with_path
 from gradtx._base.trees import paths as paths
 from gradtx._base.typing import Array
 from gradtx._core.norms import norm as euclidean
-from gradtx._values.value import nameable
+from gradtx._values.registry import nameable
 
 __all__ = [
     "cast",

@@ -30,9 +30,9 @@ def test_a_decay_outside_its_range(decay):
 
 @pytest.mark.parametrize("number", [-1, -1e-3, float("nan"), float("inf")])
 def test_a_negative_or_infinite_learning_rate_or_eps(number):
-    with _raises(ValueError, "sgd: learning_rate must be at least 0, got"):
+    with _raises(ValueError, "sgd: learning_rate must be at least 0( and finite)?, got"):
         sgd(number)
-    with _raises(ValueError, "rmsprop: eps must be at least 0, got"):
+    with _raises(ValueError, "rmsprop: eps must be at least 0( and finite)?, got"):
         gx.rmsprop(0.1, eps=number)
 
 
@@ -206,7 +206,7 @@ def test_an_extra_that_is_missing():
 def test_an_unknown_name_in_a_config():
     config = gx.to_config(chain(adam(0.1)))
     config["arguments"]["parts"]["tuple"][0]["factory"] = "adamm"
-    with _raises(ValueError, "from_config: no factory is named 'adamm'; did you mean adam"):
+    with _raises(ValueError, "from_config: no factory is named 'adamm' .*; did you mean adam"):
         gx.from_config(config)
     with _raises(ValueError, "from_config: adam has no argument 'lr'"):
         gx.from_config({"factory": "adam", "arguments": {"lr": 0.1}})

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import gradtx as gx
-from gradtx._values.value import REGISTRY, Role
+from gradtx._values.registry import REGISTRY, Role
 from gradtx.interop.optax import from_state, to_state
 from gradtx.interop.torch import load_optimizer_state
 

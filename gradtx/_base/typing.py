@@ -41,9 +41,9 @@ class Number:
     Attributes:
         low: the lower bound.
         above: whether `low` itself is excluded.
-        high: the upper bound; infinity allows every finite number.
+        high: the upper bound; infinity allows every finite number, and with `to` infinity too.
         many: whether the argument is a sequence of hyperparameters.
-        to: whether `high` itself is allowed.
+        to: whether `high` itself is allowed, and an infinite `low`.
     """
 
     low: float = -math.inf
@@ -53,6 +53,8 @@ class Number:
     to: bool = False
 
     def allows(self, number: float) -> bool:
+        if math.isinf(number) and not self.to:
+            return False
         beyond = number > self.high if self.to else number >= self.high
         return self.low <= number and not beyond and not (self.above and number == self.low)
 
@@ -61,7 +63,7 @@ class Number:
 
     def __str__(self) -> str:
         if self.low == -math.inf and self.high == math.inf:
-            return "finite"
+            return "a number" if self.to else "finite"
         if self.high == math.inf:
             return f"{'above' if self.above else 'at least'} {self.low:g}"
         return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{']' if self.to else ')'}"

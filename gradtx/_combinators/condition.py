@@ -25,7 +25,7 @@ from gradtx._core.context import Context, kept, zeroed
 from gradtx._core.identity import identity
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._cpu import isolated
-from gradtx._values.value import nameable
+from gradtx._values.registry import nameable
 
 _IDENTITY = identity()
 

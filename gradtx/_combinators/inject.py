@@ -1,6 +1,6 @@
 """Hyperparameters in the state, for loops that cannot pass the transform as an argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,10 +12,11 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, shor
 from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
-from gradtx._core.hyperparams import numbers, shortest
+from gradtx._core.hyperparams import places, shortest
+from gradtx._core.parts import transforms_in
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
+from gradtx._values.registry import REGISTRY
 from gradtx._values.schedule import Schedule
-from gradtx._values.value import REGISTRY
 
 
 class Injected(NamedTuple):
@@ -38,9 +39,10 @@ def inject(inner: Transform):
     arguments (`learning_rate`), prefixed with the path of the part where several are the same (`fast/learning_rate`).
 
     Args:
-        inner: a transform made by factories.
+        inner: a transform made by factories. What an `inject` in it has in its state stays there.
 
-    State: `Injected(numbers, inner)`: one float32 scalar (float64 with x64) per hyperparameter of `inner`.
+    State: `Injected(numbers, inner)`: one float32 scalar (float64 with x64) per hyperparameter of `inner` that follows
+    no schedule.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,9 +53,15 @@ def inject(inner: Transform):
         1e-04
     """
     inner = as_transformation(inner)
-    names = list(numbers(inner))
     leaves, treedef = jax.tree.flatten(inner, is_leaf=lambda x: isinstance(x, Schedule))
-    free = [not isinstance(leaf, Schedule) for leaf in leaves]
+    found, held = list(places(inner, schedules=False)), list(_injected_in(inner))
+    named = zip(shortest([place.path for place in found]), found, strict=True)
+    named = iter([(name, place.path) for name, place in named if not isinstance(place.value, Schedule)])
+    names, free = [], []
+    for leaf in leaves:
+        name, path = (None, ()) if isinstance(leaf, Schedule) else next(named)
+        free.append(name is not None and not any(path[: len(outer)] == outer for outer in held))
+        names += [name] if free[-1] else []
 
     def start() -> tuple:
         values = [jnp.asarray(leaf, float) for leaf, is_free in zip(leaves, free, strict=True) if is_free]
@@ -69,6 +77,16 @@ def inject(inner: Transform):
         return tx._built()
 
     return GradientTransformation._of(around(Injected, inner._built(), start, lambda own: (own, own), at))
+
+
+def _injected_in(tx: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the transforms in `tx` that are made by `inject`."""
+    if isinstance(tx, GradientTransformation):
+        if tx._spec.factory is inject:
+            yield path
+        else:
+            for part in transforms_in(tx):
+                yield from _injected_in(part.transform, (*path, part.label))
 
 
 def get_hyperparams(state: State) -> dict[str, Array]:
@@ -105,7 +123,12 @@ def set_hyperparams(state: State, **changes: Any) -> State:
                 f"transform with a number in place of the schedule, as in inject(adam(learning_rate=1e-3))"
             )
         if not known:
-            raise GradtxValueError("set_hyperparams: the state has no hyperparameters; wrap the transform: inject(tx)")
+            nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, Injected))
+            if any(isinstance(node, Injected) for node in nodes):
+                hint = "what `inject` is around has none that it can see: is it a bare pair, or of another library?"
+            else:
+                hint = "wrap the transform: inject(tx)"
+            raise GradtxValueError(f"set_hyperparams: the state has no hyperparameters; {hint}")
         if name not in known:
             alike = [other for other in known if other.split("/")[-1] == name]
             hint = f"several have that name: {listing(alike)}" if alike else f"known names: {listing(known)}"

@@ -8,7 +8,7 @@ import jax
 
 from gradtx._base.errors import GradtxValueError, listing, short
 from gradtx._base.typing import Number
-from gradtx._core.parts import is_transform, transforms_in
+from gradtx._core.parts import is_transform, told_apart, transforms_in
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._values.schedule import Schedule
 from gradtx._values.value import Value, is_value
@@ -28,24 +28,15 @@ class Hyperparam(NamedTuple):
     range: Number
 
 
-def numbers(tx: GradientTransformation) -> dict[str, Any]:
-    """Every hyperparameter of `tx` that follows no schedule, by the shortest path that is unique.
-
-    In the order in which they are leaves. A path is `learning_rate`, or `fast/learning_rate` where several have one.
-    """
-    found = [place for place in places(tx, schedules=False) if not isinstance(place.value, Schedule)]
-    names = shortest([place.path for place in found])
-    return {name: place.value for name, place in zip(names, found, strict=True)}
-
-
 def shortest(paths: list[tuple[str, ...]]) -> list[str]:
     """The end of each path that no other path ends in, or all of it."""
+    wholes = ["/" + "/".join(path) for path in paths]
     names = []
     for path in paths:
-        lengths = range(1, len(path) + 1)
-        ends = [path[-n:] for n in lengths if sum(other[-n:] == path[-n:] for other in paths) == 1]
-        names.append("/".join(ends[0] if ends else path))
-    return names
+        ends = ["/".join(path[start:]) for start in reversed(range(len(path)))]
+        unique = (end for end in ends if sum(whole.endswith("/" + end) for whole in wholes) == 1)
+        names.append(next(unique, ends[-1]))
+    return told_apart(names)
 
 
 def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> Iterator[Hyperparam]:
@@ -54,7 +45,7 @@ def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> 
     Without the schedules themselves, they are in the order of the leaves.
     """
     own = iter(transforms_in(value) if isinstance(value, GradientTransformation) else ())
-    for name, argument in value.arguments.items():
+    for name, argument in value._arguments.items():
         leaves = jax.tree_util.tree_leaves_with_path(argument, is_leaf=lambda x: is_value(x) or is_transform(x))
         for keys, leaf in leaves:
             # One word for an element of a sequence: an index alone names nothing.

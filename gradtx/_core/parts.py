@@ -39,7 +39,7 @@ def parts(tx: Value) -> list[Part]:
 def transforms_in(value: Value) -> list[Part]:
     """The transforms among the arguments of `value`, in the order of its leaves."""
     found = []
-    for argument, content in value.arguments.items():
+    for argument, content in value._arguments.items():
         for keys, leaf in jax.tree_util.tree_leaves_with_path(content, is_leaf=is_transform):
             if is_transform(leaf):
                 key = _key(content, keys)

@@ -23,8 +23,9 @@ from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
 from gradtx._values.factory import P, make_factory
+from gradtx._values.registry import Role, Spec
 from gradtx._values.schedule import Schedule, prepared, scheduled_names
-from gradtx._values.value import Role, Spec, Value, is_plain, is_value
+from gradtx._values.value import Value, is_plain, is_value
 
 
 class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGeneralTypeIssues]

@@ -27,7 +27,7 @@ from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import Part, parts, share, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unfolded, unscheduled
-from gradtx._values.value import Role
+from gradtx._values.registry import Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label and its entries: the rest of each name, and the index of its leaf in the state."""

@@ -12,17 +12,17 @@ from gradtx._core.constructors import elementwise, treewise
 from gradtx._core.norms import norms, norms_along
 from gradtx._core.protocol import transformation
 from gradtx._primitives.rescaling import rescaling, rescaling_each
-from gradtx._values.schedule import NonNegative, Scalar
+from gradtx._values.schedule import Bound, NonNegative, UpperBound
 
 
 @transformation
-def clip(max_delta: NonNegative):
+def clip(max_delta: UpperBound):
     r"""Elementwise clipping: bounds the magnitude of each element; complex elements keep their phase.
 
     .. math:: u = \max(-max\_delta, \min(max\_delta, g))
 
     Args:
-        max_delta: the largest magnitude, nonnegative.
+        max_delta: the largest magnitude, nonnegative; infinity for no bound.
 
     State: none.
     """
@@ -37,14 +37,14 @@ def clip(max_delta: NonNegative):
 
 
 @transformation
-def clip_between(low: Scalar, high: Scalar):
+def clip_between(low: Bound, high: Bound):
     r"""Interval clipping: bounds each element to an interval; for real updates.
 
     .. math:: u = \max(low, \min(high, g))
 
     Args:
-        low: the lower bound.
-        high: the upper bound.
+        low: the lower bound, perhaps `-inf`.
+        high: the upper bound, perhaps `inf`.
 
     State: none.
 
@@ -55,7 +55,7 @@ def clip_between(low: Scalar, high: Scalar):
 
 
 @transformation
-def clip_by_block_norm(max_norm: NonNegative):
+def clip_by_block_norm(max_norm: UpperBound):
     r"""Norm clipping per array: scales each array down to the norm `max_norm` where its norm is larger.
 
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
@@ -63,7 +63,7 @@ def clip_by_block_norm(max_norm: NonNegative):
     The same as `clip_by_global_norm`, but per array.
 
     Args:
-        max_norm: the largest norm, nonnegative.
+        max_norm: the largest norm, nonnegative; infinity for no bound.
 
     State: none.
     """
@@ -71,7 +71,7 @@ def clip_by_block_norm(max_norm: NonNegative):
 
 
 @transformation
-def clip_by_block_rms(threshold: NonNegative):
+def clip_by_block_rms(threshold: UpperBound):
     r"""RMS clipping per array: scales each array down to the root mean square `threshold` where its own is larger.
 
     .. math:: u = g \cdot \min(1, threshold / \mathrm{rms}(g))
@@ -133,7 +133,7 @@ def adaptive_grad_clip(clipping: NonNegative, eps: NonNegative = 1e-3, axis: int
 
 
 @transformation
-def clip_by_global_norm(max_norm: NonNegative):
+def clip_by_global_norm(max_norm: UpperBound):
     r"""Global norm clipping: scales the whole tree down to the norm `max_norm` where its norm is larger.
 
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
@@ -142,7 +142,7 @@ def clip_by_global_norm(max_norm: NonNegative):
     scalar. One NaN makes all updates NaN, and an infinity becomes NaN: they are not hidden.
 
     Args:
-        max_norm: the largest norm, nonnegative.
+        max_norm: the largest norm, nonnegative; infinity for no bound.
 
     State: none.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from gradtx._base.numerics import abs_square, ordered, safe_divide, safe_sqrt, select
 from gradtx._core.constructors import elementwise
 from gradtx._core.protocol import transformation
-from gradtx._values.schedule import Scalar
+from gradtx._values.schedule import Bound, Scalar
 
 
 @transformation
@@ -113,7 +113,7 @@ def add_constant(amount: Scalar):
 
 
 @transformation
-def clip_min(lower: Scalar):
+def clip_min(lower: Bound):
     r"""Lower bound: replaces each element below `lower` by it, to keep a denominator away from 0; for real updates.
 
     .. math:: u = \max(g, lower)

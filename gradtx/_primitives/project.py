@@ -15,7 +15,7 @@ from gradtx._base.numerics import align, ordered, safe_divide, weak
 from gradtx._base.typing import Array
 from gradtx._core.constructors import elementwise, treewise
 from gradtx._core.protocol import transformation
-from gradtx._values.schedule import NonNegative, Positive, Scalar
+from gradtx._values.schedule import Bound, Positive, Scalar, UpperBound
 
 
 @transformation
@@ -33,14 +33,14 @@ def project_nonnegative():
 
 
 @transformation
-def project_box(low: Scalar, high: Scalar):
+def project_box(low: Bound, high: Bound):
     r"""Box projection: keeps each parameter between two bounds, up to the rounding of the sum.
 
     .. math:: p + u = \min(\max(p + g, low), high)
 
     Args:
-        low: the lower bound.
-        high: the upper bound; it takes precedence where `low` is larger.
+        low: the lower bound, perhaps `-inf`.
+        high: the upper bound, perhaps `inf`; it takes precedence where `low` is larger.
 
     State: none. Needs the parameters.
 
@@ -51,7 +51,7 @@ def project_box(low: Scalar, high: Scalar):
 
 
 @transformation
-def project_l2_ball(radius: NonNegative):
+def project_l2_ball(radius: UpperBound):
     r"""L2 ball projection: keeps the norm of the whole parameter tree at or below `radius`, up to a few roundings.
 
     .. math:: p + u = (p + g) \min\left(1, \frac{radius}{\lVert p + g \rVert}\right)
@@ -59,7 +59,7 @@ def project_l2_ball(radius: NonNegative):
     The norm is `gradtx.tree.norm`. Inside the ball the update is unchanged.
 
     Args:
-        radius: the largest norm; 0 moves the parameters to 0.
+        radius: the largest norm, perhaps `inf`; 0 moves the parameters to 0.
 
     State: none. Needs the parameters.
     """

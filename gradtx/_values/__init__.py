@@ -1,5 +1,6 @@
 """Layer 1: optimizers are values. The record that a decorated factory makes, and everything derived from it.
 
+    registry     what is known of a factory, and the registry
     value        the record: printing, comparison, hashing, pickling, the pytree
     factory      the decorator: arguments bound, checked and copied
     annotations  the annotations of hyperparameters for users' factories

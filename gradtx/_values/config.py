@@ -1,17 +1,17 @@
 """Configs: values to and from plain data that JSON can hold. Only registered factories are looked up."""
 
 import difflib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
+from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_traced
-from gradtx._values.value import NAMED, REGISTRY, Spec, Value, given_name
-
-_MARKS = ("factory", "dict", "tuple", "array", "name")
+from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
+from gradtx._values.value import Value
 
 
 def to_config(value: Value) -> dict[str, Any]:
@@ -37,13 +37,14 @@ def from_config(config: dict[str, Any]) -> Any:
     A config names factories and cannot run anything else. Factories of your own must have been imported before.
 
     Raises:
-        GradtxValueError: a factory is unknown, or the data do not have the form that `to_config` writes.
+        GradtxValueError: a factory is unknown, it does not take the arguments, or the data do not have the form that
+            `to_config` writes; the message says where.
     """
-    if not isinstance(config, dict) or "factory" not in config:
+    if not isinstance(config, Mapping) or "factory" not in config:
         raise GradtxValueError(
             f"from_config: expected a dict with the keys 'factory' and 'arguments', got {short(config)}"
         )
-    return _decode(config)
+    return _decode(config, "")
 
 
 def _encode(x: Any, where: str) -> Any:
@@ -53,7 +54,7 @@ def _encode(x: Any, where: str) -> Any:
                 f"to_config: expected a value of a registered factory as {where}, got {x!r}; decorate its factory with "
                 f"@gradtx.transformation (or @gradtx.schedule), under a name that is not taken"
             )
-        arguments = {name: _encode(argument, f"{x.factory_name}.{name}") for name, argument in x.arguments.items()}
+        arguments = {name: _encode(argument, f"{x.factory_name}.{name}") for name, argument in x._arguments.items()}
         return {"factory": x.factory_name, "arguments": arguments}
     if isinstance(x, dict):  # as pairs: the order may matter, and some JSON writers sort keys
         return {"dict": [[_encode(key, where), _encode(item, f"{where}[{key!r}]")] for key, item in x.items()]}
@@ -69,36 +70,103 @@ def _encode(x: Any, where: str) -> Any:
     raise GradtxTypeError(f"to_config: a config cannot hold {x!r} as {where}; use a registered factory in its place")
 
 
-def _decode(x: Any) -> Any:
-    if isinstance(x, list):
-        return [_decode(item) for item in x]
-    if not isinstance(x, dict):
+def _decode(x: Any, where: str) -> Any:
+    """The value of a part of a config; `where` says which one: `chain.transforms[0].learning_rate`."""
+    if x is None or isinstance(x, (bool, int, float, str)):
         return x
-    if "tuple" in x:
-        return tuple(_decode(x["tuple"]))
-    if "array" in x:
-        return jnp.asarray(x["array"], x["dtype"])
-    if "dict" in x:
-        return {_decode(key): _decode(item) for key, item in x["dict"]}
-    if "name" in x:
+    if isinstance(x, (list, tuple)):
+        return [_decode(item, f"{where}[{index}]") for index, item in enumerate(x)]
+    marks = [mark for mark in _FORMS if isinstance(x, Mapping) and mark in x]
+    if len(marks) != 1:
+        wanted = f"data, or a dict with one of the keys {listing(map(repr, _FORMS))}"
+        raise GradtxValueError(f"from_config: expected {wanted}{_at(where)}, got {short(x)}")
+    mark = marks[0]
+    form, fits = _FORMS[mark]
+    if not fits(x) or len(x) > (2 if mark in ("array", "factory") else 1):
+        raise GradtxValueError(f"from_config: expected {form}{_at(where)}, got {short(x)}")
+    if mark == "tuple":
+        return tuple(_decode(x["tuple"], where))
+    if mark == "dict":
+        pairs = [(_decode(key, where), _decode(item, f"{where}[{key!r}]")) for key, item in x["dict"]]
+        for key, _ in pairs:
+            if isinstance(key, (list, dict, jax.Array)):
+                raise GradtxValueError(
+                    f"from_config: expected keys that can be looked up{_at(where)}, got {short(key)}"
+                )
+        return dict(pairs)
+    if mark == "array":
+        return _array(x, where)
+    if mark == "name":
         if x["name"] not in NAMED:
-            raise GradtxValueError(f"from_config: nothing is named {x['name']!r}; known names: {listing(NAMED)}")
+            raise GradtxValueError(
+                f"from_config: nothing is named {x['name']!r}{_at(where)}; known names: {listing(NAMED)}"
+            )
         return NAMED[x["name"]]
-    if "factory" not in x:
-        raise GradtxValueError(f"from_config: expected a dict with one of {listing(_MARKS)}, got {short(x)}")
-    name = x["factory"]
+    return _made(x["factory"], x.get("arguments", {}), where)
+
+
+_FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "factory": (
+        "{'factory': a name, 'arguments': a dict}",
+        lambda x: (
+            isinstance(x["factory"], str)
+            and set(x) <= {"factory", "arguments"}
+            and isinstance(x.get("arguments", {}), Mapping)
+            and all(isinstance(key, str) for key in x.get("arguments", {}))
+        ),
+    ),
+    "dict": (
+        "{'dict': a list of pairs}",
+        lambda x: (
+            isinstance(x["dict"], (list, tuple))
+            and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in x["dict"])
+        ),
+    ),
+    "tuple": ("{'tuple': a list}", lambda x: isinstance(x["tuple"], (list, tuple))),
+    "array": ("{'array': numbers, 'dtype': a name}", lambda x: isinstance(x.get("dtype"), str)),
+    "name": ("{'name': a name}", lambda x: isinstance(x["name"], str)),
+}
+"""The dicts that a config may hold, by the key that tells them apart: the form in words, and whether a dict has it."""
+
+
+def _at(where: str) -> str:
+    return f" at {where}" if where else ""
+
+
+def _array(x: Any, where: str) -> jax.Array:
+    try:
+        return jnp.asarray(x["array"], x["dtype"])
+    except (TypeError, ValueError) as error:
+        raise GradtxValueError(f"from_config: no array can be made of {short(x)}{_at(where)}: {error}") from None
+
+
+def _made(name: str, arguments: Mapping[str, Any], where: str) -> Any:
+    """The value that the factory of this name makes."""
     if name not in REGISTRY:
-        close = difflib.get_close_matches(str(name), REGISTRY, n=3)
+        close = difflib.get_close_matches(name, REGISTRY, n=3)
         hint = f"did you mean {listing(close)}? " if close else ""
         raise GradtxValueError(
-            f"from_config: no factory is named {name!r}; {hint}factories of your own must be imported first"
+            f"from_config: no factory is named {name!r}{_at(where)}; {hint}factories of your own must be imported first"
         )
-    spec = REGISTRY[name]
-    arguments = {_present(key, spec): _decode(item) for key, item in x.get("arguments", {}).items()}
-    unknown = [argument for argument in arguments if argument not in spec.signature.parameters]
+    spec, inside = REGISTRY[name], where or name
+    found = {_present(key, spec): _decode(item, f"{inside}.{key}") for key, item in arguments.items()}
+    unknown = [argument for argument in found if argument not in spec.defaults]
     if unknown:
-        raise GradtxValueError(f"from_config: {name} has no argument {unknown[0]!r}; it is called as {spec.usage}")
-    return spec.call(spec.factory, arguments)
+        raise GradtxValueError(
+            f"from_config: {name} has no argument {unknown[0]!r}{_at(where)}; it is called as {spec.usage}"
+        )
+    missing = [argument for argument in spec.required if argument not in found and argument != spec.variadic]
+    if missing:
+        raise GradtxValueError(
+            f"from_config: the argument {missing[0]!r} of {name} is missing{_at(where)}; it is called as {spec.usage}"
+        )
+    if spec.variadic is not None and not isinstance(found.setdefault(spec.variadic, ()), (list, tuple)):
+        got = short(found[spec.variadic])
+        raise GradtxValueError(f"from_config: expected a list at {inside}.{spec.variadic}, got {got}")
+    try:
+        return spec.call(spec.factory, {**spec.defaults, **found})
+    except GradtxError as error:
+        raise GradtxValueError(f"from_config: {error}{_at(where)}") from None
 
 
 FORMER_ARGUMENTS = {"weight_decay_mask": "mask"}

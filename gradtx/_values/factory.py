@@ -2,8 +2,12 @@
 
 import difflib
 import functools
+import inspect
+import math
+import operator
+import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,8 +18,9 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_real, is_traced
 from gradtx._base.typing import Number
 from gradtx._values.readable import readable_signature
+from gradtx._values.registry import REGISTRY, Role, Spec
 from gradtx._values.schedule import Schedule
-from gradtx._values.value import REGISTRY, Role, Spec, Value, is_value
+from gradtx._values.value import Value, is_value
 
 P = ParamSpec("P")
 V = TypeVar("V", bound=Value)
@@ -97,7 +102,7 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
 
 def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> Any:
     """The argument as the value stores it, after checks."""
-    if argument is None or (number is None and isinstance(argument, (str, bool, int, float, Value))):
+    if argument is None or (number is None and (type(argument) in _ATOMS or isinstance(argument, Value))):
         if argument is None and number is not None and spec.defaults[name] is not None:
             return _admit(f"{spec.name}: {name}", number, argument)
         return argument
@@ -112,30 +117,55 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
 
 
 def _structure(who: str, x: Any) -> Any:
-    """An argument that is not a hyperparameter. Its containers are copied, because values are immutable."""
-    if isinstance(x, dict):
+    """An argument that is not a hyperparameter, of plain Python numbers and dicts where that says the same.
+
+    Containers and arrays are copied, because values are immutable.
+    """
+    if isinstance(x, Mapping) and _is_leaf_or_dict(x):
         try:
             sorted(x)  # as JAX does, with the keys of states too
         except TypeError:
             raise GradtxTypeError(f"{who}: expected keys of one sortable type, got {short(list(x))}") from None
         return {key: _structure(who, item) for key, item in x.items()}
     if type(x) in (list, tuple):
-        return type(x)(_structure(who, item) for item in x)
-    if isinstance(x, np.generic):
-        return x.item()
+        items = [_structure(who, item) for item in x]
+        return items if isinstance(x, list) else tuple(items)
     if is_traced(x):
         raise GradtxTypeError(
             f"{who}: expected a Python value, got a traced array; if it is a hyperparameter, annotate it gradtx.Scalar "
             f"in the factory's signature"
         )
+    if isinstance(x, (np.generic, np.ndarray, jax.Array)):
+        return _plain(x)
+    leaves, treedef = jax.tree.flatten(x, is_leaf=lambda y: isinstance(y, Value))
+    plain = [_plain(leaf) for leaf in leaves]
+    return x if all(map(operator.is_, plain, leaves)) else treedef.unflatten(plain)
+
+
+def _is_leaf_or_dict(x: Any) -> bool:
+    """Whether JAX does not know the mapping as a pytree of another type than a dict."""
+    return isinstance(x, dict) or jax.tree.structure(x) == jax.tree.structure(0)
+
+
+def _plain(x: Any) -> Any:
+    """A Python number for an array of one, and a copy of a NumPy array that nobody can write to."""
+    if isinstance(x, (np.generic, np.ndarray, jax.Array)) and np.ndim(x) == 0 and not is_traced(x):
+        is_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return x if is_key else x.item()
+    if isinstance(x, np.ndarray):
+        x = x.copy()
+        x.flags.writeable = False
     return x
 
 
 def _admit(who: str, number: Number, x: Any) -> Any:
     """The hyperparameter `x` as the value stores it, after checks."""
-    if isinstance(x, (np.generic, np.ndarray)) and np.ndim(x) == 0 and np.issubdtype(x.dtype, np.number):
-        x = x.item()
+    if isinstance(x, (np.generic, np.ndarray)):
+        x = _plain(x)
     if isinstance(x, (int, float)) and not isinstance(x, bool):
+        if abs(x) > sys.float_info.max and not (abs(x) == math.inf and number.to):
+            wanted = "finite" if str(number) == "finite" else f"{number} and finite"
+            raise GradtxValueError(f"{who} must be {wanted}, got {short(x)}")
         if not number.allows(x):
             raise GradtxValueError(f"{who} must be {number}, got {x!r}")
         return x
@@ -176,7 +206,11 @@ def _numbers(body: Callable[..., Any]) -> dict[str, Number]:
             f"`if TYPE_CHECKING`"
         ) from None
     found = {name: _number_in(hint) for name, hint in hints.items() if name != "return"}
-    return {name: number for name, number in found.items() if number is not None}
+    numbers = {name: number for name, number in found.items() if number is not None}
+    for name, parameter in inspect.signature(body).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL and name in numbers:
+            numbers[name] = replace(numbers[name], many=True)
+    return numbers
 
 
 def _number_in(hint: Any) -> Number | None:

@@ -11,7 +11,8 @@ import numpy as np
 from gradtx._base.errors import GradtxValueError, at_stage
 from gradtx._base.numerics import weak
 from gradtx._base.typing import Number
-from gradtx._values.value import REGISTRY, Spec, Value, holds_value, is_value
+from gradtx._values.registry import REGISTRY, Spec
+from gradtx._values.value import Value, holds_value, is_value
 
 
 class Schedule(Value):
@@ -83,6 +84,8 @@ Decay = typing.Annotated[Hyperparameter, Number(0.0, 1.0)]
 NonNegative = typing.Annotated[Hyperparameter, Number(0.0)]
 Positive = typing.Annotated[Hyperparameter, Number(0.0, above=True)]
 UnitInterval = typing.Annotated[Hyperparameter, Number(0.0, 1.0, to=True)]
+Bound = typing.Annotated[Hyperparameter, Number(to=True)]
+UpperBound = typing.Annotated[Hyperparameter, Number(0.0, to=True)]
 PositiveDecay = typing.Annotated[Hyperparameter, Number(0.0, 1.0, above=True)]
 
 

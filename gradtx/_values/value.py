@@ -5,121 +5,17 @@ are the hyperparameters, and the values inside arguments; everything else is str
 """
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import is_real, is_traced
-from gradtx._base.typing import Number
-
-F = TypeVar("F")
-
-REGISTRY: dict[str, "Spec"] = {}
-"""The factories that a config may name: those of gradtx, and users' own as they are decorated."""
-
-NAMED: dict[str, Any] = {
-    f"jnp.{name}": getattr(jnp, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
-}
-"""The functions and codecs that `repr` and configs refer to by name: these of JAX, and some of gradtx."""
-
-
-def nameable(name: str) -> Callable[[F], F]:
-    """Registers an object under a name for `repr` and configs; for a function, it serves as a decorator."""
-
-    def named(x: F) -> F:
-        NAMED[name] = x
-        return x
-
-    return named
-
-
-def given_name(x: Any) -> str | None:
-    """The name of `x` in `repr` and configs, or None."""
-    return next((name for name, known in NAMED.items() if known is x), None)
-
-
-class Role(Enum):
-    """How a factory composes the transforms among its arguments, whose states are parts of its own state."""
-
-    SERIES = "series"  # one after the other
-    SIDE_BY_SIDE = "side by side"  # each has the same input, and the outputs are joined
-    NAMING = "naming"  # the output of the first has a name in the second
-    WRAPPER = "wrapper"  # anything else
-    READING = "reading"  # no transforms: it reads a name
-
-
-class Spec:
-    """The properties of a factory, found when it is decorated.
-
-    Attributes:
-        name: the public name, with its module where that is part of the address (`schedules.linear`).
-        body: the undecorated function.
-        signature: its signature.
-        numbers: the arguments that are hyperparameters, with the range of each.
-        kind: the class of the values.
-        role: how it composes the transforms among its arguments; None for primitives and expressions.
-        factory: the decorated function, or the class for values that no factory made.
-        defaults: every argument in order, with its default.
-        positional: the arguments that may be given by position.
-        variadic: the argument that takes any number by position, or None.
-        required: the arguments without a default.
-        latest: the types and arguments of the latest call with numbers and strings only, and the value it returned.
-    """
-
-    factory: Callable[..., Any]
-
-    def __init__(
-        self,
-        name: str,
-        body: Callable[..., Any],
-        numbers: dict[str, Number],
-        kind: type["Value"],
-        role: Role | None = None,
-        factory: Callable[..., Any] | None = None,
-    ):
-        self.name, self.body, self.numbers, self.kind, self.role = name, body, numbers, kind, role
-        self.factory = factory or body
-        self.latest: tuple | None = None
-        self.signature = inspect.signature(body)
-        parameters = self.signature.parameters.values()
-        self.defaults = {p.name: p.default for p in parameters}
-        self.positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        self.variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        self.required = {p.name for p in parameters if p.default is p.empty}
-        self._keyword_only = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-
-    @property
-    def usage(self) -> str:
-        """How it is called: `adam(learning_rate, b1=0.9, ...)`."""
-        bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
-        return f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
-
-    def bind(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """The arguments by name, defaults filled in; None if they do not fit the signature."""
-        # By hand: `inspect.Signature.bind` is a third of the time of an eager step with a schedule.
-        given = dict(zip(self.positional, args, strict=False))
-        count, more = len(given) + len(kwargs), args[len(self.positional) :]
-        given |= kwargs
-        fits = len(given) == count and given.keys() <= self.defaults.keys() and self.variadic not in given
-        if self.variadic is not None:
-            given[self.variadic] = more
-        elif more:
-            return None
-        return self.defaults | given if fits and self.required <= given.keys() else None
-
-    def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        """`function` of the arguments, passed by position or by name as the signature has them."""
-        args = [arguments[name] for name in self.positional]
-        if self.variadic is not None:
-            args += arguments[self.variadic]
-        return function(*args, **{name: arguments[name] for name in self._keyword_only})
-
+from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
 
 if TYPE_CHECKING:
 
@@ -169,7 +65,7 @@ class Value:
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The factory's arguments by name, defaults filled in."""
-        return types.MappingProxyType(self._arguments)
+        return types.MappingProxyType({name: _read_only(x) for name, x in self._arguments.items()})
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some arguments changed: `adam(1e-3).replace(b1=0.8)`."""
@@ -182,7 +78,7 @@ class Value:
 
     def __getattr__(self, name: str) -> "Argument":
         if not name.startswith("_") and name in self._arguments:
-            return self._arguments[name]
+            return _read_only(self._arguments[name])
         raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
@@ -215,7 +111,7 @@ class Value:
         return self  # immutable; a copy of the functions in it would not be equal
 
     def __reduce__(self):
-        return _remake, (self._spec.factory, self._arguments)
+        return _remake, (self._spec.factory, {name: _portable(x) for name, x in self._arguments.items()})
 
     def _shown(self, hide: Callable[[Any], bool] = lambda argument: False) -> list[str]:
         """The arguments as source text, without those for which `hide` is true."""
@@ -338,13 +234,22 @@ def source(x: Any) -> str:
     if isinstance(x, (jax.Array, np.ndarray)):
         # The shortest decimals that round to these numbers in their own precision.
         shortest = [float(str(number)) if is_real(x) else number for number in np.asarray(x).ravel()]
-        numbers = np.asarray(shortest).reshape(np.shape(x)).tolist()
-        return f"jnp.{x.dtype}({numbers!r})" if x.ndim == 0 else f"jnp.array({numbers!r}, dtype=jnp.{x.dtype})"
+        numbers = source(np.asarray(shortest).reshape(np.shape(x)).tolist())
+        return f"jnp.{x.dtype}({numbers})" if x.ndim == 0 else f"jnp.array({numbers}, dtype=jnp.{x.dtype})"
+    if isinstance(x, float) and not math.isfinite(x):
+        return f"float({str(x)!r})"
     if name := given_name(x):
         return name
     if callable(x) and hasattr(x, "__name__"):
         return f"<function {getattr(x, '__qualname__', x.__name__)}>"
     return repr(x)
+
+
+def _read_only(x: Any) -> Any:
+    """A view of a dict, a copy of a list: what is read from a value cannot be used to change it."""
+    if isinstance(x, dict):
+        return types.MappingProxyType({key: _read_only(item) for key, item in x.items()})
+    return type(x)(map(_read_only, x)) if type(x) in (list, tuple) else x
 
 
 def _as_number(x: Any) -> Any:
@@ -354,7 +259,41 @@ def _as_number(x: Any) -> Any:
 def _remake(factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     # Without checks: derivatives and differences of values need not be in the ranges of hyperparameters.
     spec = getattr(factory, "spec", None)
-    return factory(**arguments) if spec is None else spec.kind._make(spec, arguments)
+    if spec is None:
+        return factory(**arguments)
+    spec = _known(spec)
+    return spec.kind._make(spec, arguments)
+
+
+def _known(spec: Spec) -> Spec:
+    """The spec of the same factory that is registered: cloudpickle makes a new one of a script's own each time."""
+    known = REGISTRY.setdefault(spec.name, spec)
+    ours, theirs = ((body.__module__, getattr(body, "__code__", body)) for body in (known.body, spec.body))
+    return known if ours == theirs else spec
+
+
+class _Reference:
+    """What is pickled in place of an object with a name."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __reduce__(self):
+        return _named, (self.name,)
+
+
+def _named(name: str) -> Any:
+    return NAMED[name]
+
+
+def _portable(x: Any) -> Any:
+    """An argument for pickle: functions of JAX, copied, would not be equal."""
+    if isinstance(x, dict):
+        return {key: _portable(item) for key, item in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(map(_portable, x))
+    name = given_name(x)
+    return x if name is None else _Reference(name)
 
 
 _ALL_DATA = _Structure(None, ())

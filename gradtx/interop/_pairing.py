@@ -24,8 +24,8 @@ from gradtx._core.parts import Part, parts, share
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
 from gradtx._inspection.state_dict import names
 from gradtx._inspection.walking import unfolded, unscheduled
+from gradtx._values.registry import Spec
 from gradtx._values.schedule import scheduled_names
-from gradtx._values.value import Spec
 from gradtx.interop._clocks import Clock, clocks
 from gradtx.interop._specs import spec_of
 from gradtx.interop._stages import RATE_BEFORE_MOMENTUM, STAGES

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradtx._values.value import Spec
+from gradtx._values.registry import Spec
 
 
 def spec_of(factory: Any) -> Spec:

@@ -13,7 +13,7 @@ from gradtx._optimizers.radam import scale_by_radam
 from gradtx._optimizers.rmsprop import rmsprop, scale_by_rms, scale_by_stddev
 from gradtx._optimizers.sign import scale_by_lion
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
-from gradtx._values.value import Spec
+from gradtx._values.registry import Spec
 from gradtx.interop._specs import spec_of
 
 

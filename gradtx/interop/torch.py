@@ -27,7 +27,7 @@ from gradtx._optimizers.amsgrad import scale_by_amsgrad
 from gradtx._optimizers.radam import scale_by_radam
 from gradtx._optimizers.rmsprop import scale_by_rms
 from gradtx._primitives.accumulate import add_momentum
-from gradtx._values.value import Spec
+from gradtx._values.registry import Spec
 from gradtx.interop._clocks import clocks
 from gradtx.interop._specs import spec_of
 

@@ -9,7 +9,8 @@ import numpy as np
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.typing import Number, Params
 from gradtx._core.protocol import GradientTransformation, as_transformation
-from gradtx._values.value import Spec, Value
+from gradtx._values.registry import Spec
+from gradtx._values.value import Value
 
 
 @dataclass(frozen=True)

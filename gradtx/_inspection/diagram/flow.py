@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from gradtx._core.parts import Part, holds_transforms, parts
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import written_out
-from gradtx._values.value import Role
+from gradtx._values.registry import Role
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _composed(tx: GradientTransformation) -> Flow:
 
 def _name_in(tx: GradientTransformation) -> str | None:
     """The name that a transform gives or reads: its first string argument, which a user may call otherwise."""
-    return next((argument for argument in tx.arguments.values() if isinstance(argument, str)), None)
+    return next((argument for argument in tx._arguments.values() if isinstance(argument, str)), None)
 
 
 def _labeled(part: Part) -> Flow:
