@@ -1,6 +1,7 @@
 """Layer 0: every other layer may import it, and it imports nothing else of gradtx.
 
 errors       errors with the path of stages, what was expected, what was got and what to do
+states       the classes of states
 typing       names for params, updates and states; the marker that makes an argument a hyperparameter
 numerics     the dtype rules, and operations that are safe near 0 and infinity
 trees        paths of leaves, and checks that trees fit each other

@@ -17,13 +17,23 @@ def path_text(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
-def paths(tree: Any) -> list[str]:
+def paths(tree: Any, text: Callable[[tuple], str] = path_text) -> list[str]:
     """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`.
 
     In Flax NNX a leaf is a variable in some trees, and its array in others; both have the path of the variable.
     """
     nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_variable)
-    return [path_text(path) for path, node in nodes for _ in jax.tree.leaves(node)]
+    return [text(path) for path, node in nodes for _ in jax.tree.leaves(node)]
+
+
+def escaped(word: str) -> str:
+    """A word of a path in which a slash is no separator: `mlp/linear` as `mlp%2Flinear`."""
+    return word.replace("%", "%25").replace("/", "%2F")
+
+
+def escaped_path_text(path: tuple) -> str:
+    """A key path as by `path_text`, in which no two paths are alike."""
+    return "/".join(escaped(path_text((key,))) for key in path)
 
 
 def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:

@@ -10,6 +10,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.condition import single
 from gradtx._core.constructors import combinator
@@ -18,6 +19,7 @@ from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Schedule
 
 
+@state_class
 class Accumulated(NamedTuple):
     """The state of `accumulate_gradients`.
 

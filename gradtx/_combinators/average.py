@@ -9,6 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak, weighted_mean
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.averages import averages_of
 from gradtx._core.constructors import combinator, required
@@ -18,6 +19,7 @@ from gradtx._core.updates import apply_updates
 from gradtx._values.schedule import UnitInterval
 
 
+@state_class
 class Averaged(NamedTuple):
     """The state of `average_params`.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align
+from gradtx._base.states import state_class
 from gradtx._base.typing import Params, Transform, Updates
 from gradtx._core.averages import merged_averages
 from gradtx._core.context import Context, Work
@@ -15,6 +16,7 @@ from gradtx._core.leafwise import matching
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
+@state_class
 class Split(NamedTuple):
     """The state of `split_complex`.
 

@@ -18,6 +18,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, wrong_state
 from gradtx._base.numerics import increment, is_float0, strong
 from gradtx._base.sharing import for_each
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.branch import branch, like, settled
 from gradtx._core.constructors import combinator
@@ -30,6 +31,7 @@ from gradtx._values.registry import nameable
 _IDENTITY = identity()
 
 
+@state_class
 class Conditional(NamedTuple):
     """The state of `conditional`.
 
@@ -121,6 +123,7 @@ def switch(index: Callable[..., Any] | str, *inners: Transform):
     return combinator(init, update)
 
 
+@state_class
 class Guarded(NamedTuple):
     """The state of `skip_nonfinite`.
 

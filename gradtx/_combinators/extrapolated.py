@@ -9,6 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._combinators.sharpness import gradient_at
 from gradtx._core.constructors import combinator, needed, required
@@ -17,6 +18,7 @@ from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay
 
 
+@state_class
 class Ahead(NamedTuple):
     """The state of `extrapolated_gradient`.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
@@ -19,6 +20,7 @@ from gradtx._values.registry import REGISTRY
 from gradtx._values.schedule import Schedule
 
 
+@state_class
 class Injected(NamedTuple):
     """The state of `inject`.
 

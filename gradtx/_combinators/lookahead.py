@@ -8,6 +8,7 @@ from jax import lax
 
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
+from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.branch import like
 from gradtx._core.compose import compose
@@ -18,6 +19,7 @@ from gradtx._core.updates import apply_updates
 from gradtx._values.schedule import UnitInterval
 
 
+@state_class
 class Slow(NamedTuple):
     """The state of `lookahead` besides that of its inner transform.
 

@@ -7,12 +7,14 @@ import jax
 from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, precision, strong
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 
 
+@state_class
 class Master(NamedTuple):
     """The state of `master_weights`.
 

@@ -9,6 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
@@ -17,6 +18,7 @@ from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Positive
 
 
+@state_class
 class Mechanized(NamedTuple):
     """The state of `mechanize`. The vectors have one element per decay.
 

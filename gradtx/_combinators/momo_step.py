@@ -9,6 +9,7 @@ from gradtx._base import trees
 from gradtx._base.checks import one_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
+from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, needed, required
 from gradtx._core.context import Context
@@ -17,6 +18,7 @@ from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
+@state_class
 class ModelStep(NamedTuple):
     """The state of `momo_step`.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_inexact, widened
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.inject import Injected, named_numbers
 from gradtx._core.branch import like
@@ -18,6 +19,7 @@ from gradtx._core.context import Context
 from gradtx._core.protocol import Scheduled, transformation
 
 
+@state_class
 class Recorded(NamedTuple):
     """The state of `record`.
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import align, strong, weak, widened
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
@@ -83,6 +84,7 @@ def clocked(
     return _leafwise(SCALARS, lambda step, p: None, update_leaf, start, _weakly(advance))
 
 
+@state_class
 class Clocked(NamedTuple):
     """The state of what `clocked_memory` makes.
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, without_machinery
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
+from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.boundary import admitted, as_arrays, rounded, unshared
 from gradtx._core.branch import like
@@ -213,6 +214,7 @@ def as_transformation(pair: Any) -> GradientTransformation:
     raise GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
 
 
+@state_class
 class Scheduled(NamedTuple):
     """The state of a transform with hyperparameters that follow schedules.
 

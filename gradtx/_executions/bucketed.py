@@ -13,6 +13,7 @@ from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, wrong_state
 from gradtx._base.numerics import is_spread, is_traced, widen, widened
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, matching, missing_params
@@ -20,6 +21,7 @@ from gradtx._core.parts import told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
+@state_class
 class Buckets(NamedTuple):
     """One array per parameter; those of small parameters are stacked.
 

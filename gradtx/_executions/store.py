@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import increment
+from gradtx._base.states import state_class
 from gradtx._base.typing import Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Encoding
@@ -13,6 +14,7 @@ from gradtx._core.protocol import GradientTransformation, as_transformation, tra
 from gradtx.codecs import Codec
 
 
+@state_class
 class Stored(NamedTuple):
     """The state of `store`.
 

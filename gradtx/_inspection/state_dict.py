@@ -9,7 +9,6 @@ name. Therefore
 have the same name for the first moment of a kernel: `adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`.
 """
 
-import difflib
 import itertools
 import re
 import warnings
@@ -21,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import Part, parts, share, told_apart
@@ -64,7 +63,13 @@ def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
     return {name: jax.random.key_data(x) if _is_key(x) else x for name, x in pairs}
 
 
-def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, Any], strict: bool = True) -> State:
+def load_state_dict(
+    tx: GradientTransformation,
+    params: Params,
+    d: Mapping[str, Any],
+    strict: bool = True,
+    rename: Mapping[str, str] | None = None,
+) -> State:
     """Restores the state of a transform from a `state_dict`.
 
     Args:
@@ -77,6 +82,9 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
             of the arrays of `tx.init(params)`.
         strict: whether missing and unexpected entries raise. With `strict=False`, missing entries are initialized by
             `tx.init`, unexpected entries are ignored, and a `UserWarning` lists both.
+        rename: for entries of `d` whose names begin with a key, what stands there now; of several keys the longest
+            applies. `{"": "average_params/inner"}` after the optimizer was wrapped in `average_params`,
+            `{"adam": "opt/adam"}` after it got a name.
 
     Returns:
         The state. `load_state_dict(tx, params, state_dict(tx, state))` equals `state` bit for bit.
@@ -89,8 +97,9 @@ def load_state_dict(tx: GradientTransformation, params: Params, d: Mapping[str, 
     abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params))
     template = jax.eval_shape(tx.init, params) if abstract else tx.init(params)
     leaves, treedef = jax.tree.flatten(template)
-    named = names(tx, trees.without_variables(template))
-    d = _by_present_names(d, set(named))
+    plain = trees.without_variables(template)
+    named = names(tx, plain)
+    d = _by_present_names(_renamed(d, rename or {}), named, names(tx, plain, is_escaped=False))
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
         complaint = _mismatch(tx, missing, extra, len(named))
@@ -125,12 +134,28 @@ FORMER_PAIRS = {
 """Fields that were one array of two numbers in saved states, and how they follow from it."""
 
 
-def _by_present_names(d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
-    """The arrays by their present names. A name that the state still has, such as a parameter's, is not translated."""
-    found: dict[str, Any] = {}
+def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
+    """The arrays by other names; a key of `rename` is the beginning of a name, of whole words."""
+    found = {}
     for name, array in d.items():
-        found |= {name: array} if name in named else _translated(name, array, d, named)
+        keys = [key for key in rename if not key or f"{name}/".startswith(f"{key.rstrip('/')}/")]
+        if keys:
+            key = max(keys, key=len).rstrip("/")
+            rest = name.removeprefix(key).strip("/")
+            name = "/".join(filter(None, (rename[max(keys, key=len)].strip("/"), rest)))
+        found[name] = array
     return found
+
+
+def _by_present_names(d: Mapping[str, Any], named: list[str], unescaped: list[str]) -> dict[str, Any]:
+    """The arrays by their present names. A name that the state still has, such as a parameter's, is not translated."""
+    known, found = {*named, *unescaped}, {}
+    for name, array in d.items():
+        found |= {name: array} if name in known else _translated(name, array, d, known)
+    present = dict(zip(unescaped, named, strict=True))
+    if found.keys() <= set(named) or not any(name in present and name not in named for name in found):
+        return found
+    return {present.get(name, name): array for name, array in found.items()}  # saved before slashes were escaped
 
 
 def _translated(name: str, array: Any, d: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
@@ -150,11 +175,16 @@ def _words(name: str) -> list[str]:
     return re.split(r"([/\[\]])", name)
 
 
-def names(tx: GradientTransformation, state: State) -> list[str]:
-    """The unique name of each leaf of the state, in the order of the leaves."""
+def names(tx: GradientTransformation, state: State, is_escaped: bool = True) -> list[str]:
+    """The unique name of each leaf of the state, in the order of the leaves.
+
+    Slashes in the user's names and the keys of parameters are escaped, so that `a/b` is not taken for b in a.
+    """
     leaves, treedef = jax.tree.flatten(state)
     found = _joined(_standing(tx, treedef.unflatten(range(len(leaves)))))
     ordered = sorted(found, key=lambda entry: entry[1])
+    if not is_escaped:
+        return told_apart(name.replace("%2F", "/").replace("%25", "%") for name, _ in ordered)
     return told_apart(name for name, _ in ordered)
 
 
@@ -181,11 +211,11 @@ def _of_part(part: Part, index: int, state: State) -> list[Group]:
     except (KeyError, IndexError, AttributeError, TypeError):
         raise wrong_state(f"one with the part {part.label}", state) from None
     found = _standing(as_transformation(part.transform), own)
-    return [(part.label, _joined(found))] if part.is_named else found
+    return [(trees.escaped(part.label), _joined(found))] if part.is_named else found
 
 
 def _by_path(state: State) -> list[Group]:
-    paths = [path.removeprefix("(root)") for path in trees.paths(state)]
+    paths = trees.paths(state, trees.escaped_path_text)
     return [(path, [("", index)]) for path, index in zip(paths, jax.tree.leaves(state), strict=True)]
 
 
@@ -197,16 +227,38 @@ def _joined(groups: list[Group]) -> list[tuple[str, int]]:
 
 
 def _mismatch(tx: GradientTransformation, missing: list[str], extra: list[str], expected: int) -> str:
-    said = [f"missing entries: {listing(missing)}"] if missing else []
-    said += [f"unexpected entries: {listing(extra)}"] if extra else []
-    close = difflib.get_close_matches(missing[0], extra, n=1) if missing else []
-    if missing and len(missing) == expected:
-        hint = "this is the state of another optimizer, or of parameters with other names"
-    else:
-        hint = "strict=False initializes missing entries and ignores unexpected ones"
-    if close:
-        hint = f"if {close[0]!r} was renamed to {missing[0]!r}, rename it in the dict; {hint}"
-    return f"the entries do not match the state of {tx.factory_name}: {'; '.join(said)}; {hint}"
+    lines = [f"the entries do not match the state of {tx.factory_name}"]
+    for kind, entries in (("missing", missing), ("unexpected", extra)):
+        if entries:
+            more = [f"... ({len(entries) - 8} more)"] if len(entries) > 8 else []
+            lines.append("\n    ".join([f"{kind} entries:", *entries[:8], *more]))
+    change = _change_of_beginning(missing, extra) if missing and extra else None
+    if change is not None:
+        lines.append(f"names begin in another way now: load_state_dict(..., rename={change!r})")
+    elif missing and len(missing) == expected:
+        lines.append("this is the state of another optimizer, or of parameters with other names")
+    lines.append("strict=False initializes missing entries and ignores unexpected ones")
+    return "\n  ".join(lines)
+
+
+def _change_of_beginning(missing: list[str], extra: list[str]) -> dict[str, str] | None:
+    """The argument `rename` with which all unexpected entries, or the one that is missing, are found; or None."""
+    pairs = [(extra[0], name) for name in missing] if len(missing) > 1 else [(name, missing[0]) for name in extra]
+    split = [(old.split("/"), new.split("/")) for old, new in pairs]
+    for old, new in sorted(split, key=lambda pair: _common_end(*pair), reverse=True)[:20]:
+        for same in range(_common_end(old, new), -1, -1):
+            change = {"/".join(old[: len(old) - same]): "/".join(new[: len(new) - same])}
+            found = _renamed(dict.fromkeys(extra), change).keys()
+            if (found <= set(missing) and same) or (len(missing) == 1 and missing[0] in found):
+                return change
+    return None
+
+
+def _common_end(x: list[str], y: list[str]) -> int:
+    """The number of words that two names have in common at their ends."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(reversed(x), reversed(y), strict=False)) if a != b), min(len(x), len(y))
+    )
 
 
 def in_place_of(old: Any, new: Any, who: str) -> Array:
@@ -214,8 +266,8 @@ def in_place_of(old: Any, new: Any, who: str) -> Array:
     if _is_key(old):
         data = in_place_of(jax.eval_shape(jax.random.key_data, old), new, who)
         return jax.random.wrap_key_data(data, impl=_impl(old))
-    new = new if isinstance(new, jax.Array) else np.asarray(new)
     dtype, shape = jnp.result_type(old), jnp.shape(old)
+    new = new if isinstance(new, jax.Array) else _with_dtype(np.asarray(new), dtype)
     if new.shape != shape:
         raise GradtxValueError(f"{who}: expected the shape {shape}, got {new.shape}")
     if _kind(new.dtype) != _kind(dtype):
@@ -226,6 +278,15 @@ def in_place_of(old: Any, new: Any, who: str) -> Array:
     placed = not is_traced(old) and getattr(old, "committed", False)
     # Always a new buffer: states are donated, and a shared buffer would be deleted for its other owner too.
     return jax.device_put(moved, old.sharding if placed else None, may_alias=False)
+
+
+def _with_dtype(x: np.ndarray, dtype: Any) -> np.ndarray:
+    """`x`; if it comes from a file in which NumPy wrote mere bytes for a dtype it does not know, as that dtype."""
+    if x.dtype.type is not np.void or x.dtype.fields:
+        return x
+    if x.dtype.itemsize == 2:
+        return x.view(jnp.bfloat16)
+    return x.view(dtype) if x.dtype.itemsize == dtype.itemsize else x
 
 
 def _is_key(x: Any) -> bool:

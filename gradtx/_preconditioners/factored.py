@@ -10,12 +10,14 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.numerics import align, strong, weighted_mean, widened
 from gradtx._base.sharing import for_each
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array
 from gradtx._core.constructors import treewise
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay
 
 
+@state_class
 class Factors(NamedTuple):
     """The averages of one array: of its rows and columns if it is factored, else of its elements.
 

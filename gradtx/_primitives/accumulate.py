@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from gradtx._base.numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array
 from gradtx._core.constructors import clocked, memory
 from gradtx._core.protocol import transformation
@@ -68,6 +69,7 @@ def bias_correction_ahead(decay: Decay):
     return _correction(decay, ahead=True)
 
 
+@state_class
 class DecaySum(NamedTuple):
     """The sum of the logarithms of all decays so far, in two parts; what their sum is rounded off is not lost.
 

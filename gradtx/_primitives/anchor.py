@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.numerics import root_of_sum, safe_divide, strong, weak
+from gradtx._base.states import state_class
 from gradtx._core.constructors import elementwise, memory, treewise
 from gradtx._core.norms import distance, norm
 from gradtx._core.protocol import transformation
@@ -39,6 +40,7 @@ def initial_params():
     )
 
 
+@state_class
 class Travelled(NamedTuple):
     """The state of `max_distance_from_init`.
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.numerics import abs_square, align, log_of_decay, safe_divide, safe_sqrt, strong, weak, weighted_mean
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.constructors import treewise
 from gradtx._core.norms import inner_product
@@ -18,6 +19,7 @@ from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Positive
 
 
+@state_class
 class Estimated(NamedTuple):
     """The state of `scale_by_dadapt` and `scale_by_prodigy`.
 

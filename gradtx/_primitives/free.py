@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx._base.numerics import safe_divide, times
+from gradtx._base.states import state_class
 from gradtx._base.typing import Params
 from gradtx._core.averages import averages_of
 from gradtx._core.constructors import clocked_memory
@@ -12,6 +13,7 @@ from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
 
+@state_class
 class Weights(NamedTuple):
     """The scalars of `schedule_free_averaging`.
 
@@ -26,6 +28,7 @@ class Weights(NamedTuple):
     b1: Any
 
 
+@state_class
 class AheadOfAverage(NamedTuple):
     """The state of `schedule_free_averaging`.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx._base.checks import one_number
 from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import increment, strong, weak
+from gradtx._base.states import state_class
 from gradtx._core.constructors import treewise
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Positive
@@ -15,6 +16,7 @@ from gradtx._values.schedule import Decay, NonNegative, Positive
 _SIGNS = {"min": 1.0, "max": -1.0}
 
 
+@state_class
 class Plateau(NamedTuple):
     """The state of `reduce_on_plateau`.
 

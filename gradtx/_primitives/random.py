@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base.numerics import increment
+from gradtx._base.states import state_class
 from gradtx._base.typing import Updates
 
 _KIND = "threefry2x32"  # explicit, so that a restored key does not depend on JAX's default
 
 
+@state_class
 class Random(NamedTuple):
     """The state of a transform that draws random numbers.
 

@@ -6,12 +6,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.numerics import log_of_decay, root_of_sum, safe_divide, safe_sqrt
+from gradtx._base.states import state_class
 from gradtx._base.typing import Array
 from gradtx._core.constructors import clocked
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, PositiveDecay, Scalar
 
 
+@state_class
 class DecayCount(NamedTuple):
     """The state of `radam_denominator`.
 
