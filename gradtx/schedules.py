@@ -15,7 +15,7 @@ from jax import lax
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Number
 from gradtx._values.factory import schedule
-from gradtx._values.schedule import Hyperparameter, NonNegative, Positive, Scalar
+from gradtx._values.schedule import Duration, Hyperparameter, NonNegative, Positive, Scalar
 from gradtx._values.segments import as_function, elapsed, half_cosine, in_turn, ways
 
 __all__ = [
@@ -59,7 +59,7 @@ def constant(value: Scalar):
 
 
 @schedule
-def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
+def linear(init_value: Scalar, end_value: Scalar, steps: Duration):
     r"""Linear: a straight line from `init_value` to `end_value`, then constant.
 
     .. math:: f(t) = (1 - x) \cdot init\_value + x \cdot end\_value, \quad x = \min(t / steps, 1)
@@ -78,7 +78,7 @@ def linear(init_value: Scalar, end_value: Scalar, steps: NonNegative):
 
 
 @schedule
-def cosine_decay(init_value: Scalar, steps: NonNegative, alpha: Scalar = 0.0):
+def cosine_decay(init_value: Scalar, steps: Duration, alpha: Scalar = 0.0):
     r"""Cosine decay: half a cosine from `init_value` down to the fraction `alpha` of it, then constant.
 
     .. math:: f(t) = init\_value \left(alpha + (1 - alpha) \tfrac{1 + \cos \pi x}{2}\right),
@@ -232,7 +232,7 @@ def inverse_sqrt(init_value: Scalar, steps: Positive):
 
 
 @schedule
-def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps: NonNegative):
+def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps: Duration):
     r"""Polynomial decay: a power of the remaining fraction of `steps`, then constant.
 
     .. math:: f(t) = end\_value + (init\_value - end\_value) (1 - x)^{power}, \quad x = \min(t / steps, 1)
@@ -254,7 +254,7 @@ def polynomial(init_value: Scalar, end_value: Scalar, power: NonNegative, steps:
 
 
 @schedule
-def warmup(steps: NonNegative, then: Hyperparameter):
+def warmup(steps: Duration, then: Hyperparameter):
     """Warmup: a straight line from 0 to the start of another schedule, followed by that schedule from its step 0.
 
     Args:
@@ -266,7 +266,7 @@ def warmup(steps: NonNegative, then: Hyperparameter):
 
 
 @schedule
-def piecewise_interpolate(values: Sequence[Scalar], steps: Sequence[NonNegative], shape: str = "linear"):
+def piecewise_interpolate(values: Sequence[Scalar], steps: Sequence[Duration], shape: str = "linear"):
     """Piecewise interpolation: from `values[i]` to `values[i + 1]` in `steps[i]` steps, then constant.
 
     Args:
@@ -280,8 +280,8 @@ def piecewise_interpolate(values: Sequence[Scalar], steps: Sequence[NonNegative]
 @schedule
 def one_cycle(
     peak_value: Scalar,
-    warmup_steps: NonNegative,
-    decay_steps: NonNegative,
+    warmup_steps: Duration,
+    decay_steps: Duration,
     div_factor: Scalar = 25.0,
     final_div_factor: Scalar = 1e4,
     shape: str = "cosine",
@@ -308,9 +308,9 @@ def one_cycle(
 @schedule
 def warmup_stable_decay(
     peak_value: Scalar,
-    warmup_steps: NonNegative,
-    stable_steps: NonNegative,
-    decay_steps: NonNegative,
+    warmup_steps: Duration,
+    stable_steps: Duration,
+    decay_steps: Duration,
     init_value: Scalar = 0.0,
     end_value: Scalar = 0.0,
     shape: str = "linear",
@@ -336,7 +336,7 @@ def warmup_stable_decay(
 
 
 @schedule
-def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
+def piecewise_constant(values: Sequence[Scalar], steps: Sequence[Duration]):
     """Piecewise constant: `values[i]` for `steps[i]` steps, and the last value from then on.
 
     Example: halved every 500 steps, three times.
@@ -352,7 +352,7 @@ def piecewise_constant(values: Sequence[Scalar], steps: Sequence[NonNegative]):
 
 
 @schedule
-def join(schedules: Sequence[Hyperparameter], steps: Sequence[NonNegative]):
+def join(schedules: Sequence[Hyperparameter], steps: Sequence[Duration]):
     """Join: `schedules[i]` for `steps[i]` steps, each with its own step count from 0.
 
     A warmup: `join([linear(0.0, 1e-3, 100), cosine_decay(1e-3, 900)], [100])`.

@@ -16,7 +16,7 @@ def _update(tx, **extra):
 
 REFUSED = {
     "half a step": (lambda: gx.hutchinson(2.5).init(G), "every: expected a positive whole number, got 2.5"),
-    "no step": (lambda: gx.sophia(0.1, update_interval=0).init(G), "steps must be above 0, got 0"),
+    "no step": (lambda: gx.sophia(0.1, update_interval=0).init(G), "every: expected a positive whole number, got 0"),
     "a schedule of half a step": (lambda: s.every(2.5, 1.0, 0.0)(1), "steps must be a whole number, got 2.5"),
     "too far": (lambda: gx.lookahead(gx.sgd(0.1), 2, 5.0), r"slow_step_size must be in \[0, 1\], got 5.0"),
     "more than all": (lambda: gx.average_params(gx.sgd(0.1), 2.0), r"decay must be in \[0, 1\], got 2.0"),

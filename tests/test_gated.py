@@ -286,7 +286,7 @@ def test_conditions_by_schedule_and_by_the_name_of_an_extra():
     with pytest.raises(ValueError, match=r"expected a scalar from predicate, got the shape \(2,\)"):
         tx.update(P, tx.init(P), go=jnp.ones(2))
     with pytest.raises(
-        TypeError, match="predicate must be a function of the step count or the name of an extra, got 3"
+        TypeError, match="predicate: expected a function of the step count, or the name of an extra argument, got 3"
     ):
         gx.conditional(gx.scale(1.0), 3).update(P, gx.conditional(gx.scale(1.0), 3).init(P))
 

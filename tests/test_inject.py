@@ -58,7 +58,9 @@ def test_numbers_of_parts_have_short_names_where_they_are_unique():
 def test_names_come_from_chains_and_partitions():
     tx = inject(
         gx.partition(
-            {"z": gx.chain(("first", gx.scale(1.0)), ("second", gx.scale(2.0))), "a": gx.scale(3.0)}, {"w": "z"}
+            {"z": gx.chain(("first", gx.scale(1.0)), ("second", gx.scale(2.0))), "a": gx.scale(3.0)},
+            {"w": "z"},
+            allow_unused=True,
         )
     )
     state = tx.init(PARAMS)

@@ -110,7 +110,7 @@ WRAPS = {
     "chain": gx.chain,
     "named chain": lambda tx: gx.chain(("all", tx)),
     "inject": gx.inject,
-    "partition": lambda tx: gx.partition({"a": tx, "b": gx.identity()}, gx.by_path({"**": "a"})),
+    "partition": lambda tx: gx.partition({"a": tx, "b": gx.identity()}, gx.by_path({"**": "a"}), allow_unused=True),
     "masked": lambda tx: gx.masked(tx, mask=True),
     # Optax passes extras on to instances of this class of its own only.
     "optax.chain": lambda tx: optax.chain(optax.GradientTransformationExtraArgs(*tx)),

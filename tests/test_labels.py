@@ -99,7 +99,7 @@ def test_prefix_trees_label_whole_branches():
     ],
 )
 def test_patterns(pattern, matches):
-    labels = gx.by_path({pattern: "yes"} | ({} if pattern == "**" else {"**": "no"}))(PARAMS)
+    labels = gx.by_path({pattern: "yes"} | ({} if pattern == "**" else {"**": "no"}), allow_unused=True)(PARAMS)
     assert [
         path for path, label in zip(gx.tree.paths(PARAMS), jax.tree.leaves(labels), strict=True) if label == "yes"
     ] == matches
@@ -152,6 +152,7 @@ def test_each_group_has_its_transform_and_its_state():
     tx = gx.partition(
         {"fast": gx.sgd(1.0, 0.5), "slow": gx.adam(0.1), "unused": gx.adam(0.1)},
         gx.by_path({"**/bias": "fast", "**": "slow"}),
+        allow_unused=True,
     )
     state = tx.init(PARAMS)
     assert [leaf.shape for leaf in jax.tree.leaves(state["fast"])] == [(2,), (3,)]

@@ -28,7 +28,7 @@ MATRICES = gx.where(lambda path, p: p.ndim > 1)
 
 def by_kind(bias, kernel):
     # `b` in Haiku, `bias` elsewhere.
-    return gx.by_path({"**/b": bias, "**/bias": bias, "**": kernel})
+    return gx.by_path({"**/b": bias, "**/bias": bias, "**": kernel}, allow_unused=True)
 
 
 DECAYS = by_kind(bias=False, kernel=True)

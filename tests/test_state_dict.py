@@ -211,9 +211,9 @@ def test_entries_that_are_missing_or_too_many_are_named_together():
     named["other"] = np.zeros(2)
     with _raises(
         ValueError,
-        r"load_state_dict: the entries do not match the state of sgd\n  missing entries:\n    sgd/add_momentum/dense/kernel"
-        r"\n  unexpected entries:\n    sgd/add_momentum/dense/weight\n    other\n  names begin in another way now: "
-        r"load_state_dict\(..., rename={'sgd/add_momentum/dense/weight': 'sgd/add_momentum/dense/kernel'}",
+        r"load_state_dict: the entries do not match the state of sgd\n  missing entries:\n    sgd/add_momentum/dense/"
+        r"kernel\n  unexpected entries:\n    sgd/add_momentum/dense/weight\n    other\n  names begin in another way "
+        r"now: load_state_dict\(..., rename={'sgd/add_momentum/dense/weight': 'sgd/add_momentum/dense/kernel'}",
     ):
         gx.load_state_dict(tx, PARAMS, named)
 

@@ -55,7 +55,7 @@ def test_each_run_is_what_it_is_alone():
 WRAPPED = {
     "chain": (gx.chain(gx.clip_by_global_norm(1.0), gx.adam(1.0)), lambda rate: gx.adam(rate)),
     "partition": (
-        gx.partition({"a": gx.adam(1.0), "b": gx.freeze(True)}, gx.where(lambda path, p: "a")),
+        gx.partition({"a": gx.adam(1.0), "b": gx.freeze(True)}, gx.where(lambda path, p: "a"), allow_unused=True),
         lambda rate: gx.adam(rate),
     ),
     "lookahead": (gx.lookahead(gx.sgd(1.0), 2, 0.5), lambda rate: gx.sgd(rate)),

@@ -44,6 +44,7 @@ class Number:
         high: the upper bound; infinity allows every finite number, and with `to` infinity too.
         many: whether the argument is a sequence of hyperparameters.
         to: whether `high` itself is allowed, and an infinite `low`.
+        fixed: whether it may not follow a schedule, as a duration may not.
     """
 
     low: float = -math.inf
@@ -51,6 +52,7 @@ class Number:
     many: bool = False
     above: bool = False
     to: bool = False
+    fixed: bool = False
 
     def allows(self, number: float) -> bool:
         if math.isinf(number) and not self.to:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, wrong_state
-from gradtx._base.numerics import increment, is_float0, strong
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.numerics import increment, is_float0, is_traced, strong
 from gradtx._base.sharing import for_each
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -69,6 +69,7 @@ def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise
         GradtxValueError: the predicate does not return a scalar.
     """
     transforms = as_transformation(otherwise), as_transformation(inner)
+    _check_question("predicate", predicate)
 
     def init(step: Context, params: Params) -> Conditional:
         idle, busy = (step.init(tx, params) for tx in transforms)
@@ -108,6 +109,7 @@ def switch(index: Callable[..., Any] | str, *inners: Transform):
     if not inners:
         raise GradtxTypeError("expected at least one transform: switch(index, *inners)")
     transforms = tuple(map(as_transformation, inners))
+    _check_question("index", index)
 
     def init(step: Context, params: Params) -> State:
         return (*(step.init(tx, params) for tx in transforms), _no_steps())
@@ -245,15 +247,20 @@ def single(name: str, answer: Any) -> Any:
     return answer
 
 
+def _check_question(name: str, question: Any) -> None:
+    if not (isinstance(question, str) or callable(question)):
+        raise GradtxTypeError(
+            f"{name}: expected a function of the step count, or the name of an extra argument, got {short(question)}"
+        )
+
+
 def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: Mapping[str, Any]) -> Any:
     """The extra argument of that name, or the function's value for the count and the extra arguments it requests."""
     if isinstance(question, str):
         requested, required = [question], [question]
-    elif callable(question):
+    else:
         named = [p for p in inspect.signature(question).parameters.values() if p.kind is p.KEYWORD_ONLY]
         requested, required = [p.name for p in named], [p.name for p in named if p.default is p.empty]
-    else:
-        raise GradtxTypeError(f"{name} must be a function of the step count or the name of an extra, got {question!r}")
     missing = [key for key in required if key not in extra]
     if missing:
         raise GradtxTypeError(
@@ -278,6 +285,9 @@ def _one_of(
         return out, (*states[:i], new, *states[i + 1 :])
 
     works = [partial(only, i) for i in range(len(transforms))]
+    if not is_traced(index):
+        out, new = branch(index, works, states)  # op by op the others need not have the same form
+        return out, jax.tree.map(like, new, states)
     form = jax.tree.map(_widest, *(jax.eval_shape(work, states)[0] for work in works))
     return branch(index, [settled(work, form) for work in works], states)
 

@@ -11,13 +11,13 @@ from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.identity import identity, set_to_zero
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
-from gradtx._values.labels import resolve, resolve_mask
+from gradtx._values.labels import is_part, resolve, resolve_mask
 
 _IDENTITY = identity()
 
 
 @transformation(role="wrapper")
-def partition(transforms: Mapping[Any, Transform], labels: Any):
+def partition(transforms: Mapping[Any, Transform], labels: Any, *, allow_unused: bool = False):
     """Partition: applies a different transform to each group of leaves.
 
     Each transform sees the whole tree with None in place of the leaves of other groups, so that paths are unchanged.
@@ -26,12 +26,14 @@ def partition(transforms: Mapping[Any, Transform], labels: Any):
         transforms: a dict from labels to transforms.
         labels: the label of each leaf: a tree or prefix tree of labels, or a function of the parameters that returns
             one (`by_path`). A function sees structure, paths, shapes and dtypes, not values.
+        allow_unused: whether a transform may have no leaf at all. Where only some leaves are seen, as in the groups of
+            another partition, it may.
 
     State: a dict with the state of each transform, by label. Nothing of its own.
 
     Raises:
         GradtxTypeError: the labels are not of one sortable type, such as strings.
-        GradtxValueError: a label has no transform; the message lists the leaf's path and the known labels.
+        GradtxValueError: a label has no transform, or a transform no leaf.
     """
     if not isinstance(transforms, Mapping):
         raise GradtxTypeError(f"expected a dict from labels to transforms, got {transforms!r}")
@@ -45,6 +47,12 @@ def partition(transforms: Mapping[Any, Transform], labels: Any):
                     f"the leaf {path!r} has the label {label!r}, which has no transform; known labels: "
                     f"{listing(map(repr, transforms))}"
                 )
+        unused = [label for label in transforms if label not in found]
+        if unused and found and not allow_unused and not is_part(like):
+            raise GradtxValueError(
+                f"no parameter has the labels {listing(map(repr, unused))}; those that there are: "
+                f"{listing(sorted(map(repr, set(found))))}; allow_unused=True allows it"
+            )
         return found
 
     return _grouped({label: as_transformation(tx) for label, tx in transforms.items()}, labels_of)

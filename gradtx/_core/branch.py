@@ -14,10 +14,11 @@ from gradtx._base.typing import Array, State, Updates
 
 def branch(index: Array, works: Sequence[Callable[[State], Any]], state: State) -> Any:
     """`works[index](state)`, the first or last for an index outside; only that one is computed."""
+    whole = jnp.asarray(index).astype(jnp.int32)  # infinity is the largest whole number
     if is_traced(index):
-        return lax.switch(index.astype(jnp.int32), works, state)
+        return lax.switch(whole, works, state)
     # Op by op the answer is known already: nothing has to be compiled for the choice.
-    return works[min(max(int(index), 0), len(works) - 1)](state)
+    return works[min(max(int(whole), 0), len(works) - 1)](state)
 
 
 def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], Any]:

@@ -90,6 +90,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             whole = self._spec.call(self._spec.body, self._arguments)
         return whole if isinstance(whole, GradientTransformation) and not whole._is_bare else None
 
+    def _check(self) -> None:
+        if is_plain(self) and not _follows_schedules(self):  # they would be read, and that starts a backend
+            self._built()
+
     @property
     def _is_bare(self) -> bool:
         """Whether no factory made it."""
@@ -131,6 +135,13 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
                 f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
+
+
+def _follows_schedules(x: Any) -> bool:
+    if isinstance(x, Schedule):
+        return True
+    inside = x._arguments.values() if isinstance(x, Value) else x.values() if isinstance(x, dict) else x
+    return any(map(_follows_schedules, inside)) if isinstance(x, (Value, dict, list, tuple)) else False
 
 
 def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:

@@ -149,10 +149,11 @@ def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
 
 def _by_present_names(d: Mapping[str, Any], named: list[str], unescaped: list[str]) -> dict[str, Any]:
     """The arrays by their present names. A name that the state still has, such as a parameter's, is not translated."""
-    known, found = {*named, *unescaped}, {}
+    known: set[str] = {*named, *unescaped}
+    found: dict[str, Any] = {}
     for name, array in d.items():
         found |= {name: array} if name in known else _translated(name, array, d, known)
-    present = dict(zip(unescaped, named, strict=True))
+    present: dict[str, str] = dict(zip(unescaped, named, strict=True))
     if found.keys() <= set(named) or not any(name in present and name not in named for name in found):
         return found
     return {present.get(name, name): array for name, array in found.items()}  # saved before slashes were escaped

@@ -44,13 +44,16 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
         arguments = bind(spec, args, kwargs)
         types = list(map(type, arguments.values()))
         if not _ATOMS.issuperset(types):
-            return kind._make(spec, arguments)
+            value = kind._make(spec, arguments)
+            value._check()
+            return value
         # A memo of one value: values are immutable, and the latest one is built already. With a schedule the body is
         # called at every step, and most factories in it get the same arguments as before. Gain: an eager step of
         # `chain(clip_by_global_norm(1.0), adamw(schedule))` makes 2,000 Python calls instead of 2,500.
         key, latest = (types, repr(arguments)), spec.latest  # by text: 0.0 and -0.0 are equal, nan is not
         if latest is None or latest[0] != key:
             latest = spec.latest = key, kind._make(spec, arguments)
+            latest[1]._check()
         return latest[1]
 
     spec.factory = factory
@@ -171,6 +174,10 @@ def _admit(who: str, number: Number, x: Any) -> Any:
         return x
     if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
         raise GradtxTypeError(f"{who}: expected a real number, got an array of {x.dtype}")
+    if spec := getattr(x, "spec", None) if callable(x) else None:
+        raise GradtxTypeError(f"{who}: expected a number or a schedule, got a factory; call it: {spec.usage}")
+    if number.fixed and (isinstance(x, Schedule) or callable(x)):
+        raise GradtxTypeError(f"{who}: expected a number of steps, got {short(x)}; are the arguments in order?")
     if isinstance(x, (Schedule, jax.Array, np.ndarray)):
         return x
     if callable(x) and not is_value(x):

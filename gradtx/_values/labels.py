@@ -4,8 +4,10 @@ Given as a tree or prefix tree of labels, or as a function of the parameters tha
 parameters' structure, paths, shapes and dtypes, never their values, so the labels are the same in `init` and `update`.
 """
 
+import functools
+import inspect
+import re
 from collections.abc import Callable, Hashable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
@@ -26,8 +28,10 @@ class Labels(Value, data=False):
     __slots__ = ()
 
     def __call__(self, params: Params) -> Any:
-        label = self._spec.call(self._spec.body, self._arguments)
-        return trees.map_with_path(label, params)
+        label, finish = self._spec.call(self._spec.body, self._arguments)
+        labels = trees.map_with_path(label, params)
+        finish(params)
+        return labels
 
 
 def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
@@ -35,7 +39,7 @@ def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
 
 
 @_labels
-def by_path(patterns: dict[str, Any]):
+def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
     """Labels by path: `by_path({"**/bias": "plain", "**": "decayed"})`.
 
     A path is `encoder/0/kernel`: keys, indices and attribute names from the root to the leaf. In a pattern `*` matches
@@ -43,9 +47,11 @@ def by_path(patterns: dict[str, Any]):
 
     Args:
         patterns: label by pattern; the first pattern that matches a path applies.
+        allow_unused: whether patterns beside `"**"` may apply to no path at all. Where only some leaves are seen, as in
+            the groups of a partition, they may.
 
     Raises:
-        GradtxValueError: no pattern matches a path.
+        GradtxValueError: no pattern matches a path, or a pattern applies to none.
     """
     if not isinstance(patterns, dict):
         raise GradtxTypeError(f"by_path: expected a dict from patterns to labels, got {patterns!r}")
@@ -55,16 +61,33 @@ def by_path(patterns: dict[str, Any]):
             f'by_path: "**" matches every path, so {order[-1]!r} after it never applies; put "**" last'
         )
 
+    unused = [] if allow_unused else [pattern for pattern in order if pattern != "**"]
+
     def label(path: str, _: Any) -> Hashable:
         for pattern, name in patterns.items():
             if _matches(pattern.split("/"), path.split("/")):
+                if pattern in unused:
+                    unused.remove(pattern)
                 return name
         raise GradtxValueError(
             f"by_path: no pattern matches {path!r}; the patterns are {listing(map(repr, patterns))}; "
             f'add "**" at the end for the rest'
         )
 
-    return label
+    def finish(params: Params) -> None:
+        paths = trees.paths(params)
+        if unused and paths and not is_part(params):
+            raise GradtxValueError(
+                f"by_path: no path is labelled by the patterns {listing(map(repr, unused))}; paths: {listing(paths)}; "
+                f"`**/` in front of a pattern matches at any depth; allow_unused=True allows it"
+            )
+
+    return label, finish
+
+
+def is_part(params: Params) -> bool:
+    """Whether leaves have been left out, as those of other groups of a partition."""
+    return any(leaf is None for leaf in jax.tree.leaves(params, is_leaf=lambda x: x is None))
 
 
 @_labels
@@ -75,7 +98,14 @@ def where(predicate: Callable[[str, Any], bool]):
         predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
             dtype, that returns whether the leaf is selected.
     """
-    return predicate
+
+    def label(path: str, p: Any) -> Any:
+        keep = predicate(path, p)
+        if keep is None:
+            raise GradtxValueError(f"where: expected True or False for {path!r}, got None; is `return` missing?")
+        return keep
+
+    return label, lambda params: None
 
 
 def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
@@ -109,7 +139,8 @@ def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
 
 def _is_function(labels: Any) -> bool:
     # Some pytrees are callable, modules for instance: those are trees.
-    return callable(labels) and jax.tree.structure(labels) == jax.tree.structure(0)
+    is_tree = jax.tree.structure(labels) != jax.tree.structure(0) and not isinstance(labels, functools.partial)
+    return callable(labels) and not is_tree
 
 
 def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:
@@ -120,6 +151,13 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
         answers.append(labels(abstract))
         return ()
 
+    if spec := getattr(labels, "spec", None):
+        raise GradtxTypeError(f"expected labels or a mask, got a factory; call it: {spec.usage}")
+    if _takes_two(labels):
+        raise GradtxTypeError(
+            f"a function for labels gets the whole tree of parameters, and {short(labels)} takes two arguments; for a "
+            f"function of each leaf's path and the leaf: gradtx.where(function)"
+        )
     try:
         jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, dtype), params))
     except jax.errors.ConcretizationTypeError as error:
@@ -140,13 +178,25 @@ def _abstract(x: Any, dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
 
 
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # some functions written in C have no signature
+        return False
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 2
+
+
 def _broadcast(labels: Any, full: Any) -> list[Any]:
     try:
         return jax.tree.leaves(jax.tree.broadcast(labels, full))
     except (ValueError, TypeError, KeyError):
+        ours, theirs = trees.paths(labels), trees.paths(full)
+        same = ours == theirs or (type(labels) is not type(full) and not isinstance(labels, (str, int)))
+        kinds = f"{type(labels).__name__} and {type(full).__name__}"
+        why = f"; the containers are of different types, {kinds}" if same else ""
         raise GradtxValueError(
-            f"the labels do not fit the parameters: labels at {listing(trees.paths(labels))}; parameters at "
-            f"{listing(trees.paths(full))}; give a label for each leaf or subtree"
+            f"the labels do not fit the parameters: labels at {listing(ours)}; parameters at {listing(theirs)}{why}; "
+            f"give a label for each leaf or subtree, in the containers of the parameters"
         ) from None
 
 
@@ -155,4 +205,9 @@ def _matches(pattern: list[str], path: list[str]) -> bool:
         return not path
     if pattern[0] == "**":
         return any(_matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
-    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])
+    return bool(path) and _matches_word(pattern[0], path[0]) and _matches(pattern[1:], path[1:])
+
+
+def _matches_word(pattern: str, word: str) -> bool:
+    """Whether a pattern in which `*` is any text matches a word; all else in it is meant literally."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), word, re.DOTALL) is not None

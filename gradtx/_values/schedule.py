@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradtx._base.errors import GradtxValueError, at_stage
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import weak
 from gradtx._base.typing import Number
 from gradtx._values.registry import REGISTRY, Spec
@@ -31,7 +31,17 @@ class Schedule(Value):
         """The value at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
         count = jax.numpy.asarray(count, dtype=float)
         with at_stage(self._spec.name):
-            result = self._spec.call(self._spec.body, prepared(self, count))(count)
+            function = self._spec.call(self._spec.body, prepared(self, count))
+            try:
+                result = function(count)
+            except jax.errors.TracerBoolConversionError as error:
+                raise GradtxTypeError(
+                    "the schedule branches on the step, which is traced; use jnp.where, or schedules.join"
+                ) from error
+            if result is None or isinstance(result, str) or callable(result):
+                raise GradtxTypeError(
+                    f"expected a number for the step, got {short(result)}; is `return` missing, or one more call?"
+                )
         return jax.numpy.asarray(result, dtype=float)
 
     def _arithmetic(self, operation: str, *operands: Any) -> "Schedule":
@@ -86,6 +96,7 @@ Positive = typing.Annotated[Hyperparameter, Number(0.0, above=True)]
 UnitInterval = typing.Annotated[Hyperparameter, Number(0.0, 1.0, to=True)]
 Bound = typing.Annotated[Hyperparameter, Number(to=True)]
 UpperBound = typing.Annotated[Hyperparameter, Number(0.0, to=True)]
+Duration = typing.Annotated[Hyperparameter, Number(0.0, fixed=True)]
 PositiveDecay = typing.Annotated[Hyperparameter, Number(0.0, 1.0, above=True)]
 
 

@@ -4,7 +4,6 @@ Printing, comparison, hashing, pickling, configs and the pytree are derived from
 are the hyperparameters, and the values inside arguments; everything else is structure.
 """
 
-import inspect
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -56,6 +55,9 @@ class Value:
         object.__setattr__(self, "_spec", spec)
         object.__setattr__(self, "_arguments", arguments)
         object.__setattr__(self, "_cache", cache)
+
+    def _check(self) -> None:
+        """Raises if it cannot work, as soon as it is made; some arguments are only read when it is used."""
 
     @property
     def factory_name(self) -> str:
@@ -114,15 +116,18 @@ class Value:
         return _remake, (self._spec.factory, {name: _portable(x) for name, x in self._arguments.items()})
 
     def _shown(self, hide: Callable[[Any], bool] = lambda argument: False) -> list[str]:
-        """The arguments as source text, without those for which `hide` is true."""
-        texts, keyword = [], True
-        kinds = {name: p.kind for name, p in self._spec.signature.parameters.items()}
-        if inspect.Parameter.VAR_POSITIONAL in kinds.values():
-            keyword = False
+        """The arguments as source text, without those for which `hide` is true.
+
+        Options that are keyword-only are shown where they differ from their defaults.
+        """
+        texts, keyword = [], self._spec.variadic is None
         for name, argument in self._arguments.items():
-            if kinds[name] is inspect.Parameter.VAR_POSITIONAL:
+            parameter = self._spec.signature.parameters[name]
+            if parameter.kind is parameter.VAR_POSITIONAL:
                 texts += [source(x) for x in argument if not hide(x)]
                 keyword = True
+            elif parameter.kind is parameter.KEYWORD_ONLY and argument is parameter.default:
+                continue
             elif not hide(argument):
                 texts.append(f"{name}={source(argument)}" if keyword else source(argument))
         return texts
@@ -199,7 +204,7 @@ def is_plain(x: Any) -> bool:
         return all(map(is_plain, x))
     if isinstance(x, dict):
         return all(map(is_plain, x.values()))
-    return not isinstance(x, jax.Array)
+    return not isinstance(x, (jax.Array, np.ndarray))
 
 
 def frozen(x: Any, typed: bool = False) -> Any:

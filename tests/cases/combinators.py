@@ -7,6 +7,9 @@ from gradtx import codecs, schedules
 
 from ._make import case
 
+GROUPS = gx.by_path({"layer/*": "a", "z/*": "a", "**": "b"}, allow_unused=True)
+MASK = gx.by_path({"layer/*": True, "z/*": True, "**": False}, allow_unused=True)
+
 CASES = [
     # Combinators.
     case("chain", gx.chain(gx.clip(0.5), gx.scale_by_ema(0.9)), odd=True),
@@ -27,10 +30,14 @@ CASES = [
     case("ratio, of trees", gx.ratio(gx.clip_by_global_norm(1.0), gx.absolute(), eps=0.1), odd=True),
     case(
         "partition",
-        gx.partition({"a": gx.adam(0.1), "b": gx.sgd(0.1, 0.9)}, gx.by_path({"layer/*": "a", "z/*": "a", "**": "b"})),
+        gx.partition({"a": gx.adam(0.1), "b": gx.sgd(0.1, 0.9)}, GROUPS, allow_unused=True),
         odd=True,
     ),
-    case("masked", gx.masked(gx.adam(0.1), gx.by_path({"layer/*": True, "z/*": True, "**": False})), odd=True),
+    case(
+        "masked",
+        gx.masked(gx.adam(0.1), MASK),
+        odd=True,
+    ),
     case("inject", gx.inject(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True),
     case("inject, scheduled", gx.inject(gx.adam(schedules.linear(0.1, 0.0, 3))), odd=True),
     # Rounded to 8 bits, a difference in the last of 24 can be one of the last of 8; these sums are exact before that.

@@ -1,0 +1,145 @@
+"""What used to be accepted in silence, or failed where nobody looks for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.core import FrozenDict
+
+import gradtx as gx
+from gradtx import schedules as s
+
+PARAMS = {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "w[1]": jnp.ones(2), "w1": jnp.ones(2)}
+
+
+# Mistakes in the making of a transform are found when it is made.
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: gx.chain([gx.adam(0.1), gx.sgd(0.1)]), r"in chain: expected .*; give the transforms one by one"),
+        (lambda: gx.chain(None, gx.adam(0.1)), "in chain: expected a transform, .* got None"),
+        (lambda: gx.chain(gx.adam), "in chain: expected a transform, .*that is a factory, call it: adam"),
+        (lambda: gx.conditional(gx.adam(0.1), True), "in conditional: .*got True"),
+        (lambda: gx.accumulate_gradients(gx.adam(0.1), 0), "every: expected a positive whole number, got 0"),
+        (lambda: gx.skip_nonfinite(gx.adam), "in skip_nonfinite: expected a transform, .* call it: adam"),
+        (lambda: gx.skip_nonfinite(gx.adam(0.1), 0), "positive whole number, got 0"),
+        (lambda: gx.lookahead(0.1, 5, 0.5), "in lookahead: expected a transform, .* got 0.1"),
+        (lambda: gx.partition([gx.adam(0.1)], "a"), "in partition: expected a dict from labels to transforms"),
+        (lambda: gx.bucketed(gx.clip_by_global_norm(1.0)), "in bucketed: expected .*each array independently"),
+        (lambda: gx.store(gx.adam(0.1), "bfloat16"), "in store: expected a codec"),
+        (lambda: gx.adam(s.cosine_decay), r"got a factory; call it: schedules.cosine_decay\(init_value, steps"),
+        (lambda: gx.adam(s.constant), r"got a factory; call it: schedules.constant\(value\)"),
+        (lambda: gx.adam(0.1, b1=gx.sgd), r"adam: b1: .* got a factory; call it: sgd\("),
+        (lambda: s.warmup(s.cosine_decay(1e-3, 100), 10), "steps: expected a number of steps, got .*in order"),
+        (lambda: s.linear(0.1, 0.0, s.constant(10)), "steps: expected a number of steps"),
+        (lambda: s.join([s.constant(1.0)], [s.constant(1.0)]), "steps: expected a number of steps"),
+    ],
+)
+def test_mistakes_are_found_when_a_transform_is_made(make, complaint):
+    with pytest.raises(gx.GradtxError, match=complaint):
+        make()
+
+
+# Schedules.
+
+
+def test_a_schedule_that_branches_on_the_step():
+    tx = gx.sgd(lambda step: 0.1 if step < 10 else 0.01)
+    with pytest.raises(gx.GradtxTypeError, match=r"in sgd.*Schedule: the schedule branches on the step"):
+        jax.jit(tx.update)(PARAMS, tx.init(PARAMS))
+
+
+@pytest.mark.parametrize("result", [None, "0.1", lambda: 0.1], ids=["None", "text", "function"])
+def test_a_schedule_that_returns_no_number(result):
+    with pytest.raises(gx.GradtxTypeError, match=r"in sgd.*Schedule: expected a number for the step, got .*`return`"):
+        gx.sgd(lambda step: result).init(PARAMS)
+
+
+@pytest.mark.parametrize("index", [np.inf, -np.inf, 1e30, 7, -3])
+def test_an_index_beyond_all(index):
+    tx = gx.switch("which", gx.scale(1.0), gx.scale(2.0))
+    eager = tx.update(PARAMS, tx.init(PARAMS), which=jnp.asarray(float(index)))[0]
+    jitted = jax.jit(tx.update)(PARAMS, tx.init(PARAMS), which=jnp.asarray(float(index)))[0]
+    for updates in (eager, jitted):
+        np.testing.assert_array_equal(updates["w1"], 2.0 if index > 0 else 1.0)
+
+
+# Labels and masks.
+
+
+def init_and_update(make):
+    tx = make()
+    return tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+def test_a_pattern_that_matches_nothing():
+    with pytest.raises(gx.GradtxValueError, match=r"no path is labelled by the patterns 'kernel'; paths: .*`\*\*/`"):
+        gx.masked(gx.sgd(0.1), gx.by_path({"kernel": True, "**": False})).init(PARAMS)
+    with pytest.raises(gx.GradtxValueError, match=r"the patterns 'dense/\*'"):  # the first that matches applies
+        gx.by_path({"**/kernel": 1, "**/bias": 2, "dense/*": 3, "**": 4})(PARAMS)
+    labels = gx.by_path({"kernel": True, "**": False}, allow_unused=True)
+    assert not any(jax.tree.leaves(labels(PARAMS)))
+    assert eval(repr(labels), vars(gx)) == labels == gx.from_config(gx.to_config(labels))
+
+
+def test_a_transform_that_no_parameter_has():
+    groups = {"fast": gx.sgd(1.0), "slow": gx.sgd(0.1)}
+    with pytest.raises(gx.GradtxValueError, match=r"no parameter has the labels 'slow'; those that there are: 'fast'"):
+        gx.partition(groups, gx.by_path({"**": "fast"})).init(PARAMS)
+    tx = gx.partition(groups, gx.by_path({"**": "fast"}), allow_unused=True)
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS))
+    np.testing.assert_array_equal(updates["w1"], -1.0)
+    assert eval(repr(tx), vars(gx)) == tx
+
+
+def test_groups_of_a_partition_see_only_some_paths():
+    """There a pattern may match nothing: the leaves of the other groups are hidden."""
+    decayed = gx.adamw(0.1, mask=gx.by_path({"**/bias": False, "**": True}))
+    inner = gx.partition({"x": decayed, "y": gx.sgd(0.1)}, gx.by_path({"**/kernel": "x", "**": "y"}))
+    tx = gx.masked(inner, gx.by_path({"**/kernel": True, "**": False}))
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    np.testing.assert_array_equal(updates["w1"], 1.0)
+
+
+def test_patterns_are_literal_but_for_stars():
+    labels = gx.by_path({"w[1]": "brackets", "w?": "question", "w*": "star", "**": "rest"}, allow_unused=True)(PARAMS)
+    assert (labels["w[1]"], labels["w1"]) == ("brackets", "star")
+    labels = gx.by_path({"a.b": 1, "a*(c": 2, "**": 3}, allow_unused=True)({"axb": 1.0, "a.b": 1.0, "a(b(c": 1.0})
+    assert labels == {"axb": 3, "a.b": 1, "a(b(c": 2}
+
+
+@pytest.mark.parametrize(
+    ("mask", "complaint"),
+    [
+        (lambda path, p: p.ndim > 1, r"takes two arguments; for a function of each leaf's .*gradtx.where\(function\)"),
+        (
+            gx.where(lambda path, p: None),
+            "where: expected True or False for .*'dense/bias', got None; is `return` miss",
+        ),
+        (gx.where(lambda path, p: "yes"), "expected a mask of booleans, got 'yes'"),
+        (gx.where, r"got a factory; call it: where\(predicate\)"),
+        (FrozenDict(dense=True, w1=True, **{"w[1]": True}), "containers are of different types, FrozenDict and dict"),
+        ({"dense": True}, "the labels do not fit the parameters: labels at dense; parameters at dense/bias"),
+    ],
+)
+def test_masks_that_do_not_fit(mask, complaint):
+    for make in (lambda: gx.masked(gx.sgd(0.1), mask), lambda: gx.freeze(mask), lambda: gx.adamw(0.1, mask=mask)):
+        with pytest.raises(gx.GradtxError, match=complaint):
+            init_and_update(make)
+
+
+def test_a_mask_in_a_tuple_for_parameters_in_a_list():
+    with pytest.raises(gx.GradtxValueError, match="containers are of different types, tuple and list"):
+        gx.masked(gx.sgd(0.1), (True, False)).init([jnp.ones(2), jnp.ones(2)])
+
+
+def test_a_partial_function_is_a_function():
+    def by_rank(rank, params):
+        return jax.tree.map(lambda p: p.ndim >= rank, params)
+
+    tx = gx.masked(gx.sgd(1.0), jax.tree_util.Partial(by_rank, 2), gx.set_to_zero())
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS))
+    assert np.all(updates["dense"]["kernel"] == -1)
+    assert np.all(updates["dense"]["bias"] == 0)
