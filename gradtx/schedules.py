@@ -15,7 +15,7 @@ from jax import lax
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Number
 from gradtx._values.factory import schedule
-from gradtx._values.schedule import Duration, Hyperparameter, NonNegative, Positive, Scalar
+from gradtx._values.schedule import Duration, Hyperparameter, NonNegative, Positive, PositiveDuration, Scalar
 from gradtx._values.segments import as_function, elapsed, half_cosine, in_turn, ways
 
 __all__ = [
@@ -101,7 +101,11 @@ def cosine_decay(init_value: Scalar, steps: Duration, alpha: Scalar = 0.0):
 
 @schedule
 def cosine_restarts(
-    init_value: Scalar, steps: Positive, alpha: Scalar = 0.0, steps_factor: Growth = 1.0, value_factor: Scalar = 1.0
+    init_value: Scalar,
+    steps: PositiveDuration,
+    alpha: Scalar = 0.0,
+    steps_factor: Growth = 1.0,
+    value_factor: Scalar = 1.0,
 ):
     r"""Cosine decay with warm restarts (SGDR): half cosines down from a peak, each followed by a jump to the next peak.
 
@@ -143,7 +147,7 @@ def cosine_restarts(
 
 
 @schedule
-def exponential_decay(init_value: Scalar, steps: Positive, decay_rate: Scalar, staircase: bool = False):
+def exponential_decay(init_value: Scalar, steps: PositiveDuration, decay_rate: Scalar, staircase: bool = False):
     r"""Exponential decay: multiplies the value by `decay_rate` every `steps` steps, continuously or as a staircase.
 
     .. math:: f(t) = init\_value \cdot decay\_rate^{t / steps}
@@ -182,7 +186,7 @@ def inverse_time_decay(init_value: Scalar, decay_rate: NonNegative):
 
 
 @schedule
-def every(steps: Positive, value: Scalar, otherwise: Scalar):
+def every(steps: PositiveDuration, value: Scalar, otherwise: Scalar):
     r"""Periodic: one value every `steps` steps, starting at step 0, and another value at the other steps.
 
     .. math:: f(t) = \begin{cases} value & steps \text{ divides } t \\ otherwise \end{cases}

@@ -1,14 +1,18 @@
 """The donated train step: the largest helper there is."""
 
+import functools
 from typing import Any, Protocol, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.errors import GradtxValueError
-from gradtx._base.numerics import widened
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
+from gradtx._base.numerics import is_float0, widened
 from gradtx._base.typing import Params, State, Transform
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
 
@@ -71,27 +75,35 @@ def make_train_step(
     The gradient of a complex parameter is conjugated here, as descent needs it: JAX gives the conjugate of the
     direction of steepest ascent.
     """
-    if isinstance(accumulate, bool) or not isinstance(accumulate, (int, np.integer)) or accumulate < 1:
-        raise GradtxValueError(f"make_train_step: accumulate must be a positive whole number, got {accumulate!r}")
+    accumulate = whole_number("make_train_step: accumulate", accumulate)
+    if not callable(loss_fn) or is_transform(loss_fn):
+        raise GradtxTypeError(
+            f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"
+        )
     tx = as_transformation(tx)
-    value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)
+    value_and_grad = jax.value_and_grad(_checked(loss_fn, has_aux), has_aux=has_aux, allow_int=True)
 
     def whole(params: Params, batch: tuple) -> tuple[Any, Any]:
         return value_and_grad(params, *batch)
 
     def in_parts(params: Params, batch: tuple) -> tuple[Any, Any]:
+        if not jax.tree.leaves(batch):
+            raise GradtxValueError(f"make_train_step: there is no batch to be split into {accumulate} parts")
         parts = jax.tree.map(lambda x: _split(x, accumulate), batch)
 
         def one(total: Any, part: tuple) -> tuple[Any, Any]:
             value, grads = value_and_grad(params, *part)
-            return jax.tree.map(lambda t, g: t + widened(g), total, grads), value
+            return jax.tree.map(lambda t, g: t if is_float0(g) else t + widened(g), total, grads), value
 
         shapes = jax.eval_shape(whole, params, jax.tree.map(lambda x: x[0], parts))[1]
-        zeros = jax.tree.map(lambda g: widened(jnp.zeros(g.shape, g.dtype)), shapes)
+        zeros = jax.tree.map(lambda g: None if is_float0(g) else widened(jnp.zeros(g.shape, g.dtype)), shapes)
         total, values = jax.lax.scan(one, zeros, parts)
         loss, aux = values if has_aux else (values, None)
         loss = jnp.mean(widened(loss))
-        return (loss, aux) if has_aux else loss, jax.tree.map(lambda t: t * (1 / accumulate), total)
+        grads = jax.tree.map(
+            lambda g, t: np.zeros(g.shape, g.dtype) if t is None else t * (1 / accumulate), shapes, total
+        )
+        return (loss, aux) if has_aux else loss, grads
 
     def evaluate(params: Params, batch: tuple) -> tuple[Any, Any]:
         value, grads = (whole if accumulate == 1 else in_parts)(params, batch)
@@ -108,7 +120,10 @@ def make_train_step(
         return jnp.mean(widened(jax.lax.map(jax.checkpoint(lambda part: loss_of(params, part)), parts)))
 
     def step(params: Params, state: State, *batch: Any, **extra: Any) -> tuple[Params, State, Any]:
-        value, grads = evaluate(params, batch)
+        try:
+            value, grads = evaluate(params, batch)
+        except Exception as error:
+            raise _explained(error, tx, params, state) from None
         functions = {
             "grad_fn": lambda params: evaluate(params, batch)[1],
             "value_fn": lambda params: value_of(params, batch),
@@ -117,7 +132,72 @@ def make_train_step(
         updates, state = tx.update(grads, state, params, **extra)
         return apply_updates(params, updates), state, value
 
-    return cast(TrainStep[T], jax.jit(step, donate_argnums=(0, 1) if donate else ()))
+    return cast(TrainStep[T], _Step(jax.jit(step, donate_argnums=(0, 1) if donate else ())))
+
+
+class _Step:
+    """A jitted function of parameters and state, with an error of its own for memory that is given away twice."""
+
+    def __init__(self, jitted: Any):
+        self._jitted = jitted
+        functools.update_wrapper(self, jitted)
+
+    def __call__(self, params: Params, state: State, /, *batch: Any, **extra: Any) -> Any:
+        try:
+            return self._jitted(params, state, *batch, **extra)
+        except (ValueError, RuntimeError) as error:
+            if "donate the same buffer" not in str(error) or (names := _of_one_buffer(params, state)) is None:
+                raise
+            raise GradtxValueError(
+                f"make_train_step: {names[0]} and {names[1]} are one array, whose memory cannot be given to the new "
+                f"ones twice; for tied weights keep one of them, or copy: jax.tree.map(jnp.copy, params)"
+            ) from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jitted, name)
+
+
+def _of_one_buffer(params: Params, state: State) -> tuple[str, str] | None:
+    """The names of two arrays that are the same."""
+    seen: dict[Any, str] = {}
+    for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state}):
+        name = trees.path_text(path)
+        if isinstance(x, jax.Array) and seen.setdefault(x.unsafe_buffer_pointer(), name) != name:
+            return seen[x.unsafe_buffer_pointer()], name
+    return None
+
+
+def _checked(loss_fn: Any, has_aux: bool) -> Any:
+    """The function, with errors in words for what it must return."""
+
+    @functools.wraps(loss_fn)
+    def checked(params: Params, *batch: Any) -> Any:
+        result = loss_fn(params, *batch)
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise GradtxTypeError(f"make_train_step: expected (loss, aux) because of has_aux, got {short(result)}")
+        loss = result[0] if has_aux else result
+        if isinstance(loss, (tuple, list, dict)) or loss is None:
+            hint = "; for (loss, aux) pass has_aux=True" if isinstance(loss, tuple) else "; is `return` missing?"
+            raise GradtxTypeError(f"make_train_step: expected one number from the loss, got {short(loss)}{hint}")
+        if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+            raise GradtxTypeError(
+                f"make_train_step: expected one real number from the loss, got {jnp.result_type(loss)} of the shape "
+                f"{jnp.shape(loss)}; take the mean, for instance"
+            )
+        return result
+
+    return checked
+
+
+def _explained(error: Exception, tx: Any, params: Params, state: State) -> Exception:
+    """The error, or a better one if parameters and state are swapped."""
+    try:
+        swapped = jax.tree.structure(jax.eval_shape(tx.init, state)) == jax.tree.structure(params)
+    except Exception:
+        return error
+    if not swapped or jax.tree.structure(params) == jax.tree.structure(state):
+        return error
+    return GradtxValueError("make_train_step: parameters and state are swapped; call step(params, state, *batch)")
 
 
 def _split(x: Any, count: int) -> jax.Array:

@@ -31,6 +31,7 @@ from gradtx._combinators.parallel import ratio as ratio
 from gradtx._combinators.partition import freeze as freeze
 from gradtx._combinators.partition import masked as masked
 from gradtx._combinators.partition import partition as partition
+from gradtx._combinators.per_leaf import per_leaf as per_leaf
 from gradtx._combinators.record import record as record
 from gradtx._combinators.remove_radial import remove_radial as remove_radial
 from gradtx._combinators.sharpness import sharpness_aware as sharpness_aware

@@ -338,7 +338,7 @@ def test_wrappers_of_schedules_of_optax_and_of_what_needs_extras(name):
 def test_what_the_wrappers_refuse(name):
     tx, outer = WRAPPERS[name](gx.sgd(0.1, 0.9)), name.split(",")[0]
     state = tx.init(PARAMS)
-    with pytest.raises(ValueError, match=f"in {outer}: this is the state of another transform"):
+    with pytest.raises(ValueError, match=f"in {outer}: (this is|expected) the state of (another|{outer} as)"):
         tx.update(PARAMS, gx.sgd(0.1, 0.9).init(PARAMS), PARAMS, grad_fn=bowl)
     with pytest.raises(TypeError, match=f"in {outer}: expected a transform"):
         WRAPPERS[name](3).init(PARAMS)

@@ -146,7 +146,7 @@ STRANGERS = {
 @pytest.mark.parametrize("name", STRANGERS)
 def test_the_state_of_another_transform(name):
     tx, other = STRANGERS[name]
-    with _raises(ValueError, "state of another transform"):
+    with _raises(ValueError, f"expected the state of {tx.factory_name} as the second|state of another transform"):
         tx.update(PARAMS, other.init(PARAMS), PARAMS)
 
 

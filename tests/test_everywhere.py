@@ -73,6 +73,7 @@ COMBINATORS = {
     "schedule": lambda tx: gx.interpolate(tx, gx.identity(), gx.schedules.linear(0.1, 0.9, 5)),
     "schedule of trees": lambda tx: gx.ratio(gx.chain(WHOLE, tx), gx.absolute(), gx.schedules.linear(0.1, 0.9, 5)),
     "over_layers": gx.over_layers,
+    "per_leaf": gx.per_leaf,
     "split_complex": gx.split_complex,
     "store": lambda tx: gx.store(tx, gx.codecs.bfloat16),
     "bucketed": lambda tx: gx.bucketed(tx, min_count=1),

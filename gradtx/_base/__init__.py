@@ -8,5 +8,6 @@ trees        paths of leaves, and checks that trees fit each other
 sharing      one trace for all arrays of one shape
 sums         sums of squares
 optax_class  the base class of transforms for a type checker
+counterparts what other libraries call what is here
 checks       checks of arguments that several transforms share
 """

@@ -1,5 +1,7 @@
 """Checks of arguments that several transforms share."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -37,3 +39,12 @@ def random_key(name: str, x: Any) -> Array:
     if not typed and not (dtype == jnp.uint32 and len(shape) == 1):
         raise GradtxTypeError(f"{name}: expected a key of jax.random.key, a new one per step, got {short(x)}")
     return x
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function has exactly two arguments that must be given by position."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # some functions written in C have no signature
+        return False
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 2

@@ -19,12 +19,14 @@ class GradtxError(Exception):
     Attributes:
         complaint: the message without the stages.
         stages: names of the transforms it passed through, outermost first.
+        is_about_state: whether a state does not have the form that it should have.
     """
 
     def __init__(self, complaint: str):
         super().__init__(complaint)
         self.complaint = complaint
         self.stages: tuple[str, ...] = ()
+        self.is_about_state = False
 
     def __str__(self) -> str:
         return f"in {' > '.join(self.stages)}: {self.complaint}" if self.stages else self.complaint
@@ -90,18 +92,17 @@ def short(x: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+RESTORE = "if it was restored into plain containers, restore it with jax.eval_shape(tx.init, params) as the target"
+
+
 def wrong_state(expected: str, state: Any) -> GradtxValueError:
-    """The error for a state that does not have the form it should have."""
-    if state is None:
-        hint = "got None; create it with state = tx.init(params), and pass it second: tx.update(updates, state, params)"
-    elif isinstance(state, (dict, list)):
-        hint = (
-            f"got a {type(state).__name__}; if it was restored from a file into plain containers, restore it with "
-            f"jax.eval_shape(tx.init, params) as the target"
-        )
-    else:
-        hint = f"got {short(jax.tree.structure(state)).removeprefix('PyTreeDef')}"
-    return GradtxValueError(f"this is the state of another transform: expected {expected}, {hint}")
+    """The error for a state that does not have the form it should have; the outermost call knows more about it."""
+    got = short(jax.tree.structure(state)).removeprefix("PyTreeDef")
+    if isinstance(state, (dict, list)):
+        got = f"a {type(state).__name__}; {RESTORE}"
+    error = GradtxValueError(f"this is the state of another transform: expected {expected}, got {got}")
+    error.is_about_state = True
+    return error
 
 
 def listing(items) -> str:

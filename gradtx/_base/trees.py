@@ -141,9 +141,11 @@ def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any
 
 
 def _unlike(tree: Any, other: Any, what: str, other_what: str) -> GradtxValueError:
-    return GradtxValueError(
+    error = GradtxValueError(
         f"the structures of the {what} and the {other_what} differ: {difference(tree, other, what, other_what)}"
     )
+    error.is_about_state = what == "updates" and other_what in ("state", "parameters")
+    return error
 
 
 def difference(tree: Any, other: Any, what: str, other_what: str) -> str:

@@ -24,7 +24,7 @@ from gradtx._core.branch import branch, like, settled
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context, kept, zeroed
 from gradtx._core.identity import identity
-from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.protocol import GradientTransformation, as_transformation, missing_extra, transformation
 from gradtx._cpu import isolated
 from gradtx._values.registry import nameable
 
@@ -263,9 +263,7 @@ def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: 
         requested, required = [p.name for p in named], [p.name for p in named if p.default is p.empty]
     missing = [key for key in required if key not in extra]
     if missing:
-        raise GradtxTypeError(
-            f"the extra argument {missing[0]!r} is missing; call tx.update(updates, state, params, {missing[0]}=...)"
-        )
+        raise missing_extra(missing[0])
     given = {key: extra[key] for key in requested if key in extra}
     return single(name, given[question] if isinstance(question, str) else question(count, **given))
 

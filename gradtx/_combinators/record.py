@@ -1,6 +1,5 @@
 """Records of scalars measured on the updates, for logs."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,15 +7,18 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.states import state_class
-from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
 from gradtx._core.branch import like
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
-from gradtx._core.protocol import Scheduled, transformation
+from gradtx._core.hyperparams import places, shortest
+from gradtx._core.protocol import Scheduled, as_transformation, transformation
+from gradtx._values.schedule import Schedule
 
 
 @state_class
@@ -60,7 +62,7 @@ def record(name: str, measure: Callable[..., Any]):
         raise GradtxTypeError(f"the name must be a string, got {short(name)}")
     if not callable(measure):
         raise GradtxTypeError(f"the measure must be a function of the updates, got {short(measure)}")
-    reads_params = _takes_two(measure)
+    reads_params = takes_two(measure)
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
         arguments = [updates, required(params)] if reads_params else [updates]
@@ -84,8 +86,12 @@ def record(name: str, measure: Callable[..., Any]):
     return combinator(init, update)
 
 
-def logs(state: State) -> dict[str, Array]:
+def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
     """The scalars to log in a state, at any depth: the measures of `record`, and the values of `get_hyperparams`.
+
+    Args:
+        state: the state.
+        tx: the transform of the state, for the hyperparameters that are constant too: they are not in the state.
 
     Returns:
         Scalar by name, copies of those in the state. Where several parts of the state have a scalar of the same name,
@@ -93,16 +99,13 @@ def logs(state: State) -> dict[str, Array]:
         the variables that hold them.
     """
     kinds = (Recorded, Injected, Scheduled)
-    return named_numbers("logs", trees.without_variables(state), *kinds, among=kinds)
-
-
-def _takes_two(measure: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(measure).parameters.values()
-    except ValueError:  # some functions written in C have no signature
-        return False
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
+    found = named_numbers("logs", trees.without_variables(state), *kinds, among=kinds)
+    if tx is None:
+        return found
+    known = list(places(as_transformation(tx), schedules=False))
+    names = zip(shortest([place.path for place in known]), known, strict=True)
+    constant = {name: jnp.array(place.value, float) for name, place in names if not isinstance(place.value, Schedule)}
+    return constant | found
 
 
 def _wide(x: Any) -> Any:

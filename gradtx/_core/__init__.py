@@ -3,6 +3,7 @@
     protocol      GradientTransformation, a pair of functions and a value; the decorator of factories
     context       what one call of `update` hands to every transform inside it
     boundary      what the outermost call checks, and owes to its caller
+    state_errors  what somebody gave in place of a state, in words
     leafwise      work on one array, and its default execution over the leaves of a tree
     compose       several transforms as one: in series, side by side, with names, with scalars of their own
     branch        only one of several computations runs

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import align, strong, weak, widened
 from gradtx._base.states import state_class
@@ -30,6 +31,8 @@ from gradtx._cpu import Advanced
 
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
+    if not needs_params and takes_two(fn):
+        raise GradtxTypeError("the function takes update and parameter; say elementwise(fn, needs_params=True)")
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         return fn(*align(g, p)) if needs_params else fn(g), slots
@@ -169,6 +172,9 @@ def _update_of_slot(
     is_clocked: bool = False,
 ) -> Callable[..., tuple[Array, Array]]:
     """The `update_leaf` of one slot."""
+    if not needs_params:
+        advance = _without_params(advance)
+        emit = None if emit is None else _without_params(emit)
 
     def update_leaf(reading: Any, step: Context, g: Array, slot: Any, p: Array | None) -> tuple[Array, Array]:
         stored, new = slot if isinstance(slot, Advanced) else (slot, None)
@@ -194,6 +200,22 @@ def _update_of_slot(
         return m if emit is None else emit(*align(g, m, p), *more), new
 
     return update_leaf
+
+
+def _without_params(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which gets None for the parameter, with an error in words if it reads it."""
+
+    def call(g: Array, m: Array, p: None, *more: Any) -> Any:
+        try:
+            return function(g, m, p, *more)
+        except (TypeError, AttributeError) as error:
+            if "NoneType" not in str(error):
+                raise
+            raise GradtxTypeError(
+                f"the function reads the parameter, and got None; say needs_params=True: {error}"
+            ) from error
+
+    return call
 
 
 def _leafwise(

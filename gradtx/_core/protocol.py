@@ -8,8 +8,9 @@ when it is first used.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from gradtx._core.boundary import admitted, as_arrays, rounded, unshared
 from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
+from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
 from gradtx._values.registry import Role, Spec
 from gradtx._values.schedule import Schedule, prepared, scheduled_names
@@ -76,7 +78,15 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return out, unshared(new, out, updates, params, extra, () if self._cache else self)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
-            raise
+            better = explained(error, self, updates, state, params)
+            if better is error:
+                raise
+            raise better from None
+
+    if not TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> None:
+            raise GradtxTypeError("a transform is not called; call tx.update(updates, state, params)")
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
@@ -170,8 +180,9 @@ def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
 
 
 def missing_extra(name: str) -> GradtxTypeError:
+    hint = "; Optax passes it on to optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
     return GradtxTypeError(
-        f"the extra argument {name!r} is missing; call tx.update(updates, state, params, {name}=...)"
+        f"the extra argument {name!r} is missing; call tx.update(updates, state, params, {name}=...){hint}"
     )
 
 

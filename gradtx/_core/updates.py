@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.numerics import widen
 from gradtx._base.typing import Array, Updates
 
 T = TypeVar("T")
@@ -30,13 +31,9 @@ def apply_updates(params: T, updates: Updates) -> T:
 
 
 def _add(p: Any, u: Any) -> Array:
-    dtype = jnp.result_type(p)
-    if dtype == jnp.result_type(u):
+    dtypes = [jnp.result_type(p), jnp.result_type(u)]
+    if dtypes[0] == dtypes[1] and dtypes[0].itemsize > 1:
         return p + u
-    wide = _wider(dtype, jnp.result_type(u))
-    return (jnp.asarray(p, wide) + jnp.asarray(u, wide)).astype(dtype)
-
-
-def _wider(*dtypes: Any) -> Any:
     with jax.numpy_dtype_promotion("standard"):
-        return jnp.promote_types(*dtypes)
+        wide = jnp.promote_types(*(widen(t) if jnp.issubdtype(t, jnp.inexact) else t for t in dtypes))
+    return (jnp.asarray(p, wide) + jnp.asarray(u, wide)).astype(dtypes[0])

@@ -85,9 +85,13 @@ def sweep(
         points = jnp.asarray(np.asarray([*itertools.product(*values.values())]), float)
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
 
+        impls: list[Any] = []  # NumPy, which holds the results, does not know random keys
+
         def member(numbers: Array, key: Array) -> tuple[Array, Any]:
             result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
-            return _loss_and_aux(result, has_aux)
+            loss, aux = _loss_and_aux(result, has_aux)
+            impls.append(jax.tree.map(lambda x: jax.random.key_impl(x) if _is_key(x) else "", aux))
+            return loss, jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, aux)
 
         # Traced once. Closed-over arrays become arguments, so that they are not embedded as constants in the program.
         traced, shapes = jax.make_jaxpr(member, return_shape=True)(points[0], keys[0])
@@ -100,13 +104,15 @@ def sweep(
 
     say = _terminal(progress)
     say("sweep: compiling")
-    program, blocks = _fitted(jax.jit(run), traced.consts, points, keys, limit, bound)
-    results = [np.empty((len(points), len(keys), *x.shape), x.dtype) for x in traced.out_avals]
-    for rows, columns in _followed(blocks, say):
-        for whole, part in zip(results, program(traced.consts, points[rows], keys[columns]), strict=True):
-            whole[np.ix_(rows, columns)] = part
+    with jax.disable_jit(False):  # it is one compiled program in any case
+        program, blocks = _fitted(jax.jit(run), traced.consts, points, keys, limit, bound)
+        results = [np.empty((len(points), len(keys), *x.shape), x.dtype) for x in traced.out_avals]
+        for rows, columns in _followed(blocks, say):
+            for whole, part in zip(results, program(traced.consts, points[rows], keys[columns]), strict=True):
+                whole[np.ix_(rows, columns)] = part
     results = [x.reshape(*map(len, values.values()), *x.shape[1:]) for x in results]
     losses, aux = jax.tree.structure(shapes).unflatten(results)
+    aux = jax.tree.map(lambda x, impl: jax.random.wrap_key_data(x, impl=impl) if impl else x, aux, impls[0])
     return SweepResult(tx, values, seeds, losses, aux)
 
 
@@ -163,6 +169,10 @@ def _loss_and_aux(result: Any, has_aux: bool) -> tuple[Array, Any]:
         hint = "" if has_aux else "; for a pair (loss, aux), pass has_aux=True"
         raise GradtxTypeError(f"train: expected the loss, a real 0-d array, got {short(loss)}{hint}")
     return jnp.asarray(loss, float), aux
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
 
 
 def _spare_memory() -> int:

@@ -5,7 +5,6 @@ parameters' structure, paths, shapes and dtypes, never their values, so the labe
 """
 
 import functools
-import inspect
 import re
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Params, Updates
@@ -153,7 +153,7 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
 
     if spec := getattr(labels, "spec", None):
         raise GradtxTypeError(f"expected labels or a mask, got a factory; call it: {spec.usage}")
-    if _takes_two(labels):
+    if takes_two(labels):
         raise GradtxTypeError(
             f"a function for labels gets the whole tree of parameters, and {short(labels)} takes two arguments; for a "
             f"function of each leaf's path and the leaf: gradtx.where(function)"
@@ -176,14 +176,6 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
 def _abstract(x: Any, dtype: Any) -> Any:
     dtype = dtype or (jnp.int32 if is_float0(x) else jnp.result_type(x))
     return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
-
-
-def _takes_two(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (ValueError, TypeError):  # some functions written in C have no signature
-        return False
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 2
 
 
 def _broadcast(labels: Any, full: Any) -> list[Any]:

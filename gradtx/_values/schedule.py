@@ -97,6 +97,7 @@ UnitInterval = typing.Annotated[Hyperparameter, Number(0.0, 1.0, to=True)]
 Bound = typing.Annotated[Hyperparameter, Number(to=True)]
 UpperBound = typing.Annotated[Hyperparameter, Number(0.0, to=True)]
 Duration = typing.Annotated[Hyperparameter, Number(0.0, fixed=True)]
+PositiveDuration = typing.Annotated[Hyperparameter, Number(0.0, above=True, fixed=True)]
 PositiveDecay = typing.Annotated[Hyperparameter, Number(0.0, 1.0, above=True)]
 
 

@@ -95,5 +95,7 @@ CASES = [
     ),
     case("record", gx.record("norm", gx.tree.norm), odd=True, stored=0),
     case("record, of parameters", gx.record("both", lambda u, p: {"u": gx.tree.norm(u, 1), "p": gx.tree.norm(p)})),
+    case("per_leaf", gx.per_leaf(gx.adam(0.1)), odd=True, stored=2),
+    case("per_leaf, of norms", gx.per_leaf(gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1))), odd=True, stored=0),
     case("split_complex", gx.split_complex(gx.adam(0.1)), odd=True, stored=2),
 ]

@@ -1,0 +1,86 @@
+"""What somebody gave in place of a state, in words, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, listing, short
+from gradtx._base.typing import Params, State, Updates
+from gradtx._values.registry import REGISTRY
+from gradtx._values.value import Value
+
+
+def explained(error: Exception, tx: Any, updates: Updates, state: State, params: Params) -> Exception:
+    """The error, or a better one if the cause is that `state` is not a state of `tx`."""
+    if isinstance(error, GradtxError) and not error.is_about_state:
+        return error
+    try:
+        wanted = jax.eval_shape(tx.init, updates)
+        if jax.tree.structure(wanted) == jax.tree.structure(state):
+            return error
+        words = _in_words(wanted, updates, state, params)
+    except Exception:  # what is given is stranger still
+        return error
+    if words is None:
+        return error
+    name = tx.factory_name if isinstance(tx, Value) else "the transform"
+    better = GradtxValueError(f"expected the state of {name} as the second argument, got {words}")
+    better.stages = error.stages if isinstance(error, GradtxError) else ()
+    return better
+
+
+def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> str | None:
+    """What the state is, and what to do; None if the error that was raised says more."""
+    form, like = jax.tree.structure(wanted), jax.tree.structure(updates)
+    got = jax.tree.structure(state)
+    swapped = got == like and params is not None and jax.tree.structure(params) == form
+    if params is not None and jax.tree.structure(params) != like and not swapped:
+        return None
+    if state is None:
+        return "None; create it with state = tx.init(params)"
+    if isinstance(state, Value):
+        return f"the transform {short(state)}; create its state with state = tx.init(params)"
+    if callable(state) and got == jax.tree.structure(0):
+        what = "the method `init`, which was not called" if getattr(state, "__name__", "") == "init" else short(state)
+        return f"{what}; create the state with state = tx.init(params)"
+    if isinstance(state, tuple) and len(state) == 2 and jax.tree.structure(state[1]) == form:
+        return "updates and a state, as tx.update returns them; unpack them: updates, state = tx.update(...)"
+    if got == like:
+        hint = "; parameters and state are swapped" if swapped else ""
+        return f"a tree shaped like the parameters{hint}; the order is tx.update(updates, state, params)"
+    optax = sorted({type(node).__name__ for node in _nodes(state) if type(node).__module__.startswith("optax")})
+    if optax:
+        return f"Optax's {listing(optax)}; convert it: gradtx.interop.optax.from_state(state, tx, params)"
+    if isinstance(state, Mapping) and state and all(isinstance(key, str) and "/" in key for key in state):
+        return "a dict of arrays by name; restore it: gradtx.load_state_dict(tx, params, state)"
+    if isinstance(state, (dict, list)) and not isinstance(wanted, type(state)):
+        return f"a {type(state).__name__}; {RESTORE}"
+    names = list(_optimizers_with(got, updates)) if got.num_leaves else []
+    if names:
+        return (
+            f"a state like that of {listing(names[:3])}; create it with tx.init(params), or take what both have: "
+            f"gradtx.load_state_dict(tx, params, gradtx.state_dict(other, state), strict=False)"
+        )
+    return None
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    """Every node of the tree that is no leaf."""
+    found: list[Any] = []
+    jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
+    yield from found
+
+
+def _optimizers_with(form: Any, like: Updates) -> Iterator[str]:
+    """The named optimizers, with their defaults, whose states have this structure."""
+    if len(jax.tree.leaves(like)) > 500:
+        return
+    for name, spec in sorted(REGISTRY.items(), key=lambda item: (not item[1].required, len(item[0]), item[0])):
+        if spec.role is None and spec.required <= {"learning_rate"} and hasattr(spec.kind, "init"):
+            try:
+                state = jax.eval_shape(spec.factory(*[0.1] * len(spec.required)).init, like)
+            except Exception:
+                continue
+            if jax.tree.structure(state) == form:
+                yield name
