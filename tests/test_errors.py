@@ -327,7 +327,7 @@ def test_an_annotation_that_cannot_be_read():
 
 
 def test_train_steps_that_cannot_be_made():
-    with _raises(ValueError, "make_train_step: accumulate must be a positive whole number, got 0"):
+    with _raises(ValueError, "make_train_step: accumulate: expected a positive whole number, got 0"):
         gx.make_train_step(lambda p: 0.0, adam(0.1), accumulate=0)
     step = gx.make_train_step(lambda p, x: jnp.sum(p * x), sgd(0.1), accumulate=3)
     with _raises(ValueError, "a batch of 4 cannot be split into 3 equal parts"):

@@ -145,7 +145,7 @@ def test_leaves_that_are_no_stack():
         over_layers(gx.adam(0.1), 1).init({"b": jnp.ones(3), "w": jnp.ones((2, 3))})
     with pytest.raises(TypeError, match="in over_layers: axis must be a whole number, got 'layers'"):
         over_layers(gx.adam(0.1), "layers").init({})
-    with pytest.raises(ValueError, match="this is the state of another transform: expected one with the part inner"):
+    with pytest.raises(ValueError, match="expected the state of over_layers as the second"):
         tx.update(stack(0), gx.adam(0.1).init(stack(0)))
     state = tx.init({"w": jnp.ones((2, 4))})
     with pytest.raises(ValueError, match=r"expected one of 3 layers, but 'inner/.*' has the shape"):

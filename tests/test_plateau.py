@@ -146,5 +146,5 @@ def test_bad_input():
         reduce_on_plateau(1.5)
     with pytest.raises(ValueError, match="reduce_on_plateau: accumulation_size must be above 0, got 0"):
         reduce_on_plateau(accumulation_size=0)
-    with pytest.raises(ValueError, match="state of another transform: expected a `Plateau`"):
+    with pytest.raises(ValueError, match="expected the state of reduce_on_plateau"):
         tx.update(G, gx.adam(0.1).init(G), value=1.0)

@@ -143,3 +143,53 @@ def test_a_partial_function_is_a_function():
     updates, _ = tx.update(PARAMS, tx.init(PARAMS))
     assert np.all(updates["dense"]["kernel"] == -1)
     assert np.all(updates["dense"]["bias"] == 0)
+
+
+# The train step, sweeps and logs.
+
+
+def mean_square(params, x):
+    return jnp.mean(x) * jnp.mean(params["w"] ** 2)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_integers_that_are_frozen_are_no_hindrance(accumulate):
+    params = {"w": jnp.ones(2), "ids": jnp.arange(3)}
+    tx = gx.partition({"train": gx.sgd(0.1), "freeze": gx.set_to_zero()}, {"w": "train", "ids": "freeze"})
+    step = gx.make_train_step(mean_square, tx, accumulate=accumulate)
+    new, _, _ = step(jax.tree.map(jnp.copy, params), tx.init(params), jnp.ones(2))
+    np.testing.assert_array_equal(new["ids"], params["ids"])
+    np.testing.assert_allclose(new["w"], 0.9, rtol=1e-6)
+
+
+def test_tied_weights_are_named():
+    x = jnp.ones(2)
+    tx = gx.sgd(0.1)
+    step = gx.make_train_step(lambda params: jnp.sum(params["embed"] * params["head"]), tx)
+    with pytest.raises(gx.GradtxValueError, match=r"params/embed and params/head are one array, .*jnp.copy, params"):
+        step({"embed": x, "head": x}, tx.init({"embed": x, "head": x}))
+    new, _, _ = step({"embed": x, "head": jnp.copy(x)}, tx.init({"embed": x, "head": x}))
+    assert new["embed"].shape == (2,)
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+def test_a_sweep_with_keys_in_aux_and_without_jit(is_disabled):
+    def train(tx, key):
+        updates, _ = tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}))
+        return jnp.sum(updates["w"]), {"key": key, "updates": updates}
+
+    with jax.disable_jit(is_disabled):
+        result = gx.sweep(train, gx.sgd(0.1), {"learning_rate": [0.1, 0.2]}, seeds=2, has_aux=True, progress=False)
+    np.testing.assert_allclose(result.losses, [[-0.2, -0.2], [-0.4, -0.4]], rtol=1e-6)
+    assert result.aux["key"].shape == (2, 2)
+    assert jax.random.uniform(result.aux["key"][1, 1]) == jax.random.uniform(jax.random.key(1))
+
+
+def test_logs_of_constants():
+    tx = gx.partition({"x": gx.sgd(0.1), "y": gx.adam(s.linear(0.2, 0.0, 10))}, {"dense": "x", "w1": "y", "w[1]": "y"})
+    state = tx.init(PARAMS)
+    assert "x/learning_rate" not in gx.logs(state)
+    logs = gx.logs(state, tx)
+    assert logs["x/learning_rate"] == np.float32(0.1)
+    assert logs["b1"] == np.float32(0.9)
+    assert gx.logs(gx.adam(1e-3).init(PARAMS), gx.adam(1e-3))["learning_rate"] == np.float32(1e-3)

@@ -4,6 +4,7 @@ An error raised deep inside a composition has only its own message. Each transfo
 its name (`add_stages`), so that the message begins with the path of stages: `in adamw > add_decayed_weights: ...`.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +88,8 @@ def at_stage(name: str) -> Iterator[None]:
 
 
 def short(x: Any) -> str:
-    """`repr(x)` for a message, cut to 100 characters: `x` may be all parameters of a model."""
-    text = repr(x)
+    """`repr(x)` for a message, without addresses, cut to 100 characters: `x` may be all parameters of a model."""
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(x))
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

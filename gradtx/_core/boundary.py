@@ -5,6 +5,7 @@ Inside, updates have at least 32 bits and states may share arrays with anything.
     parameters must have the structure of the updates                  `admitted`
     updates go out in the dtypes of the parameters, rounded once       `rounded`
     no array of a state is anybody else's, so that it may be donated   `unshared`
+    within `shard_map` a state varies over the same axes at each step   `varying_like`
 """
 
 import operator
@@ -17,6 +18,7 @@ import numpy as np
 from gradtx._base import trees
 from gradtx._base.numerics import is_float0, is_inexact, strong
 from gradtx._base.typing import Params, State, Updates
+from gradtx._base.varying import all_axes, varied
 
 
 def as_arrays(tree: Any) -> Any:
@@ -60,6 +62,12 @@ def _rounded(u: Any, p: Any) -> Any:
     if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
         return u  # `apply_updates` says what is wrong
     return strong(u, p.dtype)
+
+
+def varying_like(state: State, like: Any) -> State:
+    """The state, each array of which varies over the mesh axes of all arrays of `like`."""
+    axes = all_axes(like)
+    return jax.tree.map(lambda x: varied(x, axes), state) if axes else state
 
 
 def unshared(state: State, *others: Any) -> State:

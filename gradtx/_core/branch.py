@@ -10,6 +10,7 @@ from jax import lax
 
 from gradtx._base.numerics import is_float0, is_traced, strong
 from gradtx._base.typing import Array, State, Updates
+from gradtx._base.varying import axes_of, varied
 
 
 def branch(index: Array, works: Sequence[Callable[[State], Any]], state: State) -> Any:
@@ -32,10 +33,12 @@ def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], An
 
 
 def like(x: Any, other: Any) -> Any:
-    """`x` in the dtype of `other`; the empty gradient of an integer as it is."""
-    if is_float0(x) or getattr(x, "dtype", None) == getattr(other, "dtype", float):
+    """`x` in the dtype of `other`, varying over its mesh axes; the empty gradient of an integer as it is."""
+    if is_float0(x):
         return x
-    return strong(x, jnp.result_type(other))
+    if getattr(x, "dtype", None) != getattr(other, "dtype", float):
+        x = strong(x, jnp.result_type(other))
+    return varied(x, axes_of(other))
 
 
 def zeros_of(form: Updates) -> Updates:
@@ -44,6 +47,6 @@ def zeros_of(form: Updates) -> Updates:
     def zeros(u: Any) -> Any:
         if is_float0(u):
             return np.zeros(u.shape, u.dtype)
-        return jnp.zeros(u.shape, u.dtype, device=getattr(u, "sharding", None))
+        return varied(jnp.zeros(u.shape, u.dtype, device=getattr(u, "sharding", None)), axes_of(u))
 
     return jax.tree.map(zeros, form)

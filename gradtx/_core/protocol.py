@@ -20,7 +20,7 @@ from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.boundary import admitted, as_arrays, rounded, unshared
+from gradtx._core.boundary import admitted, as_arrays, rounded, unshared, varying_like
 from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
@@ -58,7 +58,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     def init(self, /, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
         try:
-            return unshared(Context().init(self, as_arrays(params)), params, self)
+            return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
             raise
@@ -75,6 +75,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             updates, params = admitted(updates, params)
             out, new = self._built().update(step, updates, state, params)
             out = rounded(out, updates if params is None else params)
+            new = varying_like(new, state) if step.is_traced else new
             return out, unshared(new, out, updates, params, extra, () if self._cache else self)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)

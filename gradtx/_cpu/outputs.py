@@ -14,6 +14,7 @@ from jax import lax
 
 from gradtx._base.numerics import any_traced
 from gradtx._base.typing import Array
+from gradtx._base.varying import all_axes
 from gradtx._cpu import single_pass
 
 
@@ -32,6 +33,8 @@ class Advanced(NamedTuple):
 def by_platform(tree: Any, cpu: Callable[[Any], Any], default: Callable[[Any], Any]) -> Any:
     """`cpu(tree)` on a CPU, `default(tree)` elsewhere. What is traced is decided when it is compiled."""
     if any_traced(tree):
+        if all_axes(tree):  # JAX 0.10 cannot batch a choice of platforms within shard_map
+            return default(tree)
         return lax.platform_dependent(tree, cpu=cpu, default=default)
     devices = jax.numpy.asarray(jax.tree.leaves(tree)[0]).devices()
     return (cpu if next(iter(devices)).platform == "cpu" else default)(tree)

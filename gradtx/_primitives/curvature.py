@@ -10,6 +10,7 @@ from gradtx._base import trees
 from gradtx._base.checks import random_key, whole_number
 from gradtx._base.numerics import increment
 from gradtx._base.typing import Array, Params
+from gradtx._base.varying import axes_of, varied
 from gradtx._core.constructors import treewise
 from gradtx._core.protocol import transformation
 
@@ -41,7 +42,7 @@ def hutchinson(every: int = 1):
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(random_key("key", key), max(len(leaves), 1))
         signs = treedef.unflatten(
-            [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
+            [varied(jax.random.rademacher(k, p.shape, p.dtype), axes_of(p)) for k, p in zip(keys, leaves, strict=False)]
         )
         _, curved = jax.jvp(jax.grad(value_fn), (params,), (signs,))
         return trees.widened(jax.tree.map(jnp.multiply, signs, curved))

@@ -1,0 +1,127 @@
+"""Mistakes that people make, and the page of their messages: `python tests/mistakes.py` writes `docs/errors.md`.
+
+Each mistake is a piece of code; what it raises is in the page as it is printed.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
+START = """
+import jax, jax.numpy as jnp, optax
+import gradtx as gx
+from gradtx import schedules
+params = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
+grads = params
+tx = gx.adam(1e-3)
+state = tx.init(params)
+loss = lambda params, x: jnp.sum(params["dense"]["kernel"]) * x
+"""
+
+MISTAKES = {
+    "The state": [
+        "tx.update(grads, None, params)",
+        "tx.update(grads, tx.init, params)",
+        "tx.update(grads, params, state)",
+        "tx.update(grads, tx.update(grads, state, params), params)",
+        "tx.update(grads, gx.sgd(1e-3, 0.9).init(params), params)",
+        "tx.update(grads, optax.adam(1e-3).init(params), params)",
+        "tx.update(grads, gx.state_dict(tx, state), params)",
+        "tx.update(grads, list(state), params)",
+        "gx.get_hyperparams(tx)",
+    ],
+    "Gradients and parameters": [
+        "tx.update(jnp.asarray(0.5), state, params)",
+        'tx.update({"dense": jnp.ones(2)}, state, params)',
+        'tx.update({"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(2)}}, state, params)',
+        "gx.adamw(1e-3).update(grads, gx.adamw(1e-3).init(params))",
+        'tx.init({"ids": jnp.arange(3)})',
+        'tx.init({"activation": jnp.tanh, "w": jnp.ones(2)})',
+        "gx.momo().update(grads, gx.momo().init(params), params)",
+        "tx(grads)",
+    ],
+    "Making a transform": [
+        'gx.adam("fast")',
+        "gx.adam(-1e-3)",
+        "gx.adam(1e-3, b1=1.5)",
+        "gx.adam(1e-3, beta1=0.9)",
+        "gx.adam(schedules.cosine_decay)",
+        "gx.chain([gx.clip(1.0), gx.adam(1e-3)])",
+        "gx.chain(gx.clip_by_global_norm(1.0), gx.adam)",
+        "gx.accumulate_gradients(gx.adam(1e-3), 0)",
+        "gx.conditional(gx.adam(1e-3), True)",
+        "schedules.warmup(schedules.cosine_decay(1e-3, 100), 10)",
+        "jax.jit(gx.sgd(lambda step: 0.1 if step < 10 else 0.01).update)(grads, gx.sgd(lambda step: 0.1).init(params))",
+        "gx.MultiSteps(tx, 4)",
+        "gx.multi_transform",
+        "gx.AdamW",
+    ],
+    "Masks and labels": [
+        'gx.freeze(gx.by_path({"kernel": True, "**": False})).init(params)',
+        "gx.freeze(lambda path, p: p.ndim > 1).init(params)",
+        "gx.freeze(gx.where(lambda path, p: None)).init(params)",
+        'gx.freeze({"dense": True, "head": False}).init(params)',
+        'gx.partition({"a": tx, "b": gx.sgd(0.1)}, {"dense": "a"}).init(params)',
+        'gx.partition({"a": tx}, {"dense": "c"}).init(params)',
+    ],
+    "Numbers in the state": [
+        "gx.set_hyperparams(state, learning_rate=1e-4)",
+        "gx.set_hyperparams(gx.inject(tx).init(params), lr=1e-4)",
+        "gx.set_hyperparams(gx.inject(tx).init(params), b1=1.5)",
+    ],
+    "Saved states and configs": [
+        "gx.load_state_dict(gx.average_params(tx), params, gx.state_dict(tx, state))",
+        "gx.load_state_dict(gx.sgd(1e-3, 0.9), params, gx.state_dict(tx, state))",
+        'gx.from_config({"factory": "adamm", "arguments": {}})',
+        'gx.from_config({"factory": "adam", "arguments": {"learning_rate": {"array": 1.0}}})',
+    ],
+    "The train step": [
+        "gx.make_train_step(tx, loss)",
+        "gx.make_train_step(lambda params, x: (loss(params, x), x), tx)(params, state, 1.0)",
+        "gx.make_train_step(lambda params, x: params['dense']['bias'] * x, tx)(params, state, 1.0)",
+        "gx.make_train_step(loss, tx)(state, params, 1.0)",
+        "gx.make_train_step(lambda params: 1.0, tx, accumulate=2)(params, state)",
+    ],
+    "Your own transforms": [
+        "gx.elementwise(lambda g, p: g + p)",
+        "gx.memory(jnp.zeros_like, lambda g, m, p: m + p).update(grads, params, params)",
+        "gx.elementwise(lambda g: jnp.sum(g)).update(grads, (), params)",
+        "gx.transformation(lambda init: gx.scale(init))",
+    ],
+}
+
+
+def message(code: str) -> str:
+    """What the code raises, as it is printed."""
+    scope: dict = {}
+    exec(START, scope)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code, scope)
+    except Exception as error:
+        notes = [note for note in getattr(error, "__notes__", []) if note.startswith("raised in")]
+        return "\n".join([f"{type(error).__name__}: {error}", *notes])
+    return "nothing is raised"
+
+
+def page() -> str:
+    """The page, with every message as it is now."""
+    lines = [
+        "# Errors",
+        "",
+        "What gradtx says to mistakes. The parameters are `{'dense': {'kernel': ..., 'bias': ...}}`, `tx` is",
+        "`adam(1e-3)` and `state` its state. This page is written by `python tests/mistakes.py`.",
+    ]
+    for title, codes in MISTAKES.items():
+        lines += ["", f"## {title}"]
+        for code in codes:
+            lines += ["", "```python", code, "```", "", "```text", message(code), "```"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())
+    sys.stdout.write(f"{PAGE}\n")
