@@ -93,7 +93,7 @@ def make_train_step(
 
         def one(total: Any, part: tuple) -> tuple[Any, Any]:
             value, grads = value_and_grad(params, *part)
-            return jax.tree.map(lambda t, g: t if is_float0(g) else t + widened(g), total, grads), value
+            return jax.tree.map(lambda g, t: None if is_float0(g) else t + widened(g), grads, total), value
 
         shapes = jax.eval_shape(whole, params, jax.tree.map(lambda x: x[0], parts))[1]
         zeros = jax.tree.map(lambda g: None if is_float0(g) else widened(jnp.zeros(g.shape, g.dtype)), shapes)

@@ -79,7 +79,7 @@ MISTAKES = {
     "The train step": [
         "gx.make_train_step(tx, loss)",
         "gx.make_train_step(lambda params, x: (loss(params, x), x), tx)(params, state, 1.0)",
-        "gx.make_train_step(lambda params, x: params['dense']['bias'] * x, tx)(params, state, 1.0)",
+        'gx.make_train_step(lambda params, x: jnp.sin(params["dense"]["bias"]), tx)(params, state, 1.0)',
         "gx.make_train_step(loss, tx)(state, params, 1.0)",
         "gx.make_train_step(lambda params: 1.0, tx, accumulate=2)(params, state)",
     ],
