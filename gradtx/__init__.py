@@ -20,7 +20,7 @@ from gradtx._core.constructors import treewise as treewise
 from gradtx._core.protocol import GradientTransformation as GradientTransformation
 from gradtx._core.updates import apply_updates as apply_updates
 from gradtx._core.protocol import transformation as transformation
-from gradtx._base.counterparts import COUNTERPARTS as _COUNTERPARTS
+from gradtx._base.counterparts import no_attribute as _no_attribute
 from gradtx._base.typing import Transform as Transform
 from gradtx._base.errors import GradtxError as GradtxError
 from gradtx._base.errors import GradtxTypeError as GradtxTypeError
@@ -143,8 +143,7 @@ if not TYPE_CHECKING:  # a type checker must read the exports above: with `__get
     def __getattr__(name: str) -> _Any:
         if name in _LAZY:
             return _importlib.import_module(f"gradtx.{name}")
-        here = f"; here it is {_COUNTERPARTS[name]}" if name in _COUNTERPARTS else ""
-        raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")
+        raise AttributeError(_no_attribute("gradtx", name, __all__))
 
     def __dir__() -> list[str]:
         return __all__

@@ -7,11 +7,12 @@ division: `2 * cosine_decay(1e-3, 1000)`.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.counterparts import no_attribute
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Number
 from gradtx._values.factory import schedule
@@ -40,6 +41,12 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for right
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(no_attribute("gradtx.schedules", name, __all__))
 
 
 Growth = Annotated[Hyperparameter, Number(1.0)]

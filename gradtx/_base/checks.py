@@ -41,6 +41,20 @@ def random_key(name: str, x: Any) -> Array:
     return x
 
 
+def function_of(name: str, function: Any, *arguments: str) -> Any:
+    """The function, if it can be called with these arguments by position."""
+    call = f"{name}({', '.join(arguments)})"
+    if not callable(function):
+        raise GradtxTypeError(f"{name}: expected a function that is called as {call}, got {short(function)}")
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        raise GradtxTypeError(f"{name} is called as {call}, and {short(function)} is not: {error}") from None
+    except ValueError:  # some functions written in C have no signature
+        pass
+    return function
+
+
 def takes_two(function: Callable[..., Any]) -> bool:
     """Whether a function has exactly two arguments that must be given by position."""
     try:

@@ -1,5 +1,8 @@
 """What other libraries call what gradtx has: for the error where somebody looks for it under their name."""
 
+import difflib
+from collections.abc import Iterable
+
 COUNTERPARTS = {
     # Optax: transforms and wrappers.
     "MultiSteps": "accumulate_gradients(tx, every)",
@@ -100,3 +103,13 @@ COUNTERPARTS = {
     "init": "tx.init(params)",
 }
 """By the name in another library, what to write here."""
+
+
+def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that a module does not have."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if name in COUNTERPARTS:
+        hint = f"; here it is {COUNTERPARTS[name]}"
+    else:
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"module {module!r} has no attribute {name!r}{hint}"

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.checks import whole_number
+from gradtx._base.checks import function_of, whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, is_float0, is_traced, strong
 from gradtx._base.sharing import for_each
@@ -252,6 +252,10 @@ def _check_question(name: str, question: Any) -> None:
         raise GradtxTypeError(
             f"{name}: expected a function of the step count, or the name of an extra argument, got {short(question)}"
         )
+    if callable(question) and not any(
+        p.kind is p.KEYWORD_ONLY for p in inspect.signature(question).parameters.values()
+    ):
+        function_of(name, question, "count")
 
 
 def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: Mapping[str, Any]) -> Any:

@@ -38,6 +38,8 @@ def eval_params(state: State, params: Params) -> Params:
     leaves, treedef = jax.tree.flatten(params)
     found = merged_averages(trees.without_variables(state), trees.without_variables(params))
     if leaves and all(average is None for average in found):
+        if any(map(_averages, jax.tree.leaves(params, is_leaf=_averages))):
+            raise GradtxValueError("eval_params: state and parameters are swapped; call eval_params(state, params)")
         raise GradtxValueError(
             "eval_params: the state holds no averaged parameters; wrap the transform: average_params(tx)"
         )

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.checks import takes_two
-from gradtx._base.errors import GradtxTypeError, GradtxValueError
+from gradtx._base.checks import function_of, takes_two
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import align, strong, weak, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
@@ -31,11 +31,12 @@ from gradtx._cpu import Advanced
 
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
-    if not needs_params and takes_two(fn):
+    if not needs_params and callable(fn) and takes_two(fn):
         raise GradtxTypeError("the function takes update and parameter; say elementwise(fn, needs_params=True)")
+    function_of("fn", fn, *(("update", "parameter") if needs_params else ("update",)))
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
-        return fn(*align(g, p)) if needs_params else fn(g), slots
+        return _array("fn", fn(*align(g, p)) if needs_params else fn(g)), slots
 
     return _leafwise((), lambda step, p: (), update_leaf, lambda: (), needs_params=needs_params)
 
@@ -62,6 +63,10 @@ def memory(
 
     State: one array per parameter, in its shape.
     """
+    function_of("init", init, "parameter")
+    function_of("step", step, "update", "state", "parameter")
+    if emit is not None:
+        function_of("emit", emit, "update", "state", "parameter")
     update_leaf = _update_of_slot(step, emit, needs_params, emit_before)
     return _leafwise(SLOT, _init_of_slot(init), update_leaf, needs_params=needs_params)
 
@@ -80,6 +85,9 @@ def clocked(
 
     State: the scalars.
     """
+    function_of("start", start)
+    function_of("advance", advance, "scalars")
+    function_of("emit", emit, "update", "reading")
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         return emit(g, reading), slots
@@ -182,7 +190,7 @@ def _update_of_slot(
         more = (reading,) if is_clocked else ()
         old = stored if encoding is None else encoding.codec.decode(stored)
         if new is None:
-            new = advance(*align(g, old, p), *more)
+            new = _array("step", advance(*align(g, old, p), *more))
             if new.shape != g.shape:
                 raise GradtxValueError(f"step must keep the shape {g.shape}, got {new.shape}")
             if jnp.iscomplexobj(new) and not jnp.iscomplexobj(old):
@@ -234,10 +242,26 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
     """`advance`, with a weakly typed reading: it takes the precision of the arrays that it meets."""
 
     def advanced(clock: Any) -> tuple[Any, Any]:
-        reading, new = advance(clock)
+        answer = advance(clock)
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise GradtxTypeError(f"advance: expected (reading, scalars), got {short(answer)}")
+        reading, new = answer
+        if jax.tree.structure(new) != jax.tree.structure(clock):
+            raise GradtxTypeError(
+                f"advance: expected new scalars in the structure of those before, {jax.tree.structure(clock)}, got "
+                f"{jax.tree.structure(new)}"
+            )
         return jax.tree.map(weak, reading), new
 
     return advanced
+
+
+def _array(name: str, x: Any) -> Array:
+    """What a user's function returns for one array."""
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        hint = "; is `return` missing?" if x is None else ""
+        raise GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
+    return x
 
 
 def treewise(
@@ -290,6 +314,8 @@ def combinator(
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
     arguments in a tuple.
     """
+    function_of("init", init, "step", "params")
+    function_of("update", update, "step", "updates", "state", "params")
     return GradientTransformation._of(Work(init, update))
 
 

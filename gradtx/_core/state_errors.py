@@ -16,6 +16,9 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
     if isinstance(error, GradtxError) and not error.is_about_state:
         return error
     try:
+        form = jax.tree.structure
+        if form(state) == form(params) and form(updates) == form(jax.eval_shape(tx.init, params)):
+            return GradtxValueError("updates and state are swapped; the order is tx.update(updates, state, params)")
         wanted = jax.eval_shape(tx.init, updates)
         if jax.tree.structure(wanted) == jax.tree.structure(state):
             return error
@@ -44,7 +47,7 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
     if callable(state) and got == jax.tree.structure(0):
         what = "the method `init`, which was not called" if getattr(state, "__name__", "") == "init" else short(state)
         return f"{what}; create the state with state = tx.init(params)"
-    if isinstance(state, tuple) and len(state) == 2 and jax.tree.structure(state[1]) == form:
+    if isinstance(state, tuple) and type(state) is tuple and len(state) == 2 and jax.tree.structure(state[1]) == form:
         return "updates and a state, as tx.update returns them; unpack them: updates, state = tx.update(...)"
     if got == like:
         hint = "; parameters and state are swapped" if swapped else ""

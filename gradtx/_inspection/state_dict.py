@@ -94,6 +94,13 @@ def load_state_dict(
         GradtxTypeError: a dtype is of another kind.
     """
     tx = as_transformation(tx)
+    if not isinstance(d, Mapping):
+        raise GradtxTypeError(
+            f"load_state_dict: expected a dict from names to arrays, as state_dict(tx, state) makes it, got {short(d)}"
+        )
+    for key in rename or {}:
+        if not any(_begins(name, key) for name in d):
+            raise GradtxValueError(f"load_state_dict: rename: no entry begins with {key!r}")
     abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params))
     template = jax.eval_shape(tx.init, params) if abstract else tx.init(params)
     leaves, treedef = jax.tree.flatten(template)
@@ -138,13 +145,17 @@ def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
     """The arrays by other names; a key of `rename` is the beginning of a name, of whole words."""
     found = {}
     for name, array in d.items():
-        keys = [key for key in rename if not key or f"{name}/".startswith(f"{key.rstrip('/')}/")]
+        keys = [key for key in rename if _begins(name, key)]
         if keys:
             key = max(keys, key=len).rstrip("/")
             rest = name.removeprefix(key).strip("/")
             name = "/".join(filter(None, (rename[max(keys, key=len)].strip("/"), rest)))
         found[name] = array
     return found
+
+
+def _begins(name: str, key: str) -> bool:
+    return not key or f"{name}/".startswith(f"{key.rstrip('/')}/")
 
 
 def _by_present_names(d: Mapping[str, Any], named: list[str], unescaped: list[str]) -> dict[str, Any]:

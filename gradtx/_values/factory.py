@@ -28,6 +28,8 @@ V = TypeVar("V", bound=Value)
 
 def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None = None) -> Callable[P, V]:
     """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
+    if not inspect.isroutine(body):
+        raise GradtxTypeError(f"expected a function of hyperparameters to decorate, got {short(body)}")
     spec = Spec(_public_name(body), body, _numbers(body), kind, _role(body, role))
     for parameter in spec.signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
@@ -166,6 +168,8 @@ def _admit(who: str, number: Number, x: Any) -> Any:
     if isinstance(x, (np.generic, np.ndarray)):
         x = _plain(x)
     if isinstance(x, (int, float)) and not isinstance(x, bool):
+        if number.fixed and 0 < x < 1:
+            raise GradtxValueError(f"{who}: expected a number of steps, got {x!r}; are the arguments in order?")
         if abs(x) > sys.float_info.max and not (abs(x) == math.inf and number.to):
             wanted = "finite" if str(number) == "finite" else f"{number} and finite"
             raise GradtxValueError(f"{who} must be {wanted}, got {short(x)}")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.checks import takes_two
+from gradtx._base.checks import function_of, takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Params, Updates
@@ -98,6 +98,7 @@ def where(predicate: Callable[[str, Any], bool]):
         predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
             dtype, that returns whether the leaf is selected.
     """
+    function_of("predicate", predicate, "path", "leaf")
 
     def label(path: str, p: Any) -> Any:
         keep = predicate(path, p)
