@@ -10,7 +10,7 @@ import numpy as np
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import is_float0, widened
+from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
@@ -154,16 +154,18 @@ class _Step:
             ) from None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_jitted":  # a copy that is not filled yet
+            raise AttributeError(name)
         return getattr(self._jitted, name)
 
 
 def _of_one_buffer(params: Params, state: State) -> tuple[str, str] | None:
     """The names of two arrays that are the same."""
-    seen: dict[Any, str] = {}
+    seen: dict[int, str] = {}
     for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state}):
         name = trees.path_text(path)
-        if isinstance(x, jax.Array) and seen.setdefault(x.unsafe_buffer_pointer(), name) != name:
-            return seen[x.unsafe_buffer_pointer()], name
+        if isinstance(x, jax.Array) and seen.setdefault(id(x), name) != name:
+            return seen[id(x)], name
     return None
 
 
@@ -203,7 +205,7 @@ def _explained(error: Exception, tx: Any, params: Params, state: State) -> Excep
 def _split(x: Any, count: int) -> jax.Array:
     """`x` cut into `count` parts along a new first axis."""
     x = jnp.asarray(x)
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) and x.ndim == 0:
+    if is_key(x) and x.ndim == 0:
         return jax.random.split(x, count)
     if x.ndim == 0:
         return jnp.broadcast_to(x, (count,))

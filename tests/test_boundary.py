@@ -180,6 +180,19 @@ def test_no_program_copies_what_it_only_passes_on():
     assert " copy(" not in program
 
 
+def test_a_bare_pair_may_use_python_numbers():
+    """Python shares small numbers: two zeros of a state are one object, and no buffer."""
+    tx = gx.GradientTransformation(
+        lambda params: {"a": 0, "b": 0},
+        lambda updates, state, params=None: (jax.tree.map(lambda g: 0.5, updates), {"a": 1, "b": 1}),
+    )
+    state = tx.init(PARAMS)
+    assert state == {"a": 0, "b": 0}
+    updates, state = tx.update(PARAMS, state, gx.tree.cast(PARAMS, jnp.bfloat16))
+    assert state == {"a": 1, "b": 1}
+    assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype("bfloat16")}
+
+
 def test_numbers_out_of_range_are_not_set():
     state = gx.inject(gx.chain(gx.adam(0.1), gx.scale(1.0))).init(PARAMS)
     for name, bad in (("b1", 1.5), ("learning_rate", -1e-4), ("eps", float("nan"))):

@@ -29,7 +29,7 @@ def steps(request, tmp_path_factory):
     finally:
         sys.path.remove(str(ROOT))
     if not chips.is_there(request.param):
-        # Compilers of 300 MB for other chips are no requirement of a test run; `.ci/run` installs both where it can.
+        # The compilers for other chips, 300 MB, are no requirement of a test run; `.ci/run` installs both where it can.
         pytest.skip(f"the compiler for {request.param} is not installed")
     file = tmp_path_factory.mktemp("chips") / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--target", request.param, "--trees", "flat", "--json", str(file)]

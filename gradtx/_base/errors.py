@@ -96,10 +96,17 @@ def short(x: Any) -> str:
 RESTORE = "if it was restored into plain containers, restore it with jax.eval_shape(tx.init, params) as the target"
 
 
+def is_of_plain_containers(state: Any) -> bool:
+    """Whether the state looks as if a file had been read back into lists and dicts: states are tuples inside."""
+    found: list[Any] = []
+    jax.tree.leaves(state, is_leaf=lambda node: bool(found.append(node)))
+    return isinstance(state, list) or (isinstance(state, dict) and not any(isinstance(x, tuple) for x in found))
+
+
 def wrong_state(expected: str, state: Any) -> GradtxValueError:
     """The error for a state that does not have the form it should have; the outermost call knows more about it."""
     got = short(jax.tree.structure(state)).removeprefix("PyTreeDef")
-    if isinstance(state, (dict, list)):
+    if is_of_plain_containers(state):
         got = f"a {type(state).__name__}; {RESTORE}"
     error = GradtxValueError(f"this is the state of another transform: expected {expected}, got {got}")
     error.is_about_state = True

@@ -200,6 +200,11 @@ def is_inexact(x) -> bool:
     return not is_float0(x) and jnp.issubdtype(x.dtype, jnp.inexact)
 
 
+def is_key(x: Any) -> bool:
+    """Whether `x` is a typed random key, or an array of them."""
+    return jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
+
+
 def is_float0(x) -> bool:
     """Whether `x` is the empty gradient (dtype float0) that JAX returns for an integer."""
     return getattr(x, "dtype", None) == jax.dtypes.float0

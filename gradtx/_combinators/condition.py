@@ -252,10 +252,13 @@ def _check_question(name: str, question: Any) -> None:
         raise GradtxTypeError(
             f"{name}: expected a function of the step count, or the name of an extra argument, got {short(question)}"
         )
-    if callable(question) and not any(
-        p.kind is p.KEYWORD_ONLY for p in inspect.signature(question).parameters.values()
-    ):
+    if callable(question) and not _requested(question):
         function_of(name, question, "count")
+
+
+def _requested(question: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The extra arguments that a function asks for."""
+    return [p for p in inspect.signature(question).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: Mapping[str, Any]) -> Any:
@@ -263,7 +266,7 @@ def _answer(name: str, question: Callable[..., Any] | str, count: Array, extra: 
     if isinstance(question, str):
         requested, required = [question], [question]
     else:
-        named = [p for p in inspect.signature(question).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        named = _requested(question)
         requested, required = [p.name for p in named], [p.name for p in named if p.default is p.empty]
     missing = [key for key in required if key not in extra]
     if missing:

@@ -52,11 +52,12 @@ def rounded(out: Updates, like: Any) -> Updates:
     wanted = jax.tree.leaves(like)
     if len(wanted) != len(leaves):
         return out
-    found = [u if u.dtype == p.dtype else _rounded(u, p) for u, p in zip(leaves, wanted, strict=True)]
+    found = [u if getattr(u, "dtype", None) == p.dtype else _rounded(u, p) for u, p in zip(leaves, wanted, strict=True)]
     return out if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
 
 
 def _rounded(u: Any, p: Any) -> Any:
+    u = jnp.asarray(u) if isinstance(u, (int, float, complex)) else u
     if not (is_inexact(u) and is_inexact(p)):
         return u
     if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
@@ -76,7 +77,7 @@ def unshared(state: State, *others: Any) -> State:
     leaves, treedef = jax.tree.flatten(state)
     shared = False
     for index, x in enumerate(leaves):
-        if id(x) in seen:
+        if id(x) in seen and isinstance(x, jax.Array):  # Python shares its small numbers
             leaves[index], shared = jnp.copy(x), True
         seen.add(id(x))
     return treedef.unflatten(leaves) if shared else state

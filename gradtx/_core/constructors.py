@@ -31,12 +31,20 @@ from gradtx._cpu import Advanced
 
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
-    if not needs_params and callable(fn) and takes_two(fn):
-        raise GradtxTypeError("the function takes update and parameter; say elementwise(fn, needs_params=True)")
-    function_of("fn", fn, *(("update", "parameter") if needs_params else ("update",)))
+    try:
+        function_of("fn", fn, *(("update", "parameter") if needs_params else ("update",)))
+    except GradtxTypeError:
+        if needs_params or not callable(fn) or not takes_two(fn):
+            raise
+        raise GradtxTypeError(
+            "the function takes update and parameter; say elementwise(fn, needs_params=True)"
+        ) from None
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
-        return _array("fn", fn(*align(g, p)) if needs_params else fn(g)), slots
+        u = fn(*align(g, p)) if needs_params else fn(g)
+        if not hasattr(u, "shape"):
+            raise _no_array("fn", u)
+        return u, slots
 
     return _leafwise((), lambda step, p: (), update_leaf, lambda: (), needs_params=needs_params)
 
@@ -180,9 +188,6 @@ def _update_of_slot(
     is_clocked: bool = False,
 ) -> Callable[..., tuple[Array, Array]]:
     """The `update_leaf` of one slot."""
-    if not needs_params:
-        advance = _without_params(advance)
-        emit = None if emit is None else _without_params(emit)
 
     def update_leaf(reading: Any, step: Context, g: Array, slot: Any, p: Array | None) -> tuple[Array, Array]:
         stored, new = slot if isinstance(slot, Advanced) else (slot, None)
@@ -190,7 +195,12 @@ def _update_of_slot(
         more = (reading,) if is_clocked else ()
         old = stored if encoding is None else encoding.codec.decode(stored)
         if new is None:
-            new = _array("step", advance(*align(g, old, p), *more))
+            try:
+                new = advance(*align(g, old, p), *more)
+            except (TypeError, AttributeError) as error:
+                raise _about_params(error, needs_params) from None
+            if not hasattr(new, "shape"):
+                raise _no_array("step", new)
             if new.shape != g.shape:
                 raise GradtxValueError(f"step must keep the shape {g.shape}, got {new.shape}")
             if jnp.iscomplexobj(new) and not jnp.iscomplexobj(old):
@@ -205,25 +215,24 @@ def _update_of_slot(
                 new = step.keep(new, stored)
         # The output is computed from what was stored, so that the new state need not be kept in another array too.
         m = old if emit_before else new if encoding is None else encoding.codec.decode(new)
-        return m if emit is None else emit(*align(g, m, p), *more), new
+        try:
+            return m if emit is None else emit(*align(g, m, p), *more), new
+        except (TypeError, AttributeError) as error:
+            raise _about_params(error, needs_params) from None
 
     return update_leaf
 
 
-def _without_params(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which gets None for the parameter, with an error in words if it reads it."""
+def _about_params(error: Exception, needs_params: bool) -> Exception:
+    """The error, or a better one if the function of one array reads the parameter without having asked for it."""
+    if needs_params or "NoneType" not in str(error):
+        return error
+    return GradtxTypeError(f"the function reads the parameter, and got None; say needs_params=True: {error}")
 
-    def call(g: Array, m: Array, p: None, *more: Any) -> Any:
-        try:
-            return function(g, m, p, *more)
-        except (TypeError, AttributeError) as error:
-            if "NoneType" not in str(error):
-                raise
-            raise GradtxTypeError(
-                f"the function reads the parameter, and got None; say needs_params=True: {error}"
-            ) from error
 
-    return call
+def _no_array(name: str, x: Any) -> GradtxTypeError:
+    hint = "; is `return` missing?" if x is None else ""
+    return GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
 
 
 def _leafwise(
@@ -254,14 +263,6 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
         return jax.tree.map(weak, reading), new
 
     return advanced
-
-
-def _array(name: str, x: Any) -> Array:
-    """What a user's function returns for one array."""
-    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
-        hint = "; is `return` missing?" if x is None else ""
-        raise GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
-    return x
 
 
 def treewise(

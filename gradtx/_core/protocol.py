@@ -102,7 +102,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         return whole if isinstance(whole, GradientTransformation) and not whole._is_bare else None
 
     def _check(self) -> None:
-        if is_plain(self) and not _follows_schedules(self):  # they would be read, and that starts a backend
+        if not is_plain(self):
+            return
+        leaves = jax.tree.leaves(self, is_leaf=lambda x: isinstance(x, Schedule))
+        if not any(isinstance(x, Schedule) for x in leaves):  # to read one starts a backend
             self._built()
 
     @property
@@ -146,13 +149,6 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
                 f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
-
-
-def _follows_schedules(x: Any) -> bool:
-    if isinstance(x, Schedule):
-        return True
-    inside = x._arguments.values() if isinstance(x, Value) else x.values() if isinstance(x, dict) else x
-    return any(map(_follows_schedules, inside)) if isinstance(x, (Value, dict, list, tuple)) else False
 
 
 def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:

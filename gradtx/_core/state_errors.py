@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, listing, short
+from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, is_of_plain_containers, listing, short
 from gradtx._base.typing import Params, State, Updates
 from gradtx._values.registry import REGISTRY
 from gradtx._values.value import Value
@@ -16,8 +16,7 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
     if isinstance(error, GradtxError) and not error.is_about_state:
         return error
     try:
-        form = jax.tree.structure
-        if form(state) == form(params) and form(updates) == form(jax.eval_shape(tx.init, params)):
+        if _are_swapped(tx, updates, state, params):
             return GradtxValueError("updates and state are swapped; the order is tx.update(updates, state, params)")
         wanted = jax.eval_shape(tx.init, updates)
         if jax.tree.structure(wanted) == jax.tree.structure(state):
@@ -31,6 +30,14 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
     better = GradtxValueError(f"expected the state of {name} as the second argument, got {words}")
     better.stages = error.stages if isinstance(error, GradtxError) else ()
     return better
+
+
+def _are_swapped(tx: Any, updates: Updates, state: State, params: Params) -> bool:
+    """Whether the updates are a state, and the state is a tree shaped like the parameters."""
+    form = jax.tree.structure
+    if params is None or form(state) != form(params) or form(updates) == form(params):
+        return False
+    return form(updates) == form(jax.eval_shape(tx.init, params))
 
 
 def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> str | None:
@@ -47,7 +54,8 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
     if callable(state) and got == jax.tree.structure(0):
         what = "the method `init`, which was not called" if getattr(state, "__name__", "") == "init" else short(state)
         return f"{what}; create the state with state = tx.init(params)"
-    if isinstance(state, tuple) and type(state) is tuple and len(state) == 2 and jax.tree.structure(state[1]) == form:
+    pair: Any = state
+    if type(pair) is tuple and len(pair) == 2 and jax.tree.structure(pair[1]) == form:
         return "updates and a state, as tx.update returns them; unpack them: updates, state = tx.update(...)"
     if got == like:
         hint = "; parameters and state are swapped" if swapped else ""
@@ -57,7 +65,7 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
         return f"Optax's {listing(optax)}; convert it: gradtx.interop.optax.from_state(state, tx, params)"
     if isinstance(state, Mapping) and state and all(isinstance(key, str) and "/" in key for key in state):
         return "a dict of arrays by name; restore it: gradtx.load_state_dict(tx, params, state)"
-    if isinstance(state, (dict, list)) and not isinstance(wanted, type(state)):
+    if is_of_plain_containers(state) and type(wanted) is not type(state):
         return f"a {type(state).__name__}; {RESTORE}"
     names = list(_optimizers_with(got, updates)) if got.num_leaves else []
     if names:

@@ -21,7 +21,7 @@ import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
-from gradtx._base.numerics import is_traced, strong
+from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import Part, parts, share, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -60,7 +60,7 @@ def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
     """
     state = trees.without_variables(state)
     pairs = zip(names(as_transformation(tx), state), jax.tree.leaves(state), strict=True)
-    return {name: jax.random.key_data(x) if _is_key(x) else x for name, x in pairs}
+    return {name: jax.random.key_data(x) if is_key(x) else x for name, x in pairs}
 
 
 def load_state_dict(
@@ -275,7 +275,7 @@ def _common_end(x: list[str], y: list[str]) -> int:
 
 def in_place_of(old: Any, new: Any, who: str) -> Array:
     """A copy of `new` with the dtype and placement of `old`; raises if the shape or the kind of dtype differs."""
-    if _is_key(old):
+    if is_key(old):
         data = in_place_of(jax.eval_shape(jax.random.key_data, old), new, who)
         return jax.random.wrap_key_data(data, impl=_impl(old))
     dtype, shape = jnp.result_type(old), jnp.shape(old)
@@ -299,10 +299,6 @@ def _with_dtype(x: np.ndarray, dtype: Any) -> np.ndarray:
     if x.dtype.itemsize == 2:
         return x.view(jnp.bfloat16)
     return x.view(dtype) if x.dtype.itemsize == dtype.itemsize else x
-
-
-def _is_key(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
 
 
 def _impl(key: Any) -> Any:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._base.numerics import is_key
 from gradtx._base.typing import Array
 from gradtx._core.hyperparams import number_at, with_numbers
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -90,8 +91,8 @@ def sweep(
         def member(numbers: Array, key: Array) -> tuple[Array, Any]:
             result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
             loss, aux = _loss_and_aux(result, has_aux)
-            impls.append(jax.tree.map(lambda x: jax.random.key_impl(x) if _is_key(x) else "", aux))
-            return loss, jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, aux)
+            impls.append(jax.tree.map(lambda x: jax.random.key_impl(x) if is_key(x) else "", aux))
+            return loss, jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, aux)
 
         # Traced once. Closed-over arrays become arguments, so that they are not embedded as constants in the program.
         traced, shapes = jax.make_jaxpr(member, return_shape=True)(points[0], keys[0])
@@ -169,10 +170,6 @@ def _loss_and_aux(result: Any, has_aux: bool) -> tuple[Array, Any]:
         hint = "" if has_aux else "; for a pair (loss, aux), pass has_aux=True"
         raise GradtxTypeError(f"train: expected the loss, a real 0-d array, got {short(loss)}{hint}")
     return jnp.asarray(loss, float), aux
-
-
-def _is_key(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
 
 
 def _spare_memory() -> int:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import is_real, is_traced
+from gradtx._base.numerics import is_key, is_real, is_traced
 from gradtx._base.typing import Number
 from gradtx._values.readable import readable_signature
 from gradtx._values.registry import REGISTRY, Role, Spec
@@ -86,7 +86,8 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
         raise _wrong_call(spec, args, kwargs)
     for name, argument in arguments.items():
         number = spec.numbers.get(name)
-        if type(argument) is float and number and not number.many and number.low < argument < number.high:
+        is_float = type(argument) is float
+        if is_float and number and not (number.many or number.fixed) and number.low < argument < number.high:
             continue  # the common case
         arguments[name] = _admitted(spec, name, number, argument)
     return arguments
@@ -155,8 +156,7 @@ def _is_leaf_or_dict(x: Any) -> bool:
 def _plain(x: Any) -> Any:
     """A Python number for an array of one, and a copy of a NumPy array that nobody can write to."""
     if isinstance(x, (np.generic, np.ndarray, jax.Array)) and np.ndim(x) == 0 and not is_traced(x):
-        is_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return x if is_key else x.item()
+        return x if is_key(x) else x.item()
     if isinstance(x, np.ndarray):
         x = x.copy()
         x.flags.writeable = False

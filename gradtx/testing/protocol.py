@@ -9,7 +9,7 @@ import numpy as np
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxError
-from gradtx._base.numerics import is_real
+from gradtx._base.numerics import is_key, is_real
 from gradtx._core.updates import apply_updates
 from gradtx.testing.case import Case
 from gradtx.testing.trials import (
@@ -104,7 +104,7 @@ def _apart(when: str, *others: Any, state: Any) -> None:
 
 
 def _buffer(leaf: Any) -> Any:
-    has_one = isinstance(leaf, jax.Array) and leaf.size and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    has_one = isinstance(leaf, jax.Array) and leaf.size and not is_key(leaf)
     return leaf.unsafe_buffer_pointer() if has_one else object()
 
 
