@@ -5,10 +5,12 @@ store(adam(1e-3), codecs.bfloat16)
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.counterparts import no_attribute
 from gradtx._base.numerics import is_real, strong
 from gradtx._base.typing import Array
 from gradtx._values.registry import nameable
@@ -21,6 +23,12 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for right
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(no_attribute("gradtx.codecs", name, __all__))
 
 
 @dataclass(frozen=True, eq=False)

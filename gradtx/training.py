@@ -145,13 +145,10 @@ class _Step:
     def __call__(self, params: Params, state: State, /, *batch: Any, **extra: Any) -> Any:
         try:
             return self._jitted(params, state, *batch, **extra)
-        except (ValueError, RuntimeError) as error:
-            if "donate the same buffer" not in str(error) or (names := _of_one_buffer(params, state)) is None:
+        except (ValueError, RuntimeError):
+            if (better := _of_memory(params, state)) is None:
                 raise
-            raise GradtxValueError(
-                f"make_train_step: {names[0]} and {names[1]} are one array, whose memory cannot be given to the new "
-                f"ones twice; for tied weights keep one of them, or copy: jax.tree.map(jnp.copy, params)"
-            ) from None
+            raise better from None
 
     def __getattr__(self, name: str) -> Any:
         if name == "_jitted":  # a copy that is not filled yet
@@ -159,13 +156,23 @@ class _Step:
         return getattr(self._jitted, name)
 
 
-def _of_one_buffer(params: Params, state: State) -> tuple[str, str] | None:
-    """The names of two arrays that are the same."""
+def _of_memory(params: Params, state: State) -> GradtxValueError | None:
+    """The error in words, if an array has given its memory away already, or is there twice."""
     seen: dict[int, str] = {}
     for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state}):
         name = trees.path_text(path)
-        if isinstance(x, jax.Array) and seen.setdefault(id(x), name) != name:
-            return seen[id(x)], name
+        if not isinstance(x, jax.Array):
+            continue
+        if x.is_deleted():
+            return GradtxValueError(
+                f"make_train_step: the memory of {name} was given to the results of an earlier step; go on with what "
+                f"that step returned, as in params, state, loss = step(params, state, batch), or pass donate=False"
+            )
+        if seen.setdefault(id(x), name) != name:
+            return GradtxValueError(
+                f"make_train_step: {seen[id(x)]} and {name} are one array, whose memory cannot be given to the new "
+                f"ones twice; for tied weights keep one of them, or copy: jax.tree.map(jnp.copy, params)"
+            )
     return None
 
 
@@ -179,7 +186,13 @@ def _checked(loss_fn: Any, has_aux: bool) -> Any:
             raise GradtxTypeError(f"make_train_step: expected (loss, aux) because of has_aux, got {short(result)}")
         loss = result[0] if has_aux else result
         if isinstance(loss, (tuple, list, dict)) or loss is None:
-            hint = "; for (loss, aux) pass has_aux=True" if isinstance(loss, tuple) else "; is `return` missing?"
+            form = jax.tree.structure(params)
+            if form in (jax.tree.structure(loss), jax.tree.structure(loss[-1]) if isinstance(loss, tuple) else None):
+                hint = "; give the loss itself, not its gradient: make_train_step takes that"
+            elif isinstance(loss, tuple):
+                hint = "; for (loss, aux) pass has_aux=True"
+            else:
+                hint = "; is `return` missing?"
             raise GradtxTypeError(f"make_train_step: expected one number from the loss, got {short(loss)}{hint}")
         if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
             raise GradtxTypeError(

@@ -3,11 +3,12 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.counterparts import no_attribute
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.numerics import align, strong
 from gradtx._base.trees import difference, floating_leaves, is_variable, like, path_text
@@ -33,6 +34,12 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for right
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(no_attribute("gradtx.tree", name, __all__))
 
 
 @nameable("tree.norm")

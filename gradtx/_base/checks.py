@@ -19,6 +19,13 @@ def whole_number(name: str, x: Any) -> int:
     return int(x)
 
 
+def seed_number(name: str, x: Any) -> int:
+    """`x`, if it is a whole number, as `jax.random.key` takes it."""
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise GradtxTypeError(f"{name}: expected a whole number, from which the keys are made, got {short(x)}")
+    return int(x)
+
+
 def one_number(name: str, x: Any) -> Array:
     """`x`, if it is one real number (a loss, for instance), as a 0-d array in the default precision."""
     if not isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)) or not jnp.issubdtype(

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from gradtx._base.errors import listing
+
 COUNTERPARTS = {
     # Optax: transforms and wrappers.
     "MultiSteps": "accumulate_gradients(tx, every)",
@@ -104,6 +106,76 @@ COUNTERPARTS = {
 }
 """By the name in another library, what to write here."""
 
+ARGUMENTS = {
+    "lr": "learning_rate",
+    "step_size": "learning_rate",
+    "eta": "learning_rate",
+    "betas": "b1 and b2",
+    "beta1": "b1",
+    "beta2": "b2",
+    "beta_1": "b1",
+    "beta_2": "b2",
+    "epsilon": "eps",
+    "alpha": "decay",
+    "rho": "decay",
+    "beta": "decay",
+    "etas": "eta_minus and eta_plus",
+    "wd": "weight_decay",
+    "k": "every",
+    "every_k_schedule": "every",
+    "max_consecutive_errors": "max_consecutive",
+}
+"""By the name of an argument in another library, or in another factory, the names here where there is one of them."""
+
+PARTS_FOR_ARGUMENTS = {
+    "weight_decay": "add_decayed_weights(weight_decay) is a part of its own, and adamw has it",
+    "amsgrad": "amsgrad(learning_rate) is an optimizer of its own",
+    "nesterov": "nesterov(learning_rate, momentum) and nadam(learning_rate) are optimizers of their own",
+    "momentum": "add_momentum(decay) is a part of its own, for a chain",
+    "maximize": "gradients that ascend: chain(scale(-1), tx)",
+    "clipnorm": "clip_by_block_norm(max_norm) is a part of its own, before the optimizer in a chain",
+    "global_clipnorm": "clip_by_global_norm(max_norm) is a part of its own, before the optimizer in a chain",
+    "clipvalue": "clip(max_delta) is a part of its own, before the optimizer in a chain",
+    "mu_dtype": "store(tx, codecs.bfloat16) keeps the state in 16 bits",
+    "accumulator_dtype": "store(tx, codecs.bfloat16) keeps the state in 16 bits",
+    "use_ema": "average_params(tx, decay) is a wrapper of its own",
+    "mask": "masked(tx, mask) applies a transform to some of the parameters",
+    "foreach": "all arrays are compiled into one program",
+    "fused": "all arrays are compiled into one program",
+}
+"""By the name of an argument in another library, what stands in its place here."""
+
+METHODS = {
+    "step": "call step = make_train_step(loss, tx); or tx.update and apply_updates(params, updates)",
+    "minimize": "call step = make_train_step(loss, tx)",
+    "apply_gradients": "call updates, state = tx.update(grads, state, params), then apply_updates(params, updates)",
+    "apply": "call tx.update(updates, state, params)",
+    "zero_grad": "gradients are arguments of tx.update, and there is nothing to reset",
+    "state_dict": "call state_dict(tx, state)",
+    "load_state_dict": "call load_state_dict(tx, params, names)",
+    "param_groups": "groups of parameters are made by partition(transforms, labels)",
+    "add_param_group": "groups of parameters are made by partition(transforms, labels)",
+    "lr": "its argument is learning_rate",
+    "get_config": "call to_config(tx)",
+    "from_config": "call from_config(config)",
+    "init_fn": "call tx.init(params)",
+    "update_fn": "call tx.update(updates, state, params)",
+}
+"""By the name of a method or attribute of optimizers in other libraries, what to do here."""
+
+
+def no_argument(factory: str, name: str, known: Iterable[str]) -> str:
+    """The message for an argument that a factory does not have, up to how it is called."""
+    close = difflib.get_close_matches(name, known, n=1)
+    here = ARGUMENTS.get(name, "")
+    if here and set(here.split(" and ")) <= set(known):
+        hint = f"; here it is {here}"
+    elif name in PARTS_FOR_ARGUMENTS:
+        hint = f"; {PARTS_FOR_ARGUMENTS[name]}"
+    else:
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{factory} has no argument {name!r}{hint}"
+
 
 def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that a module does not have."""
@@ -111,5 +183,5 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
     if name in COUNTERPARTS:
         hint = f"; here it is {COUNTERPARTS[name]}"
     else:
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {listing(sorted(known))}"
     return f"module {module!r} has no attribute {name!r}{hint}"

@@ -68,16 +68,26 @@ def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
         if isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic)) and not is_float0(leaf):
             leaf = leaves[index] = jnp.asarray(leaf)
         if not hasattr(leaf, "dtype"):
-            raise GradtxTypeError(
-                f"the leaf {paths(tree)[index]!r} of the {what} is {short(leaf)}, not an array; leave such leaves out, "
-                f"as eqx.filter(module, eqx.is_inexact_array) does"
-            )
+            raise _no_array(tree, index, what)
         if not is_inexact(leaf):
             raise GradtxTypeError(
                 f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and only floating-point leaves can "
-                f"be updated; freeze it by `set_to_zero` in a `partition` or `masked`"
+                f"be updated; cast it, or freeze it by `set_to_zero` in a `partition` or `masked`"
             )
     return leaves
+
+
+def _no_array(tree: Any, index: int, what: str) -> GradtxTypeError:
+    leaf, path = jax.tree.leaves(tree)[index], paths(tree)[index]
+    if path == "(root)":
+        return GradtxTypeError(
+            f"the {what} are {short(leaf)}, expected a pytree of arrays; of a Flax or Haiku model these are the "
+            f"parameters that `init` returns, of an NNX model nnx.state(model, nnx.Param)"
+        )
+    return GradtxTypeError(
+        f"the leaf {path!r} of the {what} is {short(leaf)}, not an array; leave such leaves out, as "
+        f"eqx.filter(module, eqx.is_inexact_array) does"
+    )
 
 
 def _kind(leaf: Any) -> str:
@@ -118,9 +128,15 @@ def leaves_like(
         if shapes and shape != jnp.shape(leaf):
             raise GradtxValueError(
                 f"the shapes of the {what} and the {other_what} differ at {paths(tree)[index]!r}: "
-                f"{jnp.shape(leaf)} and {shape}"
+                f"{jnp.shape(leaf)} and {shape}{_remedy(what, other_what)}"
             )
     return parts
+
+
+def _remedy(what: str, other_what: str) -> str:
+    if (what, other_what) == ("updates", "state"):
+        return "; the state must come from tx.init(params) for parameters of the shapes of the gradients"
+    return ""
 
 
 def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any]:
@@ -153,12 +169,26 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     ours, theirs = paths(tree), paths(other)
     if ours == ["(root)"] and jnp.shape(tree) == () and what == "updates":
         return f"the {what} are one number; did you pass the loss instead of the gradients?"
+    for it, its, one, another in ((what, tree, other_what, other), (other_what, other, what, tree)):
+        if (hint := _as_item(its, another)) is not None:
+            return f"the {it} are a pair, whose {hint} item has the structure of the {one}; unpack it"
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
         return f"they are {jax.tree.structure(tree)} and {jax.tree.structure(other)}"
     texts = [f"only the {what} have {listing(only_ours)}"] if only_ours else []
     return "; ".join(texts + ([f"only the {other_what} have {listing(only_theirs)}"] if only_theirs else []))
+
+
+def _as_item(pair: Any, wanted: Any) -> str | None:
+    """Which item of the pair has the structure that was wanted for all of it: it was not unpacked."""
+    if type(pair) is not tuple or len(pair) != 2 or not jax.tree.leaves(wanted):
+        return None
+    forms = [jax.tree.structure(item) for item in pair]
+    return next(
+        (which for form, which in zip(forms, ("first", "second"), strict=True) if form == jax.tree.structure(wanted)),
+        None,
+    )
 
 
 def like(old: Array, new: Any, who: str) -> Array:

@@ -127,7 +127,10 @@ def set_hyperparams(state: State, **changes: Any) -> State:
         if not known:
             nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, Injected))
             if any(isinstance(node, Injected) for node in nodes):
-                hint = "what `inject` is around has none that it can see: is it a bare pair, or of another library?"
+                hint = (
+                    "`inject` is around a transform without numbers that it can see: a bare pair, one of another "
+                    "library, or one whose factory does not annotate them `gradtx.Scalar`"
+                )
             else:
                 hint = "wrap the transform: inject(tx)"
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameters; {hint}")

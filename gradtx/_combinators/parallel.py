@@ -7,11 +7,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.errors import GradtxTypeError
+from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Transform, Updates
 from gradtx._core.compose import compose
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -28,6 +29,8 @@ def parallel(combine: Callable[..., Array], *branches: Transform):
 
     State: a tuple with the state of each branch. Nothing of its own.
     """
+    if not callable(combine) or is_transform(combine):
+        raise GradtxTypeError(f"combine: expected a function of one array per branch, got {short(combine)}")
     return _joined(combine, branches)
 
 

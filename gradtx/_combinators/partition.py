@@ -72,6 +72,11 @@ def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
     Raises:
         GradtxValueError: the mask does not fit the parameters, or contains values other than booleans.
     """
+    if isinstance(mask, str):
+        raise GradtxTypeError(
+            f"mask: expected booleans or a function, got {mask!r}; for a mask by names: "
+            f"gradtx.by_path({{'**/{mask}/**': True, '**': False}})"
+        )
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:
         return ["inner" if keep else "rest" for keep in resolve_mask(mask, params, like)]

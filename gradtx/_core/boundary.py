@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import is_float0, is_inexact, strong
 from gradtx._base.typing import Params, State, Updates
 from gradtx._base.varying import all_axes, varied
@@ -41,6 +42,12 @@ def admitted(updates: Updates, params: Params) -> tuple[Updates, Params]:
     if params is None:
         return updates, None
     parts = trees.leaves_like(updates, params, "updates", "parameters", shapes=False)
+    for index, (g, p) in enumerate(zip(jax.tree.leaves(updates), parts, strict=True)):
+        if jnp.iscomplexobj(g) and not jnp.iscomplexobj(p):
+            raise GradtxTypeError(
+                f"the leaf {trees.paths(updates)[index]!r} of the updates is complex, and its parameter is real; take "
+                f"the real part, or make the parameter complex"
+            )
     if jax.tree.structure(params) == (treedef := jax.tree.structure(updates)):
         return updates, as_arrays(params)
     return updates, as_arrays(treedef.unflatten(parts))
@@ -54,6 +61,16 @@ def rounded(out: Updates, like: Any) -> Updates:
         return out
     found = [u if getattr(u, "dtype", None) == p.dtype else _rounded(u, p) for u, p in zip(leaves, wanted, strict=True)]
     return out if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
+
+
+def check_shapes(out: Updates, params: Params) -> None:
+    """Raises if updates that go out do not have the shapes of the parameters: `p + u` would take them in silence."""
+    for index, (u, p) in enumerate(zip(*map(jax.tree.leaves, (out, params)), strict=False)):
+        if jnp.shape(u) not in ((), jnp.shape(p)):
+            raise GradtxValueError(
+                f"the shapes of the updates and the parameters differ at {trees.paths(out)[index]!r}: {jnp.shape(u)} "
+                f"and {jnp.shape(p)}; were the gradients taken with respect to these parameters?"
+            )
 
 
 def _rounded(u: Any, p: Any) -> Any:

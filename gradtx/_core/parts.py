@@ -59,7 +59,7 @@ def _key(argument: Any, keys: tuple) -> Any:
 
 
 def is_transform(x: Any) -> bool:
-    return hasattr(x, "init") and hasattr(x, "update")
+    return hasattr(x, "init") and hasattr(x, "update") and not hasattr(x, "spec")  # factories have a `spec`
 
 
 def holds_transforms(argument: Any) -> bool:

@@ -20,10 +20,11 @@ from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.boundary import admitted, as_arrays, rounded, unshared, varying_like
+from gradtx._core.boundary import admitted, as_arrays, check_shapes, rounded, unshared, varying_like
 from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
+from gradtx._core.parts import is_transform
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
 from gradtx._values.registry import Role, Spec
@@ -74,6 +75,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         try:
             updates, params = admitted(updates, params)
             out, new = self._built().update(step, updates, state, params)
+            if params is not None:
+                check_shapes(out, params)
             out = rounded(out, updates if params is None else params)
             new = varying_like(new, state) if step.is_traced else new
             return out, unshared(new, out, updates, params, extra, () if self._cache else self)
@@ -177,10 +180,20 @@ def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
 
 
 def missing_extra(name: str) -> GradtxTypeError:
+    what = f", {EXTRAS[name]}" if name in EXTRAS else ""
     hint = "; Optax passes it on to optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
     return GradtxTypeError(
-        f"the extra argument {name!r} is missing; call tx.update(updates, state, params, {name}=...){hint}"
+        f"the extra argument {name!r} is missing{what}; call tx.update(updates, state, params, {name}=...){hint}"
     )
+
+
+EXTRAS = {
+    "value": "the loss, which `make_train_step` passes",
+    "value_fn": "the loss as a function of the parameters, which `make_train_step` passes",
+    "grad_fn": "the gradient as a function of the parameters, which `make_train_step` passes",
+    "key": "a key of jax.random.key, a new one per step, which a train step gets as step(..., key=key)",
+}
+"""The extras that transforms of gradtx read, in words."""
 
 
 def _extras_of(update: Callable[..., Any]) -> tuple[list[str], list[str] | None]:
@@ -221,7 +234,7 @@ def as_transformation(pair: Any) -> GradientTransformation:
     """Anything with `.init` and `.update`, or a tuple of the two, as a `GradientTransformation`."""
     if isinstance(pair, GradientTransformation):
         return pair
-    if hasattr(pair, "init") and hasattr(pair, "update"):
+    if is_transform(pair):
         return GradientTransformation(pair.init, pair.update)
     if isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair)):
         return GradientTransformation(*pair)

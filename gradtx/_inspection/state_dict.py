@@ -109,12 +109,21 @@ def load_state_dict(
     d = _by_present_names(_renamed(d, rename or {}), named, names(tx, plain, is_escaped=False))
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
+        if _are_swapped(tx, params, d):
+            raise GradtxValueError("load_state_dict: params and d are swapped; call load_state_dict(tx, params, d)")
         complaint = _mismatch(tx, missing, extra, len(named))
         if strict or (abstract and missing):
             raise GradtxValueError(f"load_state_dict: {complaint}")
         warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
     pairs = zip(named, leaves, strict=True)
     return treedef.unflatten([in_place_of(old, d[n], f"load_state_dict: {n!r}") if n in d else old for n, old in pairs])
+
+
+def _are_swapped(tx: GradientTransformation, params: Any, d: Any) -> bool:
+    try:
+        return set(params) == set(names(tx, jax.eval_shape(tx.init, d)))
+    except Exception:  # d are no parameters
+        return False
 
 
 FORMER_NAMES = {

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from gradtx._base.checks import seed_number
 from gradtx._base.numerics import align, safe_sqrt, weak
 from gradtx._core.constructors import elementwise, treewise, work_of_tree
 from gradtx._core.protocol import GradientTransformation, transformation
@@ -69,6 +70,7 @@ def add_noise(eta: NonNegative, gamma: NonNegative = 0.55, seed: int = 0):
     Reference: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015, equation 1.
     Differs from Optax: t starts at 0, not at 1.
     """
+    seed_number("seed", seed)
 
     def update(updates, state, params):
         deviation = safe_sqrt(weak(eta / (1 + weak(state.count)) ** gamma))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
+from gradtx._base.checks import seed_number
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import safe_divide
 from gradtx._base.typing import Params, Updates
@@ -40,6 +41,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
     Reference: Abadi et al., "Deep Learning with Differential Privacy", 2016, algorithm 1, where a batch is called a
     lot.
     """
+    seed_number("seed", seed)
     deviation = noise_multiplier * l2_norm_clip
 
     def init(step: Context, params: Params) -> Random:

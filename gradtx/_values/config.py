@@ -41,8 +41,9 @@ def from_config(config: dict[str, Any]) -> Any:
             `to_config` writes; the message says where.
     """
     if not isinstance(config, Mapping) or "factory" not in config:
+        hint = "; read it first, by json.loads(text)" if isinstance(config, (str, bytes)) else ""
         raise GradtxValueError(
-            f"from_config: expected a dict with the keys 'factory' and 'arguments', got {short(config)}"
+            f"from_config: expected a dict with the keys 'factory' and 'arguments', got {short(config)}{hint}"
         )
     return _decode(config, "")
 

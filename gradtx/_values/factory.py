@@ -1,6 +1,5 @@
 """The decorator that turns a function of hyperparameters and transforms into a factory of values."""
 
-import difflib
 import functools
 import inspect
 import math
@@ -14,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from gradtx._base.counterparts import no_argument
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_key, is_real, is_traced
 from gradtx._base.typing import Number
@@ -58,6 +58,8 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
             latest[1]._check()
         return latest[1]
 
+    for method in {"init", "update"} & set(dir(kind)):
+        setattr(factory, method, _of_a_call(spec, method))
     spec.factory = factory
     factory.spec = spec  # type: ignore[attr-defined]
     factory.__annotations__ = body.__annotations__ | {"return": kind}
@@ -96,9 +98,7 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
 def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
     for name in kwargs:
         if name not in spec.defaults:
-            close = difflib.get_close_matches(name, spec.defaults, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            return GradtxTypeError(f"{spec.name} has no argument {name!r}{hint}; it is called as {spec.usage}")
+            return GradtxTypeError(f"{no_argument(spec.name, name, spec.defaults)}; it is called as {spec.usage}")
     try:
         spec.signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -187,6 +187,15 @@ def _admit(who: str, number: Number, x: Any) -> Any:
     if callable(x) and not is_value(x):
         return Schedule(x)
     raise GradtxTypeError(f"{who}: expected a number, a 0-d array or a schedule, got {short(x)}")
+
+
+def _of_a_call(spec: Spec, method: str) -> Callable[..., Any]:
+    """What a factory has in place of a method of its values: an error, also where other libraries call it."""
+
+    def raises(*args: Any, **kwargs: Any) -> Any:
+        raise GradtxTypeError(f"{spec.name} is a factory, and has no {method!r} before it is called: {spec.usage}")
+
+    return raises
 
 
 def _role(body: Callable[..., Any], role: Role | str | None) -> Role | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import jax
 import numpy as np
 
+from gradtx._base.counterparts import METHODS
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import is_real, is_traced
 from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
@@ -81,7 +82,8 @@ class Value:
     def __getattr__(self, name: str) -> "Argument":
         if not name.startswith("_") and name in self._arguments:
             return _read_only(self._arguments[name])
-        raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}")
+        hint = f"; {METHODS[name]}" if name in METHODS else ""
+        raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}{hint}")
 
     def __dir__(self) -> list[str]:
         public = [name for kind in type(self).__mro__ for name in vars(kind) if not name.startswith("_")]

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError, at_stage
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage
 from gradtx._base.typing import Params, State
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._pairing import Pairing
@@ -56,6 +57,8 @@ def from_state(optax_state: State, tx: GradientTransformation, params: Params = 
             have other paths or shapes; a decay follows a schedule; or the learning rate of an `rmsprop` with momentum
             follows a schedule.
     """
+    if is_transform(optax_state):
+        raise GradtxTypeError("from_state: the state comes first; call from_state(optax_state, tx, params)")
     optax_state = trees.without_variables(optax_state)
     template = as_transformation(tx).init(_stand_in(optax_state) if params is None else params)
     recipes = _pairing("from_state", tx, template, optax_state).ours

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.typing import Number, Params
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._values.registry import Spec
 from gradtx._values.value import Value
@@ -61,7 +62,7 @@ class Case:
         """A case from a case, a transform, or a factory; required hyperparameters get a value in their range."""
         if isinstance(subject, Case):
             return subject if subject.name else Case(**{**subject.__dict__, "name": repr(subject.transform)})
-        if isinstance(subject, Value) or hasattr(subject, "init"):
+        if isinstance(subject, Value) or is_transform(subject):
             transform = as_transformation(subject)
             return cls(transform, repr(transform))
         if callable(subject):
