@@ -1,6 +1,7 @@
 """The donated train step: the largest helper there is."""
 
 import functools
+import inspect
 from typing import Any, Protocol, TypeVar, cast
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
+from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
 from gradtx._core.parts import is_transform
@@ -123,7 +124,7 @@ def make_train_step(
         try:
             value, grads = evaluate(params, batch)
         except Exception as error:
-            raise _explained(error, tx, params, state) from None
+            raise _explained(error, loss_fn, tx, params, state, batch) from None
         functions = {
             "grad_fn": lambda params: evaluate(params, batch)[1],
             "value_fn": lambda params: value_of(params, batch),
@@ -145,8 +146,11 @@ class _Step:
     def __call__(self, params: Params, state: State, /, *batch: Any, **extra: Any) -> Any:
         try:
             return self._jitted(params, state, *batch, **extra)
-        except (ValueError, RuntimeError):
-            if (better := _of_memory(params, state)) is None:
+        except GradtxError:
+            raise
+        except (ValueError, RuntimeError, TypeError):
+            better = _of_memory(params, state) or _of_no_array(params, state, batch)
+            if better is None:
                 raise
             raise better from None
 
@@ -176,6 +180,18 @@ def _of_memory(params: Params, state: State) -> GradtxValueError | None:
     return None
 
 
+def _of_no_array(params: Params, state: State, batch: tuple) -> GradtxTypeError | None:
+    """The error in words, if something is no array."""
+    for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state, "batch": batch}):
+        if not isinstance(x, (jax.Array, np.ndarray, np.generic, bool, int, float, complex)):
+            if path[0].key == "batch":
+                hint = "close over it in the loss, or split by functools.partial"
+            else:
+                hint = "leave such leaves out, as eqx.partition(module, eqx.is_inexact_array) does"
+            return GradtxTypeError(f"make_train_step: {trees.path_text(path)} is {short(x)}, not an array; {hint}")
+    return None
+
+
 def _checked(loss_fn: Any, has_aux: bool) -> Any:
     """The function, with errors in words for what it must return."""
 
@@ -193,10 +209,13 @@ def _checked(loss_fn: Any, has_aux: bool) -> Any:
                 hint = "; for (loss, aux) pass has_aux=True"
             else:
                 hint = "; is `return` missing?"
-            raise GradtxTypeError(f"make_train_step: expected one number from the loss, got {short(loss)}{hint}")
-        if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+            raise GradtxTypeError(f"make_train_step: expected one number from the loss, got {_kind(loss)}{hint}")
+        dtype = jnp.result_type(loss)
+        if jnp.shape(loss) == () and not jnp.issubdtype(dtype, jnp.floating):
+            raise GradtxTypeError(f"make_train_step: expected a loss of a real floating-point dtype, got {dtype}")
+        if jnp.shape(loss) != ():
             raise GradtxTypeError(
-                f"make_train_step: expected one real number from the loss, got {jnp.result_type(loss)} of the shape "
+                f"make_train_step: expected one real number from the loss, got {dtype} of the shape "
                 f"{jnp.shape(loss)}; take the mean, for instance"
             )
         return result
@@ -204,15 +223,35 @@ def _checked(loss_fn: Any, has_aux: bool) -> Any:
     return checked
 
 
-def _explained(error: Exception, tx: Any, params: Params, state: State) -> Exception:
-    """The error, or a better one if parameters and state are swapped."""
+def _explained(error: Exception, loss_fn: Any, tx: Any, params: Params, state: State, batch: tuple) -> Exception:
+    """The error, or a better one if the step was not called as it should be."""
+    form = jax.tree.structure
+    if form(state) == form(0) and form(params) != form(0) and jnp.size(state) <= 1:
+        return GradtxValueError(
+            "make_train_step: the state is one number; call step(params, state, *batch), which returns "
+            "(params, state, loss)"
+        )
     try:
-        swapped = jax.tree.structure(jax.eval_shape(tx.init, state)) == jax.tree.structure(params)
-    except Exception:
-        return error
-    if not swapped or jax.tree.structure(params) == jax.tree.structure(state):
-        return error
-    return GradtxValueError("make_train_step: parameters and state are swapped; call step(params, state, *batch)")
+        if form(jax.eval_shape(tx.init, state)) == form(params) != form(state):
+            return GradtxValueError(
+                "make_train_step: parameters and state are swapped; call step(params, state, *batch)"
+            )
+    except Exception:  # the state is no tree of arrays
+        pass
+    try:
+        inspect.signature(loss_fn).bind(params, *batch)
+    except TypeError as mismatch:
+        return GradtxTypeError(
+            f"make_train_step: the loss cannot be called with the parameters and {len(batch)} arguments of the batch: "
+            f"{mismatch}; call step(params, state, *batch), each by position: arguments by name go to the transform"
+        )
+    except ValueError:  # some functions written in C have no signature
+        pass
+    return error
+
+
+def _kind(x: Any) -> str:
+    return f"a {type(x).__name__} of {len(x)}" if isinstance(x, (tuple, list, dict)) else short(x)
 
 
 def _split(x: Any, count: int) -> jax.Array:

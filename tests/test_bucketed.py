@@ -251,7 +251,7 @@ def test_bad_input():
     more = {**params, "d": jnp.ones(4), "e": jnp.ones(())}
     with pytest.raises(gx.GradtxValueError, match=r"the state has no slot for d \(4,\), e \(\)"):
         tx.update(more, tx.init(params), more)
-    with pytest.raises(gx.GradtxValueError, match=r"only the state have large"):
+    with pytest.raises(gx.GradtxValueError, match=r"only the state has large"):
         tx.update(params, tx.init({**params, "large": jnp.ones((100, 100))}), params)
     with pytest.raises(gx.GradtxValueError, match="expected the parameters, got None"):
         bucketed(gx.adamw(0.1)).update(small(0), bucketed(gx.adamw(0.1)).init(small(0)))

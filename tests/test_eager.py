@@ -59,5 +59,5 @@ def test_an_extra_that_is_neither():
         TypeError, match=r"in compiled: expected an array or a hashable object as the extra argument 'log'"
     ):
         tx.update(P, tx.init(P), log={"name", "other"})
-    with pytest.raises(ValueError, match=r"in compiled: .*a tuple of length 1"):
+    with pytest.raises(ValueError, match="in compiled: expected the state of compiled"):
         tx.update(P, gx.sgd(0.1).init(P), P)

@@ -219,7 +219,7 @@ def test_measures_that_are_refused():
     tx = gx.chain(record("size", sizes))
     with pytest.raises(ValueError, match="in chain > record: expected the parameters, got None"):
         tx.update(params, tx.init(params))
-    with pytest.raises(ValueError, match="state of another transform: expected a `Recorded`"):
+    with pytest.raises(ValueError, match="expected the state of record"):
         record("norm", gx.tree.norm).update(params, ())
 
 

@@ -99,6 +99,12 @@ COUNTERPARTS = {
     "LambdaLR": "Schedule(function of the step)",
     "ReduceLROnPlateau": "reduce_on_plateau(factor, patience)",
     # Names that gradtx had, or that are near.
+    "clip_by_value": "clip(max_delta)",
+    "SAM": "sharpness_aware(tx, rho)",
+    "ExponentialMovingAverage": "average_params(tx, decay)",
+    "additive_weight_decay": "add_decayed_weights(weight_decay)",
+    "safe_increment": "jax.numpy.where(count < limit, count + 1, count)",
+    "multi_steps": "accumulate_gradients(tx, every)",
     "clip_by_norm": "clip_by_block_norm(max_norm), or clip_by_global_norm(max_norm)",
     "apply_gradients": "make_train_step(loss, tx), or apply_updates(params, updates)",
     "update": "tx.update(updates, state, params)",
@@ -183,5 +189,6 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
     if name in COUNTERPARTS:
         hint = f"; here it is {COUNTERPARTS[name]}"
     else:
-        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {listing(sorted(known))}"
+        names = sorted(known)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {listing(names)}" if len(names) < 20 else ""
     return f"module {module!r} has no attribute {name!r}{hint}"

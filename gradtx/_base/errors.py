@@ -21,6 +21,7 @@ class GradtxError(Exception):
         complaint: the message without the stages.
         stages: names of the transforms it passed through, outermost first.
         is_about_state: whether a state does not have the form that it should have.
+        lacks_transform: whether something else was given where a transform belongs; the factory adds how it is called.
     """
 
     def __init__(self, complaint: str):
@@ -28,6 +29,7 @@ class GradtxError(Exception):
         self.complaint = complaint
         self.stages: tuple[str, ...] = ()
         self.is_about_state = False
+        self.lacks_transform = False
 
     def __str__(self) -> str:
         return f"in {' > '.join(self.stages)}: {self.complaint}" if self.stages else self.complaint

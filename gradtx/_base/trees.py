@@ -56,6 +56,10 @@ def is_variable(x: Any) -> bool:
     return any(kind.__name__ == "Variable" and kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
 
 
+def is_nnx_module(x: Any) -> bool:
+    return any(kind.__name__ == "Module" and kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
+
+
 _FLOAT32 = jnp.dtype("float32")
 
 
@@ -69,7 +73,11 @@ def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
             leaf = leaves[index] = jnp.asarray(leaf)
         if not hasattr(leaf, "dtype"):
             raise _no_array(tree, index, what)
-        if not is_inexact(leaf):
+        try:
+            can_move = is_inexact(leaf)
+        except TypeError:  # a dtype of another library
+            raise _no_array(tree, index, what) from None
+        if not can_move:
             raise GradtxTypeError(
                 f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and only floating-point leaves can "
                 f"be updated; cast it, or freeze it by `set_to_zero` in a `partition` or `masked`"
@@ -83,6 +91,11 @@ def _no_array(tree: Any, index: int, what: str) -> GradtxTypeError:
         return GradtxTypeError(
             f"the {what} are {short(leaf)}, expected a pytree of arrays; of a Flax or Haiku model these are the "
             f"parameters that `init` returns, of an NNX model nnx.state(model, nnx.Param)"
+        )
+    if hasattr(leaf, "__array__"):
+        return GradtxTypeError(
+            f"the leaf {path!r} of the {what} is of {type(leaf).__module__}.{type(leaf).__name__}; convert it by "
+            f"jnp.asarray"
         )
     return GradtxTypeError(
         f"the leaf {path!r} of the {what} is {short(leaf)}, not an array; leave such leaves out, as "
@@ -175,9 +188,21 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
-        return f"they are {jax.tree.structure(tree)} and {jax.tree.structure(other)}"
-    texts = [f"only the {what} have {listing(only_ours)}"] if only_ours else []
-    return "; ".join(texts + ([f"only the {other_what} have {listing(only_theirs)}"] if only_theirs else []))
+        kinds = f"a {type(tree).__name__} and a {type(other).__name__}"
+        hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)" if any(map(_is_nnx, (tree, other))) else ""
+        return f"the paths are the same, and the containers are not: {kinds}{hint}"
+    texts = [f"only the {what} {_have(what)} {listing(only_ours)}"] if only_ours else []
+    return "; ".join(
+        texts + ([f"only the {other_what} {_have(other_what)} {listing(only_theirs)}"] if only_theirs else [])
+    )
+
+
+def _have(what: str) -> str:
+    return "has" if what.endswith("state") else "have"
+
+
+def _is_nnx(x: Any) -> bool:
+    return type(x).__name__ == "State" or any(kind.__module__.startswith("flax.nnx") for kind in type(x).__mro__)
 
 
 def _as_item(pair: Any, wanted: Any) -> str | None:

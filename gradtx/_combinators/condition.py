@@ -254,6 +254,12 @@ def _check_question(name: str, question: Any) -> None:
         )
     if callable(question) and not _requested(question):
         function_of(name, question, "count")
+    first = next(iter(inspect.signature(question).parameters), "") if callable(question) else ""
+    if first in ("g", "grad", "grads", "gradients", "updates", "params", "value", "loss"):
+        raise GradtxTypeError(
+            f"{name}: the function gets the step count first, not {first}; extra arguments that it names after a star "
+            f"are passed to it: lambda count, *, value: ..."
+        )
 
 
 def _requested(question: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -136,8 +136,18 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameters; {hint}")
         if name not in known:
             alike = [other for other in known if other.split("/")[-1] == name]
-            hint = f"several have that name: {listing(alike)}" if alike else f"known names: {listing(known)}"
+            one = f"set_hyperparams(state, **{{{alike[0]!r}: ...}})" if alike else ""
+            hint = (
+                f"several have that name: {listing(alike)}; say which: {one}"
+                if alike
+                else f"known names: {listing(known)}"
+            )
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameter {name!r}; {hint}")
+        if callable(changes[name]):
+            raise GradtxTypeError(
+                f"set_hyperparams: {name}: expected a number, got {short(changes[name])}; schedules are given to the "
+                f"factory: adam(schedule)"
+            )
         _check_range(name, changes[name])
 
     unique = iter(_unique_names(state))

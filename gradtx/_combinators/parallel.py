@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, times, weighted_mean
 from gradtx._base.sharing import for_each
@@ -31,6 +32,7 @@ def parallel(combine: Callable[..., Array], *branches: Transform):
     """
     if not callable(combine) or is_transform(combine):
         raise GradtxTypeError(f"combine: expected a function of one array per branch, got {short(combine)}")
+    function_of("combine", combine, *(f"branch_{index + 1}" for index in range(len(branches))))
     return _joined(combine, branches)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.identity import identity, set_to_zero
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.labels import is_part, resolve, resolve_mask
 
@@ -35,8 +36,10 @@ def partition(transforms: Mapping[Any, Transform], labels: Any, *, allow_unused:
         GradtxTypeError: the labels are not of one sortable type, such as strings.
         GradtxValueError: a label has no transform, or a transform no leaf.
     """
+    if isinstance(labels, Mapping) and any(map(is_transform, labels.values())):
+        raise GradtxTypeError("transforms and labels are swapped; call partition(transforms, labels)")
     if not isinstance(transforms, Mapping):
-        raise GradtxTypeError(f"expected a dict from labels to transforms, got {transforms!r}")
+        raise GradtxTypeError(f"expected a dict from labels to transforms, got {short(transforms)}")
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:
         found = resolve(labels, params, like)
@@ -75,7 +78,7 @@ def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
     if isinstance(mask, str):
         raise GradtxTypeError(
             f"mask: expected booleans or a function, got {mask!r}; for a mask by names: "
-            f"gradtx.by_path({{'**/{mask}/**': True, '**': False}})"
+            f"gradtx.by_path({{{mask if '*' in mask else f'**/{mask}/**'!r}: True, '**': False}})"
         )
 
     def labels_of(params: Params, like: Updates) -> list[Hashable]:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.checks import function_of, takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import align, strong, weak, widened
+from gradtx._base.numerics import align, is_inexact, strong, weak, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
@@ -172,7 +172,10 @@ def _init_of_slot(init: Callable[[Array], Array], encoded: bool = True) -> Calla
         wide = widened(p)
         m = init(wide)
         if jnp.shape(m) != p.shape:
-            raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}")
+            hint = "; for scalars that are the same for all arrays: clocked_memory" if jnp.shape(m) == () else ""
+            raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}{hint}")
+        if not is_inexact(m):
+            raise GradtxTypeError(f"init: expected an array of a floating-point dtype, got {jnp.result_type(m)}")
         m = jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
         return step.encoding.codec.encode(m, step.encoding.step) if encoded and step.encoding else m
 
@@ -293,7 +296,14 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
         if needs_params:
             trees.leaves_like(updates, required(params), "updates", "parameters")
             params = trees.widened(params)
-        out, new = update(updates, state, params, **extra)
+        result = update(updates, state, params, **extra)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise GradtxTypeError(f"update: expected (updates, state), got {short(result)}")
+        out, new = result
+        if jax.tree.structure(new) != jax.tree.structure(state):
+            raise GradtxValueError(
+                f"update: the state must keep its structure: {trees.difference(new, state, 'new state', 'old state')}"
+            )
         trees.leaves_like(updates, out, "updates that came in", "updates that go out")
         return out, new
 

@@ -127,6 +127,9 @@ class Work:
         takes_factor: whether it multiplies its input by `step.factor` itself.
     """
 
+    def __repr__(self) -> str:
+        return "Work(...)"
+
     init: Callable[[Context, Params], State]
     update: Callable[[Context, Updates, State, Params], tuple[Updates, State]]
     leaf: Any = None

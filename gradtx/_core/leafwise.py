@@ -135,7 +135,10 @@ def _update(
         g = widened(g) if step.active is None else step.safe(widened(g))
         u, new = work(step._replace(names=step.safe(named)), g, slots, p)
         if u.shape != g.shape:
-            raise GradtxValueError(f"the update of one array must keep the shape {g.shape}, got {u.shape}")
+            raise GradtxValueError(
+                f"the update of one array must keep the shape {g.shape}, got {u.shape}; for a function of the whole "
+                f"tree: treewise"
+            )
         return u, new
 
     pairs = for_each(one, list(zip(leaves, names, ps, slots, strict=True)))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.errors import GradtxTypeError, add_stages, at_stage, short, without_machinery
+from gradtx._base import trees
+from gradtx._base.errors import GradtxError, GradtxTypeError, add_stages, at_stage, short, without_machinery
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
@@ -47,6 +48,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     __slots__ = ()
 
     def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
+        _check_pair(init, update)
         self._set(_PAIR, {"init": init, "update": update}, Built((), work_of_pair(init, update)))
 
     @classmethod
@@ -58,6 +60,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
 
     def init(self, /, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
+        if trees.is_nnx_module(params):
+            raise GradtxTypeError(
+                f"the parameters are a module, {type(params).__name__}; give nnx.state(model, nnx.Param)"
+            )
         try:
             return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
@@ -139,6 +145,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
         except Exception as error:
+            if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
+                error.complaint += f"; it is called as {self._spec.usage}"
             add_stages(error, (name,))
             raise
         return Built((name, *stages), work)
@@ -152,6 +160,20 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
                 f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
+
+
+def _check_pair(init: Any, update: Any) -> None:
+    if not (callable(init) and callable(update)):
+        raise GradtxTypeError(f"expected two functions, init and update, got {short(init)} and {short(update)}")
+    try:
+        kinds = [p.kind for p in inspect.signature(update).parameters.values()]
+    except ValueError:  # some functions written in C have no signature
+        return
+    by_position = [kind for kind in kinds if kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    if len(by_position) < 3 and kinds.count(inspect.Parameter.VAR_POSITIONAL) == 0:
+        raise GradtxTypeError(
+            f"update is called as update(updates, state, params), and {short(update)} takes {len(by_position)} of them"
+        )
 
 
 def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:
@@ -180,8 +202,8 @@ def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
 
 
 def missing_extra(name: str) -> GradtxTypeError:
-    what = f", {EXTRAS[name]}" if name in EXTRAS else ""
-    hint = "; Optax passes it on to optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
+    what = f" ({EXTRAS[name]})" if name in EXTRAS else ""
+    hint = "; in optax.chain wrap it: optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
     return GradtxTypeError(
         f"the extra argument {name!r} is missing{what}; call tx.update(updates, state, params, {name}=...){hint}"
     )
@@ -238,12 +260,14 @@ def as_transformation(pair: Any) -> GradientTransformation:
         return GradientTransformation(pair.init, pair.update)
     if isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair)):
         return GradientTransformation(*pair)
-    hint = ""
+    hint = "; is `return` missing?" if pair is None else ""
     if isinstance(pair, list):
         hint = "; give the transforms one by one, as in chain(*transforms)"
     elif spec := getattr(pair, "spec", None):
         hint = f"; that is a factory, call it: {spec.usage}"
-    raise GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
+    error = GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
+    error.lacks_transform = not hint
+    raise error
 
 
 @state_class

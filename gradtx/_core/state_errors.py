@@ -57,6 +57,8 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
     pair: Any = state
     if type(pair) is tuple and len(pair) == 2 and jax.tree.structure(pair[1]) == form:
         return "updates and a state, as tx.update returns them; unpack them: updates, state = tx.update(...)"
+    if got == jax.tree.structure(0) != like:
+        return "one array; create it with state = tx.init(params)"
     if got == like:
         hint = "; parameters and state are swapped" if swapped else ""
         return f"a tree shaped like the parameters{hint}; the order is tx.update(updates, state, params)"
@@ -67,7 +69,9 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
         return "a dict of arrays by name; restore it: gradtx.load_state_dict(tx, params, state)"
     if is_of_plain_containers(state) and type(wanted) is not type(state):
         return f"a {type(state).__name__}; {RESTORE}"
-    names = list(_optimizers_with(got, updates)) if got.num_leaves else []
+    if not got.num_leaves and wanted:
+        return "a state without arrays, as that of sgd; create it with state = tx.init(params)"
+    names = list(_optimizers_with(got, updates))
     if names:
         return (
             f"a state like that of {listing(names[:3])}; create it with tx.init(params), or take what both have: "

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import widen
 from gradtx._base.typing import Array, Updates
 
@@ -26,7 +27,11 @@ def apply_updates(params: T, updates: Updates) -> T:
         GradtxValueError: structures or shapes differ.
     """
     leaves, treedef = jax.tree.flatten(params)
-    parts = trees.leaves_like(params, updates, "parameters", "updates", absent=True)
+    try:
+        parts = trees.leaves_like(params, updates, "parameters", "updates", absent=True)
+    except GradtxValueError as error:
+        call = "call apply_updates(params, updates), where updates, state = tx.update(grads, state, params)"
+        raise GradtxValueError(f"apply_updates: {error}; {call}") from None
     return treedef.unflatten([p if u is None else _add(p, u) for p, u in zip(leaves, parts, strict=True)])
 
 

@@ -23,7 +23,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
-from gradtx._core.parts import Part, parts, share, told_apart
+from gradtx._core.parts import Part, is_transform, parts, share, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.registry import Role
@@ -58,6 +58,8 @@ def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
         >>> print(*state_dict(tx, tx.init({"kernel": jnp.ones(2)})))
         sgd/count sgd/learning_rate sgd/add_momentum/kernel
     """
+    if is_transform(state):
+        raise GradtxTypeError("state_dict: transform and state are swapped; call state_dict(tx, state)")
     state = trees.without_variables(state)
     pairs = zip(names(as_transformation(tx), state), jax.tree.leaves(state), strict=True)
     return {name: jax.random.key_data(x) if is_key(x) else x for name, x in pairs}
@@ -290,7 +292,10 @@ def in_place_of(old: Any, new: Any, who: str) -> Array:
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     new = new if isinstance(new, jax.Array) else _with_dtype(np.asarray(new), dtype)
     if new.shape != shape:
-        raise GradtxValueError(f"{who}: expected the shape {shape}, got {new.shape}")
+        raise GradtxValueError(
+            f"{who}: expected the shape {shape}, got {new.shape}; "
+            f"without this entry, and with strict=False, it begins anew"
+        )
     if _kind(new.dtype) != _kind(dtype):
         raise GradtxTypeError(f"{who}: cannot cast {new.dtype} to {dtype}, a dtype of another kind; got {short(new)}")
     moved = strong(new, dtype) if isinstance(new, jax.Array) else new.astype(dtype)

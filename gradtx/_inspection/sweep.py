@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import is_key
 from gradtx._base.typing import Array
 from gradtx._core.hyperparams import number_at, with_numbers
+from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.sweep_result import SweepResult
 from gradtx.inspect import describe
@@ -78,6 +80,9 @@ def sweep(
         sgd(learning_rate=0.1, momentum=None, nesterov=False)
     """
     with at_stage("sweep"):
+        if isinstance(tx, (list, tuple)) and any(map(is_transform, tx)):
+            raise GradtxTypeError("expected one transform; call sweep once for each, as they differ in structure")
+        function_of("train", train, "tx", "key")
         tx = as_transformation(tx)
         values = _values(tx, grid)
         seeds = _seeds(seeds)
@@ -138,7 +143,8 @@ def _values(tx: GradientTransformation, grid: Mapping[str, Any]) -> dict[str, np
 def _tried(name: str, given: Any) -> np.ndarray:
     array = np.asarray(given)
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise GradtxTypeError(f"{name}: expected a sequence of real numbers, got {short(given)}")
+        hint = "; it is a choice of structure: call sweep once for each" if array.dtype == bool else ""
+        raise GradtxTypeError(f"{name}: expected a sequence of real numbers, got {short(given)}{hint}")
     if array.ndim != 1 or array.size == 0:
         raise GradtxValueError(f"{name}: expected a sequence of at least one number, got {short(given)}")
     # Through the shortest decimal representation in the given precision: float32(0.1) becomes 0.1.
@@ -167,8 +173,13 @@ def _loss_and_aux(result: Any, has_aux: bool) -> tuple[Array, Any]:
     loss, aux = result if has_aux else (result, None)
     is_array = isinstance(loss, (int, float, np.ndarray, np.generic, jax.Array))
     if not is_array or jnp.shape(loss) != () or jnp.iscomplexobj(loss):
-        hint = "" if has_aux else "; for a pair (loss, aux), pass has_aux=True"
-        raise GradtxTypeError(f"train: expected the loss, a real 0-d array, got {short(loss)}{hint}")
+        got = (
+            f"{jnp.result_type(loss)} of the shape {jnp.shape(loss)}; take the last or the mean"
+            if is_array
+            else short(loss)
+        )
+        hint = "; for a pair (loss, aux), pass has_aux=True" if isinstance(loss, tuple) else ""
+        raise GradtxTypeError(f"train: expected the loss, a real 0-d array, got {got}{hint}")
     return jnp.asarray(loss, float), aux
 
 

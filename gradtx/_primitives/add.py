@@ -42,13 +42,17 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
     if mask is None:
         return elementwise(decayed, needs_params=True)
 
+    def init(params):
+        resolve_mask(mask, params, params)  # for its checks
+        return ()
+
     def update(updates, state, params):
         leaves, treedef = jax.tree.flatten(updates)
         rows = zip(leaves, jax.tree.leaves(params), resolve_mask(mask, params, updates), strict=True)
         return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
     # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
-    return GradientTransformation._of(work_of_tree(lambda params: (), update, needs_params=True, is_cheap=True))
+    return GradientTransformation._of(work_of_tree(init, update, needs_params=True, is_cheap=True))
 
 
 @transformation

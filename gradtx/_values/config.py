@@ -68,7 +68,10 @@ def _encode(x: Any, where: str) -> Any:
         return {"name": given_name(x)}
     if x is None or isinstance(x, (bool, int, float, str)):
         return x
-    raise GradtxTypeError(f"to_config: a config cannot hold {x!r} as {where}; use a registered factory in its place")
+    raise GradtxTypeError(
+        f"to_config: a config cannot hold {short(x)} as {where}; use a registered factory in its place: `by_path`, "
+        f"or a function of yours that is decorated by @gradtx.transformation or @gradtx.schedule"
+    )
 
 
 def _decode(x: Any, where: str) -> Any:

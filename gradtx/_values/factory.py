@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from gradtx._base.checks import function_of
 from gradtx._base.counterparts import no_argument
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_key, is_real, is_traced
@@ -30,7 +31,8 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
     """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
     if not inspect.isroutine(body):
         raise GradtxTypeError(f"expected a function of hyperparameters to decorate, got {short(body)}")
-    spec = Spec(_public_name(body), body, _numbers(body), kind, _role(body, role))
+    numbers, switches = _hints(body)
+    spec = Spec(_public_name(body), body, numbers, kind, _role(body, role), switches=switches)
     for parameter in spec.signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
             raise GradtxTypeError(f"{spec.name}: every argument needs a name, expected none like {str(parameter)!r}")
@@ -91,7 +93,9 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
         is_float = type(argument) is float
         if is_float and number and not (number.many or number.fixed) and number.low < argument < number.high:
             continue  # the common case
-        arguments[name] = _admitted(spec, name, number, argument)
+        arguments[name] = admitted = _admitted(spec, name, number, argument)
+        if name in spec.switches and type(admitted) is not bool:
+            raise GradtxTypeError(f"{spec.name}: {name}: expected True or False, got {short(argument)}")
     return arguments
 
 
@@ -185,7 +189,10 @@ def _admit(who: str, number: Number, x: Any) -> Any:
     if isinstance(x, (Schedule, jax.Array, np.ndarray)):
         return x
     if callable(x) and not is_value(x):
-        return Schedule(x)
+        try:
+            return Schedule(function_of("schedule", x, "step"))
+        except GradtxTypeError as error:
+            raise GradtxTypeError(f"{who}: a {error}") from None
     raise GradtxTypeError(f"{who}: expected a number, a 0-d array or a schedule, got {short(x)}")
 
 
@@ -216,8 +223,8 @@ def _public_name(body: Callable[..., Any]) -> str:
     return f"{parts[1]}.{body.__name__}" if public else body.__name__
 
 
-def _numbers(body: Callable[..., Any]) -> dict[str, Number]:
-    """The arguments whose annotation holds a `Number`."""
+def _hints(body: Callable[..., Any]) -> tuple[dict[str, Number], set[str]]:
+    """The arguments whose annotation holds a `Number`, and those that are True or False."""
     try:
         hints = typing.get_type_hints(body, include_extras=True)
     except NameError as error:
@@ -230,7 +237,7 @@ def _numbers(body: Callable[..., Any]) -> dict[str, Number]:
     for name, parameter in inspect.signature(body).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL and name in numbers:
             numbers[name] = replace(numbers[name], many=True)
-    return numbers
+    return numbers, {name for name, hint in hints.items() if hint is bool and name != "return"}
 
 
 def _number_in(hint: Any) -> Number | None:

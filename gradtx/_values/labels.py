@@ -134,7 +134,8 @@ def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
     chosen = resolve(mask, params, updates)
     for index, keep in enumerate(chosen):
         if not isinstance(keep, (bool, np.bool_)):
-            raise GradtxValueError(f"expected a mask of booleans, got {short(keep)} at {trees.paths(updates)[index]!r}")
+            path = trees.paths(updates)[index]
+            raise GradtxValueError(f"expected a mask of booleans, got {short(keep)} at {path!r}; one for each leaf")
     return [bool(keep) for keep in chosen]
 
 

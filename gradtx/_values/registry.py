@@ -53,6 +53,7 @@ class Spec:
         body: the undecorated function.
         signature: its signature.
         numbers: the arguments that are hyperparameters, with the range of each.
+        switches: the arguments that are True or False.
         kind: the class of the values.
         role: how it composes the transforms among its arguments; None for primitives and expressions.
         factory: the decorated function, or the class for values that no factory made.
@@ -73,9 +74,11 @@ class Spec:
         kind: type,
         role: Role | None = None,
         factory: Callable[..., Any] | None = None,
+        switches: frozenset[str] | set[str] = frozenset(),
     ):
         self.name, self.body, self.numbers, self.kind, self.role = name, body, numbers, kind, role
         self.factory = factory or body
+        self.switches = switches
         self.latest: tuple | None = None
         self.signature = inspect.signature(body)
         parameters = self.signature.parameters.values()

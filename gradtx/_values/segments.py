@@ -42,7 +42,9 @@ def ways(values, steps, shape):
 
     parts = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
     if len(values) != len(steps) + 1:
-        raise GradtxValueError(f"expected {len(values) - 1} durations between {len(values)} values, got {len(steps)}")
+        raise GradtxValueError(
+            f"expected {len(values) - 1} durations (not boundaries) between {len(values)} values, got {len(steps)}"
+        )
     return in_turn([*parts, lambda t: jnp.full_like(t, values[-1])], steps)
 
 
@@ -50,8 +52,8 @@ def in_turn(functions, steps):
     """One function after another; each gets the number of steps since its start."""
     if len(functions) != len(steps) + 1:
         raise GradtxValueError(
-            f"expected {len(functions) - 1} durations for {len(functions)} segments (the last has no end), "
-            f"got {len(steps)}"
+            f"expected {len(functions) - 1} for {len(functions)} segments, a duration (not a boundary) of each but the "
+            f"last, got {len(steps)}"
         )
 
     def value(t):
