@@ -8,6 +8,7 @@ from gradtx import codecs as codecs
 from gradtx import problems as problems
 from gradtx import schedules as schedules
 from gradtx import tree as tree
+from gradtx import linalg as linalg
 from gradtx._core.averages import eval_params as eval_params
 from gradtx._values.config import from_config as from_config
 from gradtx._values.config import to_config as to_config
@@ -19,6 +20,7 @@ from gradtx._core.constructors import memory as memory
 from gradtx._core.constructors import treewise as treewise
 from gradtx._core.protocol import GradientTransformation as GradientTransformation
 from gradtx._core.updates import apply_updates as apply_updates
+from gradtx._core.matrixwise import matrixwise as matrixwise
 from gradtx._core.protocol import transformation as transformation
 from gradtx._base.counterparts import no_attribute as _no_attribute
 from gradtx._base.typing import Transform as Transform
@@ -28,6 +30,9 @@ from gradtx._base.errors import GradtxValueError as GradtxValueError
 from gradtx._values.factory import schedule as schedule
 from gradtx._values.labels import by_path as by_path
 from gradtx._values.labels import where as where
+from gradtx._values.matrices import matrices_by_name as matrices_by_name
+from gradtx._values.matrices import matrix as matrix
+from gradtx._values.matrices import matrix_or_rest as matrix_or_rest
 from gradtx._values.annotations import Decay as Decay
 from gradtx._values.annotations import UnitInterval as UnitInterval
 from gradtx._values.annotations import NonNegative as NonNegative
@@ -95,6 +100,11 @@ from gradtx._optimizers.memory_light import scale_by_factored_rms as scale_by_fa
 from gradtx._optimizers.memory_light import sm3 as sm3
 from gradtx._optimizers.momo import momo as momo
 from gradtx._optimizers.momo import momo_adam as momo_adam
+from gradtx._optimizers.muon import adamuon as adamuon
+from gradtx._optimizers.muon import muon as muon
+from gradtx._optimizers.muon import muon_hyperball as muon_hyperball
+from gradtx._optimizers.muon import normuon as normuon
+from gradtx._optimizers.muon import polargrad as polargrad
 from gradtx._optimizers.nadam import nadam as nadam
 from gradtx._optimizers.nadam import nadamw as nadamw
 from gradtx._optimizers.nadam import scale_by_nadam as scale_by_nadam
@@ -112,6 +122,8 @@ from gradtx._optimizers.rprop import rprop as rprop
 from gradtx._optimizers.schedule_free import schedule_free as schedule_free
 from gradtx._optimizers.schedule_free import schedule_free_adamw as schedule_free_adamw
 from gradtx._optimizers.schedule_free import schedule_free_sgd as schedule_free_sgd
+from gradtx._optimizers.soap import scale_by_soap as scale_by_soap
+from gradtx._optimizers.soap import soap as soap
 from gradtx._optimizers.sign import lion as lion
 from gradtx._optimizers.sign import scale_by_lion as scale_by_lion
 from gradtx._optimizers.sign import sign_sgd as sign_sgd

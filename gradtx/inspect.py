@@ -1,12 +1,16 @@
 """Inspection of a transform: the tree of its parts, and the state of each."""
 
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 import jax
+import jax.numpy as jnp
 
 from gradtx import tree
+from gradtx._base import trees
 from gradtx._base.typing import Params, State
+from gradtx._core.context import Context
 from gradtx._core.parts import holds_transforms, parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unscheduled, written_out
@@ -66,10 +70,17 @@ class Description:
 
 @dataclass(frozen=True)
 class Summary:
-    """The state of each part of a transform for given parameters; `str` is the text, and notebooks show a table."""
+    """The state of each part of a transform for given parameters; `str` is the text, and notebooks show a table.
+
+    Attributes:
+        rows: the parts.
+        elements: the number of elements of the parameters.
+        leaves: where there are transforms of matrices, for each parameter its path, shape, and what it is taken for.
+    """
 
     rows: tuple[Row, ...]
     elements: int
+    leaves: tuple[tuple[str, tuple[int, ...], str], ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -88,7 +99,9 @@ class Summary:
             for line in lines
         ]
         total = f"{self.elements:,} parameters, {self.nbytes:,} bytes of state"
-        return "\n".join([text[0].rstrip(), "─" * len(text[0]), *(line.rstrip() for line in text[1:]), "", total])
+        lines = [text[0].rstrip(), "─" * len(text[0]), *(line.rstrip() for line in text[1:]), "", total]
+        width = max((len(path) for path, _, _ in self.leaves), default=0)
+        return "\n".join([*lines, *(f"{path.ljust(width)}  {shape}  {what}" for path, shape, what in self.leaves)])
 
     def __repr__(self) -> str:
         return str(self)
@@ -116,8 +129,15 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
         params: the parameters, arrays or abstract.
     """
     tx = as_transformation(tx)
+    notes: dict[str, str] = {}
     state = jax.eval_shape(tx.init, params)
-    return Summary(tuple(_rows(tx, state, tree.size(params), "")), tree.size(params))
+    jax.eval_shape(partial(Context(notes=notes).init, tx), params)
+    return Summary(tuple(_rows(tx, state, tree.size(params), "")), tree.size(params), _leaves(params, notes))
+
+
+def _leaves(params: Params, notes: dict[str, str]) -> tuple[tuple[str, tuple[int, ...], str], ...]:
+    pairs = zip(trees.paths(params), jax.tree.leaves(params), strict=True) if notes else ()
+    return tuple((path, jnp.shape(p), notes.get(path, "no matrix")) for path, p in pairs)
 
 
 def _rows(tx: GradientTransformation, state: State, elements: int, label: str, depth: int = 0) -> list[Row]:

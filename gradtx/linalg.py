@@ -2,6 +2,8 @@
 
     polar(x)                       the nearest matrix with orthogonal rows or columns
     minimax_polynomials(steps)     the polynomials that it is computed with
+    eigenbasis(a)                  the eigenvectors of a Hermitian matrix, of the largest eigenvalue first
+    next_basis(a, q)               one step from a basis towards them
 
 Exact for all scales: a matrix is divided by its largest element first.
 """
@@ -16,7 +18,7 @@ from jax import lax
 
 from gradtx import _cpu
 from gradtx._base.errors import GradtxValueError, short
-from gradtx._base.numerics import abs_square, safe_divide, safe_sqrt, strong
+from gradtx._base.numerics import abs_square, safe_divide, safe_sqrt, strong, times
 from gradtx._base.polynomials import Polynomials as Polynomials
 from gradtx._base.polynomials import band_of
 from gradtx._base.polynomials import minimax_polynomials as minimax_polynomials
@@ -24,7 +26,9 @@ from gradtx._base.typing import Array
 
 __all__ = [
     "Polynomials",
+    "eigenbasis",
     "minimax_polynomials",
+    "next_basis",
     "polar",
 ]
 
@@ -93,9 +97,9 @@ def unit_norm(x: Array) -> Array:
     """Each matrix divided by its Frobenius norm, whatever its scale; zeros stay."""
     size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
     largest = lax.stop_gradient(jnp.max(size, (-2, -1), keepdims=True))  # the norm divides it out again
-    x = x / jnp.where(largest == 0, 1, largest)
-    norm = safe_sqrt(jnp.sum(abs_square(x), (-2, -1), keepdims=True))
-    return x * jnp.where(norm == 0, 0, safe_divide(1.0, norm))
+    largest = jnp.where(largest == 0, 1, largest)
+    x = lax.complex(x.real / largest, x.imag / largest) if jnp.iscomplexobj(x) else x / largest
+    return times(x, safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), (-2, -1), keepdims=True))))
 
 
 def newton_schulz(x: Array, table: Polynomials, precision: str | None) -> Array:
@@ -109,9 +113,10 @@ def newton_schulz(x: Array, table: Polynomials, precision: str | None) -> Array:
         a, b, c = row
         other = jnp.swapaxes(x.conj(), -2, -1)
         gram = product(x, other) if is_wide else product(other, x)
-        factor = b * gram + c * product(gram.astype(stored), gram.astype(stored))
-        factor = factor.astype(stored)
-        return (a * x + (product(factor, x) if is_wide else product(x, factor))).astype(stored), None
+        rounded = gram.astype(stored)
+        factor = (times(b, gram) + times(c, product(rounded, rounded))).astype(stored)
+        moved = product(factor, x) if is_wide else product(x, factor)
+        return (times(a, x.astype(dtype)) + moved).astype(stored), None
 
     rows = jnp.asarray(table.coefficients, x.real.dtype)
     # A loop: unrolled it takes no less time, and twice as long to compile.
@@ -125,12 +130,12 @@ def _half_product(dtype: Any, x: Array, y: Array) -> Array:
 
 def _by_svd(x: Array) -> Array:
     u, s, v = jnp.linalg.svd(x, full_matrices=False)
-    return jnp.matmul(u * _nonzero(s, x)[..., None, :], v, precision="float32")
+    return jnp.matmul(times(u, _nonzero(s)[..., None, :]), v, precision="float32")
 
 
-def _nonzero(s: Array, x: Array) -> Array:
+def _nonzero(s: Array) -> Array:
     """1 for singular values that are more than rounding, else 0; NaN stays."""
-    rounding = jnp.finfo(s.dtype).eps * max(x.shape[-2:])
+    rounding = 4 * jnp.finfo(s.dtype).eps
     return jnp.where(jnp.isnan(s), s, (s > rounding * jnp.max(s, -1, keepdims=True)).astype(s.dtype))
 
 
@@ -145,6 +150,51 @@ def _by_qdwh(x: Array) -> Array:
         return u if is_tall else u.conj().T
 
     return over_batch(one)(x)
+
+
+def eigenbasis(a: Array) -> Array:
+    """The eigenvectors of Hermitian matrices, in columns, that of the largest eigenvalue first; without derivatives."""
+    a = lax.stop_gradient(a)
+    return over_batch(lambda a: jnp.linalg.eigh(_over_largest(a))[1][:, ::-1])(a)
+
+
+def next_basis(a: Array, q: Array) -> Array:
+    """One step of orthogonal iteration from the bases `q` towards the eigenvectors of `a`; without derivatives.
+
+    The columns are sorted by their Rayleigh quotients first, the largest first.
+    """
+
+    def one(a: Array, q: Array) -> Array:
+        product = jnp.matmul(_over_largest(a), q, precision="float32")
+        quotients = jnp.sum((q.conj() * product).real, 0)
+        return jnp.linalg.qr(jnp.take(product, jnp.argsort(-quotients), 1))[0]
+
+    return over_batch(one)(lax.stop_gradient(a), lax.stop_gradient(q))
+
+
+def _over_largest(a: Array) -> Array:
+    largest = jnp.max(jnp.abs(a))
+    return a / jnp.where(largest == 0, 1, largest).astype(a.dtype)
+
+
+def by_size(function: Callable[..., Array], *columns: list[Array]) -> list[Array]:
+    """A function of square matrices, on each row of the columns: one call for all matrices of one size.
+
+    On a CPU they are then worked on one after the other. There jaxlib 0.10.2 waits for ever if some 32 batched
+    factorizations can run at once, and under `vmap` each of them is batched.
+    """
+    rows = list(zip(*columns, strict=True))
+    found: list[Any] = [None] * len(rows)
+    for size in sorted({row[0].shape[-1] for row in rows}):
+        chosen = [index for index, row in enumerate(rows) if row[0].shape[-1] == size]
+        flat = [[x.reshape(-1, size, size) for x in rows[index]] for index in chosen]
+        out = function(*(jnp.concatenate(column) for column in zip(*flat, strict=True)))
+        start = 0
+        for index, own in zip(chosen, flat, strict=True):
+            end = start + own[0].shape[0]
+            found[index] = out[start:end].reshape(rows[index][0].shape)
+            start = end
+    return found
 
 
 def over_batch(function: Callable[..., Any]) -> Callable[..., Any]:

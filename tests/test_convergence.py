@@ -37,9 +37,13 @@ def test_it_solves(case, name):
     assert jnp.all(losses < problem.tolerance), f"{tx} leaves {losses} after {steps} steps"
 
 
+UNSOLVED = {"muon_hyperball": "the norm of the parameters stays as it is, and that of the minimum is another"}
+
+
 def test_every_named_optimizer_declares_what_it_solves():
     solved = {(case.transform.factory_name, name) for case in DECLARED for name in case.solves}
     wanted = {(case.transform.factory_name, name) for case in OPTIMIZERS for name in NAMES}
+    wanted -= {(factory, name) for factory in UNSOLVED for name in NAMES}
     assert wanted - solved == set(), "add solves={problem: (learning rate or transform, steps)} to their cases"
 
 

@@ -50,6 +50,7 @@ def of_trees(inner):
 users_own = gx.transformation(role="wrapper")(of_trees)
 WHOLE = gx.clip_by_global_norm(1e9)  # makes of any chain one that needs the whole tree
 
+MATRICES = gx.where(lambda path, p: p.ndim == 2)
 COMBINATORS = {
     "chain": lambda tx: gx.chain(gx.scale(0.5), tx),
     "chain of trees": lambda tx: gx.chain(WHOLE, tx, WHOLE),
@@ -72,6 +73,10 @@ COMBINATORS = {
     "inject of trees": lambda tx: gx.inject(gx.chain(WHOLE, tx)),
     "schedule": lambda tx: gx.interpolate(tx, gx.identity(), gx.schedules.linear(0.1, 0.9, 5)),
     "schedule of trees": lambda tx: gx.ratio(gx.chain(WHOLE, tx), gx.absolute(), gx.schedules.linear(0.1, 0.9, 5)),
+    "graft": lambda tx: gx.graft(tx, gx.sign()),
+    "scale_by_dual_norm": gx.scale_by_dual_norm,
+    "as_matrices": lambda tx: gx.masked(gx.as_matrices(tx), MATRICES),
+    "in_eigenbasis": lambda tx: gx.masked(gx.in_eigenbasis(tx, every=2), MATRICES),
     "over_layers": gx.over_layers,
     "per_leaf": gx.per_leaf,
     "split_complex": gx.split_complex,

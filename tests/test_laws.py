@@ -102,7 +102,7 @@ def _makes_transforms(item):
 
 
 # Labels and masks; and `use`, which is only at home in a `let`.
-_NOT_TRANSFORMS = [gx.by_path, gx.where, gx.use]
+_NOT_TRANSFORMS = [gx.by_path, gx.where, gx.use, gx.matrix, gx.matrices_by_name, gx.matrix_or_rest]
 
 
 def test_names_of_cases_differ():

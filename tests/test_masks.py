@@ -39,7 +39,7 @@ def test_no_factory_with_a_mask_is_forgotten():
 def _updates(case, rate, mask):
     """Updates of three steps in which the parameters move, op by op."""
     tx = case.transform.replace(**{_rate_of(case.transform.arguments): rate}, mask=mask)
-    params, out = params_of(), []
+    params, out = params_of(case), []
     state = tx.init(params)
     for one in updates_of(case, 3):
         one, state = tx.update(one, state, params, **case.extras(params))

@@ -38,6 +38,12 @@ class Parity(NamedTuple):
     examples: tuple[int, ...] = ()
 
 
+def _muon(nesterov):
+    """As Optax has it: Keller Jordan's polynomials and shape factor, and Adam for the rest."""
+    arguments = {"rule": "original", "method": "keller", "rest": gx.nadam(RATE) if nesterov else gx.adam(RATE)}
+    return gx.muon(RATE, 0.95, 0.0, nesterov=nesterov, **arguments)
+
+
 PARITIES = {
     "sgd": Parity(gx.sgd(RATE), optax.sgd(RATE)),
     "sgd, momentum": Parity(gx.sgd(RATE, 0.9), optax.sgd(RATE, 0.9)),
@@ -108,6 +114,9 @@ PARITIES = {
         optax.chain(contrib.differentially_private_aggregate(1.0, 0.0, key=jax.random.key(0)), optax.sgd(RATE)),
         examples=(3,),
     ),
+    "muon": Parity(
+        _muon(nesterov=False), contrib.muon(RATE, nesterov=False), 1e-6, "Optax adds 1e-8 to the norm of the momentum"
+    ),
     "adan": Parity(
         gx.adan(RATE, b2=0.5), optax.adan(RATE, b2=0.5), EXACT, "where b2 and 1 - b2 are one: see what differs"
     ),
@@ -117,6 +126,11 @@ PARITIES = {
 DIFFERENCES = {
     "rprop": Parity(gx.rprop(RATE), optax.rprop(RATE), deviation="in Optax a step has the sign of the gradient before"),
     "adan": Parity(gx.adan(RATE), optax.adan(RATE), deviation="Optax weighs the change by 1 - b2 for b2"),
+    "muon": Parity(
+        _muon(nesterov=True),
+        contrib.muon(RATE),
+        deviation="Optax corrects momentum and gradient by different counts, the authors neither",
+    ),
     "acprop": Parity(
         gx.acprop(RATE), contrib.acprop(RATE), deviation="Optax's variance is about the mean of the step before"
     ),

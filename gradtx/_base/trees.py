@@ -26,6 +26,12 @@ def paths(tree: Any, text: Callable[[tuple], str] = path_text) -> list[str]:
     return [text(path) for path, node in nodes for _ in jax.tree.leaves(node)]
 
 
+def absent_paths(tree: Any) -> list[str]:
+    """Where the tree has None."""
+    nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: x is None)
+    return [path_text(path) for path, node in nodes if node is None]
+
+
 def escaped(word: str) -> str:
     """A word of a path in which a slash is no separator: `mlp/linear` as `mlp%2Flinear`."""
     return word.replace("%", "%25").replace("/", "%2F")
@@ -141,15 +147,20 @@ def leaves_like(
         if shapes and shape != jnp.shape(leaf):
             raise GradtxValueError(
                 f"the shapes of the {what} and the {other_what} differ at {paths(tree)[index]!r}: "
-                f"{jnp.shape(leaf)} and {shape}{_remedy(what, other_what)}"
+                f"{jnp.shape(leaf)} and {shape}{_remedy(what, other_what, jnp.shape(leaf), shape)}"
             )
     return parts
 
 
-def _remedy(what: str, other_what: str) -> str:
-    if (what, other_what) == ("updates", "state"):
-        return "; the state must come from tx.init(params) for parameters of the shapes of the gradients"
-    return ""
+def _remedy(what: str, other_what: str, shape: tuple[int, ...], other: tuple[int, ...]) -> str:
+    if (what, other_what) != ("updates", "state"):
+        return ""
+    if shape[1:] == other and shape:
+        return (
+            f"; the updates have one axis more, of {shape[0]}: if they are gradients of examples, take the mean, or "
+            f"put aggregate_privately in front"
+        )
+    return "; the state must come from tx.init(params) for parameters of the shapes of the gradients"
 
 
 def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any]:
@@ -191,10 +202,13 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
         kinds = f"a {type(tree).__name__} and a {type(other).__name__}"
         hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)" if any(map(_is_nnx, (tree, other))) else ""
         return f"the paths are the same, and the containers are not: {kinds}{hint}"
+    outer = {path.split("/")[0] for path in only_theirs}
+    if len(outer) == 1 and [path.partition("/")[2] for path in only_theirs] == only_ours:
+        return f"that of the {other_what} is one level deeper, in {outer.pop()!r}"
     texts = [f"only the {what} {_have(what)} {listing(only_ours)}"] if only_ours else []
-    return "; ".join(
-        texts + ([f"only the {other_what} {_have(other_what)} {listing(only_theirs)}"] if only_theirs else [])
-    )
+    if only_theirs:
+        texts.append(f"only the {other_what} {_have(other_what)} {listing(only_theirs)}")
+    return "; ".join(texts)
 
 
 def _have(what: str) -> str:

@@ -83,7 +83,7 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
     def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:
         if not isinstance(state, Averaged):
             raise wrong_state("an `Averaged`", state)
-        updates, new = step.update(inner, updates, state.inner, required(params))
+        updates, new = step.update(inner, updates, state.inner, required(params, updates))
         params = apply_updates(params, updates)
         trees.leaves_like(params, state.average, "parameters", "state")
         count = (state.count + 1) % every

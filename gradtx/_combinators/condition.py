@@ -247,19 +247,22 @@ def single(name: str, answer: Any) -> Any:
     return answer
 
 
+_BY_NAME = "extra arguments that it names after a star are passed to it: lambda count, *, value: ..."
+
+
 def _check_question(name: str, question: Any) -> None:
     if not (isinstance(question, str) or callable(question)):
         raise GradtxTypeError(
             f"{name}: expected a function of the step count, or the name of an extra argument, got {short(question)}"
         )
     if callable(question) and not _requested(question):
-        function_of(name, question, "count")
+        try:
+            function_of(name, question, "count")
+        except GradtxTypeError as error:
+            raise GradtxTypeError(f"{error}; {_BY_NAME}") from None
     first = next(iter(inspect.signature(question).parameters), "") if callable(question) else ""
     if first in ("g", "grad", "grads", "gradients", "updates", "params", "value", "loss"):
-        raise GradtxTypeError(
-            f"{name}: the function gets the step count first, not {first}; extra arguments that it names after a star "
-            f"are passed to it: lambda count, *, value: ..."
-        )
+        raise GradtxTypeError(f"{name}: the function gets the step count first, not {first}; {_BY_NAME}")
 
 
 def _requested(question: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -67,7 +67,7 @@ def extrapolated_gradient(inner: Transform, decay: Decay, points: int = 1):
         grad_fn = needed(step, "grad_fn")
         if not isinstance(state, Ahead):
             raise wrong_state("an `Ahead`", state)
-        trees.leaves_like(updates, required(params), "updates", "parameters")
+        trees.leaves_like(updates, required(params, updates), "updates", "parameters")
         trees.leaves_like(updates, state.momentum, "updates", "state")
         ahead = jax.tree.map(lambda v: decay * v, state.momentum)
 

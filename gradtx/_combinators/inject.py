@@ -32,6 +32,12 @@ class Injected(NamedTuple):
     numbers: dict[str, Array]
     inner: Any
 
+    @property
+    def hyperparams(self) -> Any:
+        raise AttributeError(
+            "read them by get_hyperparams(state), and set them by state = set_hyperparams(state, learning_rate=...)"
+        )
+
 
 @transformation(role="wrapper")
 def inject(inner: Transform):

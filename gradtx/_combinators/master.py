@@ -59,7 +59,7 @@ def master_weights(inner: Transform):
     def update(step: Context, updates: Updates, state: Master, params: Params) -> tuple[Updates, Master]:
         if not isinstance(state, Master):
             raise wrong_state("a `Master`", state)
-        whole = _whole(required(params), state.params)
+        whole = _whole(required(params, updates), state.params)
         steps, new = step.update(inner, updates, state.inner, whole)
         treedef, leaves = jax.tree.structure(steps), trees.floating_leaves(steps)
         moved = [_moved(w, u) for w, u in zip(_like(steps, state.params), leaves, strict=True)]

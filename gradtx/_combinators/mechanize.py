@@ -88,7 +88,7 @@ def mechanize(
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Mechanized]:
         if not isinstance(state, Mechanized):
             raise wrong_state("a `Mechanized`", state)
-        moves, inner_state = step.update(inner, updates, state.inner, required(params))
+        moves, inner_state = step.update(inner, updates, state.inner, required(params, updates))
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),

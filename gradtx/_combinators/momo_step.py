@@ -94,7 +94,7 @@ def momo_step(
         value = needed(step, "value")
         if not isinstance(state, ModelStep):
             raise wrong_state("a `ModelStep`", state)
-        required(params)
+        required(params, updates)
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),

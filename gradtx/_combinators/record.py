@@ -65,7 +65,7 @@ def record(name: str, measure: Callable[..., Any]):
     reads_params = takes_two(measure)
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
-        arguments = [updates, required(params)] if reads_params else [updates]
+        arguments = [updates, required(params, updates)] if reads_params else [updates]
         found = measure(*(jax.tree.map(_wide, argument) for argument in arguments))
         named = {}
         for keys, x in jax.tree_util.tree_leaves_with_path(found):

@@ -58,7 +58,7 @@ def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = 
         grad_fn = needed(step, "grad_fn")
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
-        trees.leaves_like(updates, required(params), "updates", "parameters")
+        trees.leaves_like(updates, required(params, updates), "updates", "parameters")
         uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.norm(uphill)))
         offset = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)

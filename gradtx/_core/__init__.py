@@ -8,6 +8,7 @@
     compose       several transforms as one: in series, side by side, with names, with scalars of their own
     branch        only one of several computations runs
     norms         norms and inner products, safe from overflow
+    matrixwise    work on one matrix
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     identity      identity and set_to_zero
     updates       updates added to parameters

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing
 from gradtx._base.numerics import is_float0, is_inexact, strong
 from gradtx._base.typing import Params, State, Updates
 from gradtx._base.varying import all_axes, varied
@@ -61,6 +61,16 @@ def rounded(out: Updates, like: Any) -> Updates:
         return out
     found = [u if getattr(u, "dtype", None) == p.dtype else _rounded(u, p) for u, p in zip(leaves, wanted, strict=True)]
     return out if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
+
+
+def check_structure(new: State, old: State, updates: Updates) -> None:
+    """Raises if a state would lose, or gain, a leaf: no loop could go on with it."""
+    if jax.tree.structure(new) == jax.tree.structure(old):
+        return
+    what = trees.difference(new, old, "new state", "old state")
+    absent = trees.absent_paths(updates)
+    hint = f"; the updates have None at {listing(absent)}: give zeros there" if absent else ""
+    raise GradtxValueError(f"the state would change its structure: {what}{hint}")
 
 
 def check_shapes(out: Updates, params: Params) -> None:

@@ -294,7 +294,7 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
     def update_tree(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         updates, extra = step.safe(trees.widened(updates)), accepted(update, step.extra)
         if needs_params:
-            trees.leaves_like(updates, required(params), "updates", "parameters")
+            trees.leaves_like(updates, required(params, updates), "updates", "parameters")
             params = trees.widened(params)
         result = update(updates, state, params, **extra)
         if not (isinstance(result, tuple) and len(result) == 2):
@@ -330,8 +330,9 @@ def combinator(
     return GradientTransformation._of(Work(init, update))
 
 
-def required(params: Params) -> Params:
-    if params is None:
+def required(params: Params, updates: Updates) -> Params:
+    """The parameters; raises if there are none, and there is something to update."""
+    if params is None and jax.tree.leaves(updates):
         raise missing_params()
     return params
 

@@ -40,6 +40,8 @@ class Context(NamedTuple):
         factor: a scalar by which the next transform has yet to multiply its input; see `gradtx._cpu.rescaling`.
         is_traced: whether the step is traced for a compiled program, and not run op by op.
         scope: names the operations of a stage in traced programs, and does nothing else.
+        of_matrices: whether every array is a batch of matrices, along its last two axes; see `as_matrices`.
+        notes: where `summary` wants to know it, what leaves are taken for, in words, by path.
     """
 
     extra: Mapping[str, Any] = MappingProxyType({})
@@ -49,6 +51,8 @@ class Context(NamedTuple):
     factor: Array | None = None
     is_traced: bool = False
     scope: Callable[[str], Any] = nullcontext
+    of_matrices: bool = False
+    notes: dict[str, str] | None = None
 
     def init(self, tx: Any, params: Params) -> State:
         """The state of `tx` before the first update."""

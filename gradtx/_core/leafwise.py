@@ -174,7 +174,7 @@ def _state(leaf: LeafTransform, treedef: Any, slots: Sequence[Slots], scalars: S
 
 
 def _params(leaf: LeafTransform, updates: Updates, params: Params) -> list[Array]:
-    if params is None:
+    if params is None and jax.tree.leaves(updates):  # a group that has none may be None
         error = missing_params()
         error.stages = leaf.needs_params or ()
         raise error

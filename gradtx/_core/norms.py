@@ -1,14 +1,15 @@
 """Norms and inner products of lists of arrays, safe from overflow."""
 
+import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradtx import _cpu
-from gradtx._base.numerics import abs_square, align, any_traced, precision, safe_divide, weak, widened
+from gradtx._base.numerics import abs_square, align, any_traced, precision, safe_divide, strong, weak, widened
 from gradtx._base.sums import Group, totals
 from gradtx._base.typing import Array
 
@@ -50,6 +51,35 @@ def inner_product(xs: list[Array], ys: list[Array]) -> Array:
     pairs = [align(x, y) for x, y in zip(xs, ys, strict=True)]
     sums = align(*(jnp.sum((x.conj() * y).real) for x, y in pairs)) if pairs else ()
     return jnp.stack(sums).sum() if sums else jnp.zeros((), jnp.float32)
+
+
+class Each(NamedTuple):
+    """Norms and the like of each array by itself, or of each matrix in it: then with its axes, of the length 1.
+
+    Attributes:
+        of_matrices: whether the arrays are batches of matrices.
+    """
+
+    of_matrices: bool
+
+    def norms(self, arrays: list[Array]) -> list[Array]:
+        """The norm of each, safe as `norm`."""
+        return [norms_along(x, (-2, -1)) for x in arrays] if self.of_matrices else norms(arrays)
+
+    def inner_products(self, xs: list[Array], ys: list[Array]) -> list[Array]:
+        """The real part of the inner product of each pair."""
+        axes = (-2, -1) if self.of_matrices else None
+        pairs = [align(x, y) for x, y in zip(xs, ys, strict=True)]
+        return [jnp.sum((x.conj() * y).real, axes, keepdims=self.of_matrices) for x, y in pairs]
+
+    def sizes(self, arrays: list[Array]) -> list[int]:
+        """The number of elements of each, at least 1."""
+        return [max(math.prod(x.shape[-2:] if self.of_matrices else x.shape), 1) for x in arrays]
+
+
+def scaled(by: Array, x: Array) -> Array:
+    """`x` times a scalar, or one for each matrix, in the precision of `x`."""
+    return (weak(by) if jnp.ndim(by) == 0 else strong(by, x.real.dtype)) * x
 
 
 def _norms(groups: list[Group], active: Array | None) -> list[Array]:

@@ -21,7 +21,7 @@ from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.boundary import admitted, as_arrays, check_shapes, rounded, unshared, varying_like
+from gradtx._core.boundary import admitted, as_arrays, check_shapes, check_structure, rounded, unshared, varying_like
 from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
@@ -81,6 +81,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         try:
             updates, params = admitted(updates, params)
             out, new = self._built().update(step, updates, state, params)
+            check_structure(new, state, updates)
             if params is not None:
                 check_shapes(out, params)
             out = rounded(out, updates if params is None else params)

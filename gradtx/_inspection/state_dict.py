@@ -113,6 +113,11 @@ def load_state_dict(
     if missing or extra:
         if _are_swapped(tx, params, d):
             raise GradtxValueError("load_state_dict: params and d are swapped; call load_state_dict(tx, params, d)")
+        if _is_state(tx, params, d):
+            raise GradtxValueError(
+                "load_state_dict: expected the parameters as the second argument, got a state; call "
+                "load_state_dict(tx, params, d)"
+            )
         complaint = _mismatch(tx, missing, extra, len(named))
         if strict or (abstract and missing):
             raise GradtxValueError(f"load_state_dict: {complaint}")
@@ -125,6 +130,13 @@ def _are_swapped(tx: GradientTransformation, params: Any, d: Any) -> bool:
     try:
         return set(params) == set(names(tx, jax.eval_shape(tx.init, d)))
     except Exception:  # d are no parameters
+        return False
+
+
+def _is_state(tx: GradientTransformation, params: Any, d: Any) -> bool:
+    try:
+        return set(names(tx, params)) == set(d)
+    except Exception:
         return False
 
 

@@ -9,7 +9,7 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import abs_square, align, ordered, safe_divide, safe_sqrt, times, weak
 from gradtx._base.sharing import for_each
 from gradtx._core.constructors import elementwise, treewise
-from gradtx._core.norms import norms, norms_along
+from gradtx._core.norms import norms_along
 from gradtx._core.protocol import transformation
 from gradtx._primitives.rescaling import rescaling, rescaling_each
 from gradtx._values.schedule import Bound, NonNegative, UpperBound
@@ -67,7 +67,7 @@ def clip_by_block_norm(max_norm: UpperBound):
 
     State: none.
     """
-    return rescaling_each(lambda gs, ps: [_down_to(max_norm, length) for length in norms(gs)])
+    return rescaling_each(lambda each, gs, ps: [_down_to(max_norm, length) for length in each.norms(gs)])
 
 
 @transformation
@@ -86,8 +86,9 @@ def clip_by_block_rms(threshold: UpperBound):
     Reference: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, section 6.
     """
 
-    def factors(gs, ps):
-        return [_down_to(threshold * max(g.size, 1) ** 0.5, length) for g, length in zip(gs, norms(gs), strict=True)]
+    def factors(each, gs, ps):
+        rows = zip(each.norms(gs), each.sizes(gs), strict=True)
+        return [_down_to(threshold * size**0.5, length) for length, size in rows]
 
     return rescaling_each(factors)
 
@@ -161,4 +162,5 @@ def _unit_axes(shape):
 
 def _down_to(max_norm, length):
     """The factor that scales a norm down to `max_norm`, or 1."""
-    return weak(jnp.where(length <= max_norm, 1.0, safe_divide(max_norm, length)))
+    factor = jnp.where(length <= max_norm, 1.0, safe_divide(max_norm, length))
+    return weak(factor) if factor.ndim == 0 else factor

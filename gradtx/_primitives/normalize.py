@@ -36,11 +36,11 @@ def scale_by_trust_ratio(min_norm: NonNegative = 0.0, trust_coefficient: NonNega
     """
 
     def factor(change, whole):
-        whole, change = jnp.maximum(weak(whole), min_norm), jnp.maximum(weak(change), min_norm)
+        whole, change = jnp.maximum(whole, min_norm), jnp.maximum(change, min_norm)
         ratio = trust_coefficient * safe_divide(whole, change + eps)
         return jnp.where((whole == 0) | (change == 0), 1.0, ratio)
 
-    return rescaling_each(lambda gs, ps: list(map(factor, norms(gs), norms(ps))), needs_params=True)
+    return rescaling_each(lambda each, gs, ps: list(map(factor, each.norms(gs), each.norms(ps))), needs_params=True)
 
 
 @transformation
@@ -58,7 +58,9 @@ def scale_by_param_norm(min_norm: NonNegative = 1e-3):
 
     Reference: the same as `scale_by_trust_ratio`, without the norm of the update; Optax's `scale_by_param_block_norm`.
     """
-    return rescaling_each(lambda gs, ps: [jnp.maximum(length, min_norm) for length in norms(ps)], needs_params=True)
+    return rescaling_each(
+        lambda each, gs, ps: [jnp.maximum(length, min_norm) for length in each.norms(ps)], needs_params=True
+    )
 
 
 @transformation
@@ -78,10 +80,9 @@ def scale_by_param_rms(min_scale: NonNegative = 1e-3):
     Optax's `scale_by_param_block_rms`.
     """
 
-    def factors(gs, ps):
-        return [
-            jnp.maximum(length * max(p.size, 1) ** -0.5, min_scale) for p, length in zip(ps, norms(ps), strict=True)
-        ]
+    def factors(each, gs, ps):
+        rows = zip(each.norms(ps), each.sizes(ps), strict=True)
+        return [jnp.maximum(length * size**-0.5, min_scale) for length, size in rows]
 
     return rescaling_each(factors, needs_params=True)
 
@@ -144,6 +145,25 @@ def normalize_by_global_norm(eps: NonNegative = 0.0):
     `normalize_by_update_norm` has eps=1e-6.
     """
     return rescaling(lambda norm, state: (weak(safe_divide(1.0, norm + eps)), state))
+
+
+@transformation
+def normalize_by_block_norm(eps: NonNegative = 0.0):
+    r"""Normalization per array: divides each array by its norm, and 0 stays 0.
+
+    .. math:: u = \frac{g}{\lVert g \rVert + eps}
+
+    The same as `normalize_by_global_norm`, but per array; within `as_matrices` per matrix.
+
+    Args:
+        eps: added to the norm.
+
+    State: none.
+
+    Reference: Bernstein, Vahdat, Yue and Liu, "On the Distance between Two Neural Networks and the Stability of
+    Learning", 2020, section 5.
+    """
+    return rescaling_each(lambda each, gs, ps: [safe_divide(1.0, length + eps) for length in each.norms(gs)])
 
 
 @transformation

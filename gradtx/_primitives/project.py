@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError
-from gradtx._base.numerics import align, ordered, safe_divide, weak
-from gradtx._base.typing import Array
-from gradtx._core.constructors import elementwise, treewise
-from gradtx._core.protocol import transformation
+from gradtx._base.numerics import align, ordered, safe_divide, weak, widened
+from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.constructors import elementwise, required, treewise
+from gradtx._core.context import Context, Work
+from gradtx._core.norms import Each, scaled
+from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._values.schedule import Bound, Positive, Scalar, UpperBound
 
 
@@ -48,6 +50,37 @@ def project_box(low: Bound, high: Bound):
         GradtxTypeError: a parameter is complex.
     """
     return elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True)
+
+
+@transformation
+def project_sphere():
+    r"""Sphere projection: keeps the norm of each array of parameters as it was at first.
+
+    .. math:: p + u = \frac{r}{\lVert p + g \rVert} (p + g), \quad r = \lVert p_0 \rVert
+
+    Within `as_matrices` an array is one matrix. Weight decay has no effect in front of it. Parameters that were 0 at
+    first stay 0.
+
+    State: one number for each array, or each matrix. Needs the parameters.
+
+    Reference: the decay-free "hyperball" optimizers of 2025: Wen, "Fantastic Pretraining Optimizers and Where to Find
+    Them 2.1: Hyperball Optimization".
+    """
+
+    def init(step: Context, params: Params) -> State:
+        leaves = [widened(p) for p in trees.floating_leaves(params, "parameters")]
+        return jax.tree.structure(params).unflatten(Each(step.of_matrices).norms(leaves))
+
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        radii = trees.subtrees_like(updates, state, "updates", "state")
+        ps = [widened(p) for p in trees.leaves_like(updates, required(params, updates), "updates", "parameters")]
+        moved = [_moved(g, p) for g, p in zip(jax.tree.leaves(step.safe(trees.widened(updates))), ps, strict=True)]
+        lengths = Each(step.of_matrices).norms(moved)
+        rows = zip(radii, lengths, moved, ps, strict=True)
+        out = [scaled(safe_divide(radius, length), x) - p for radius, length, x, p in rows]
+        return jax.tree.structure(updates).unflatten(out), state
+
+    return GradientTransformation._of(Work(init, update))
 
 
 @transformation

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import jax
 
 from gradtx._base import trees
-from gradtx._base.numerics import weak
+from gradtx._base.numerics import widened
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import treewise
+from gradtx._core.constructors import required
 from gradtx._core.context import Context, Work
-from gradtx._core.norms import norm
+from gradtx._core.norms import Each, norm, scaled
 from gradtx._core.protocol import GradientTransformation
 
 
@@ -41,19 +41,26 @@ def rescaling(
 
 
 def rescaling_each(
-    factors: Callable[[list[Array], list[Array]], list[Array]], needs_params: bool = False
+    factors: Callable[[Each, list[Array], list[Array]], list[Array]], needs_params: bool = False
 ) -> GradientTransformation:
-    """A transform that multiplies each array by a scalar of its own.
+    """A transform that multiplies each array by a scalar of its own, and within `as_matrices` each matrix.
 
     Args:
-        factors: arrays of the updates, and of the parameters with `needs_params`, to a scalar for each.
+        factors: what knows the norms of each, arrays of the updates, and of the parameters with `needs_params`, to a
+            scalar for each.
         needs_params: whether it reads the parameters; without it there are none in the list.
     """
 
-    def update(updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        leaves, treedef = jax.tree.flatten(updates)
-        ps = trees.leaves_like(updates, params, "updates", "parameters") if needs_params else []
-        numbers = factors(leaves, ps)
-        return treedef.unflatten(for_each(lambda by, g: weak(by) * g, list(zip(numbers, leaves, strict=True)))), state
+    def init(step: Context, params: Params) -> State:
+        trees.floating_leaves(params, "parameters")
+        return ()
 
-    return treewise(update, needs_params=needs_params)
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        leaves, treedef = jax.tree.flatten(step.safe(trees.widened(updates)))
+        ps = []
+        if needs_params:
+            ps = [widened(p) for p in trees.leaves_like(updates, required(params, updates), "updates", "parameters")]
+        rows = zip(factors(Each(step.of_matrices), leaves, ps), leaves, strict=True)
+        return treedef.unflatten(for_each(scaled, list(rows))), state
+
+    return GradientTransformation._of(Work(init, update))

@@ -122,7 +122,9 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
     if not number.many:
         return _admit(who, number, argument)
     if not isinstance(argument, (list, tuple)):
-        raise GradtxTypeError(f"{who}: expected a list or tuple of numbers, got {short(argument)}")
+        raise GradtxTypeError(
+            f"{who}: expected a list or tuple of numbers, got {short(argument)}; it is called as {spec.usage}"
+        )
     return jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
 
 
@@ -193,7 +195,12 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             return Schedule(function_of("schedule", x, "step"))
         except GradtxTypeError as error:
             raise GradtxTypeError(f"{who}: a {error}") from None
-    raise GradtxTypeError(f"{who}: expected a number, a 0-d array or a schedule, got {short(x)}")
+    hint = ""
+    if isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
+        hint = "; if these are parameters, give them to the transform: tx.init(params)"
+    elif isinstance(x, str):
+        hint = "; convert it by float"
+    raise GradtxTypeError(f"{who}: expected a number, a 0-d array or a schedule, got {short(x)}{hint}")
 
 
 def _of_a_call(spec: Spec, method: str) -> Callable[..., Any]:

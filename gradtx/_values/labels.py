@@ -27,10 +27,12 @@ class Labels(Value, data=False):
 
     __slots__ = ()
 
-    def __call__(self, params: Params) -> Any:
+    def __call__(self, params: Params, is_whole: bool = True) -> Any:
+        """The labels of all parameters, or of some if they are not the whole: then not every pattern has to apply."""
         label, finish = self._spec.call(self._spec.body, self._arguments)
         labels = trees.map_with_path(label, params)
-        finish(params)
+        if is_whole:
+            finish(params)
         return labels
 
 
@@ -109,14 +111,17 @@ def where(predicate: Callable[[str, Any], bool]):
     return label, lambda params: None
 
 
-def resolve(labels: Any, params: Params, updates: Updates) -> list[Any]:
+def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True) -> list[Any]:
     """The label of each leaf of `updates`.
 
     Args:
         labels: a tree, a prefix tree, or a function of the parameters.
         params: the parameters, or None.
         updates: a tree with the structure and shapes of the parameters, used in their place if they are None.
+        is_whole: whether these are all parameters, and not those of a group.
     """
+    if isinstance(labels, Labels) and not is_whole:
+        labels = functools.partial(labels, is_whole=False)
     if not _is_function(labels):
         answer = labels
     elif params is not None:

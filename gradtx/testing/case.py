@@ -25,6 +25,7 @@ class Case:
             The first axis of gradients and updates is the step.
         shape: the shape of the array in comparisons with the reference, if it matters: `(8, 4)` for transforms of
             matrices.
+        matrices: whether it is a transform of matrices, so that the laws give it trees of matrices only.
         compared: the number of steps to compare with the reference; fewer if an estimate in the algorithm is chaotic.
         tolerance: the maximum error of float32 updates against the reference in 50 steps, relative to the largest
             update.
@@ -34,6 +35,7 @@ class Case:
         solves: per name in `gradtx.problems`, a learning rate and the number of steps that bring the loss below the
             problem's tolerance. A constant rate is decayed to 0 by a half cosine; a schedule is used unchanged. A
             transform in place of the rate is used unchanged too.
+        magnified: by how much the transform magnifies rounding: comparisons of float32 allow for it.
         nonnegative: whether the transform accepts only nonnegative updates.
         largest: the largest float32 gradient for which the updates are finite.
         odd: whether negated gradients give negated updates (at parameters of 0).
@@ -45,12 +47,14 @@ class Case:
     name: str = ""
     reference: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     shape: tuple[int, ...] | None = None
+    matrices: bool = False
     compared: int = 1000
     tolerance: float = 1e-5
     extras: Callable[[Params], dict[str, Any]] = field(default=lambda params: {})
     stored: float | None = None
     temporary: tuple[float, str] = (0.0, "nothing")
     solves: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
+    magnified: float = 1.0
     nonnegative: bool = False
     largest: float = 1e25
     odd: bool = False

@@ -95,7 +95,7 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
         excused |= dict.fromkeys(["text_evaluates_back", "config_round_trip"], "a function has no source text")
     if "quadratic" not in case.solves:
         excused["descends_on_complex_parameters"] = "the case declares no learning rate for it"
-    if case.extras(params_of()):
+    if case.extras(params_of(case)):
         excused["layers_stack"] = "its extra arguments are shared by all layers"
     if jax.device_count() == 1:
         excused["sharded_equals_whole"] = "there is only one device"

@@ -28,18 +28,18 @@ from gradtx.testing.trials import (
 
 def jit_equals_eager(case: Case) -> None:
     """Updates and states under `jit` equal those of eager execution, up to rounding."""
-    params, updates = params_of(), updates_of(case)
+    params, updates = params_of(case), updates_of(case)
     state, out, step = case.transform.init(params), [], compiled_step(ByIdentity(case))
     wanted = run(case, params, updates, move=False)
     for one in updates:
         one, state = step(one, state, params)
         out.append(one)
-    close((out, state), wanted, "jit against eager")
+    close((out, state), wanted, "jit against eager", magnified=case.magnified)
 
 
 def one_trace(case: Case) -> None:
     """Many steps, with different hyperparameter values, need one trace."""
-    params, updates = params_of(), updates_of(case, 1)[0]
+    params, updates = params_of(case), updates_of(case, 1)[0]
     traces = []
 
     @jax.jit
@@ -59,7 +59,7 @@ def one_trace(case: Case) -> None:
 
 def vmap_equals_loop(case: Case) -> None:
     """`vmap` over parameters, updates and hyperparameters equals a loop over them."""
-    batch = [(params_of(), updates_of(case, 2, scale=scale)) for scale in (1.0, 0.5, 2.0)]
+    batch = [(params_of(case), updates_of(case, 2, scale=scale)) for scale in (1.0, 0.5, 2.0)]
     numbers = [jax.tree.map(lambda x, s=s: jnp.asarray(s * x, float), case.transform) for s in (1.0, 0.95, 0.9)]
     if not isinstance(case.transform, Value):
         numbers = [case.transform] * len(batch)
@@ -69,18 +69,18 @@ def vmap_equals_loop(case: Case) -> None:
 
     together = jax.vmap(one)(*_stacked([(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]))
     apart = [one(tx, *pair) for tx, pair in zip(numbers, batch, strict=True)]
-    close(together, _stacked(apart), "vmap against a loop")
+    close(together, _stacked(apart), "vmap against a loop", magnified=case.magnified)
 
 
 def layers_stack(case: Case) -> None:
     """Stacked layers under `over_layers` give the same updates as separate layers."""
     layers = [
-        (jax.tree.map(lambda p, s=scale: s * p, params_of()), updates_of(case, 2, scale=scale))
+        (jax.tree.map(lambda p, s=scale: s * p, params_of(case)), updates_of(case, 2, scale=scale))
         for scale in (1.0, 0.5, 2.0)
     ]
-    stack = Case(gradtx.over_layers(case.transform), extras=case.extras)
+    stack = Case(gradtx.over_layers(case.transform), extras=case.extras, matrices=case.matrices)
     together = run(stack, *_stacked(layers))
-    close(together[0], _stacked([run(case, *layer)[0] for layer in layers]), "stacked layers")
+    close(together[0], _stacked([run(case, *layer)[0] for layer in layers]), "stacked layers", magnified=case.magnified)
 
 
 def _stacked(trees: list) -> Any:
@@ -89,13 +89,13 @@ def _stacked(trees: list) -> Any:
 
 def scan_equals_loop(case: Case) -> None:
     """Steps inside `lax.scan` equal steps in a Python loop."""
-    params, updates = params_of(), updates_of(case)
-    close(scanned(case, params, updates), run(case, params, updates), "a scan against a loop")
+    params, updates = params_of(case), updates_of(case)
+    close(scanned(case, params, updates), run(case, params, updates), "a scan against a loop", magnified=case.magnified)
 
 
 def restores(case: Case) -> None:
     """A run that is resumed from a state saved as NumPy arrays is identical bit for bit."""
-    params, updates, step = params_of(), updates_of(case), compiled_step(ByIdentity(case))
+    params, updates, step = params_of(case), updates_of(case), compiled_step(ByIdentity(case))
     state = step(updates[0], case.transform.init(params), params)[1]
     saved = pickle.dumps(jax.tree.map(np.asarray, state))
     restored = jax.tree.map(jnp.asarray, pickle.loads(saved))
@@ -111,14 +111,17 @@ def sharded_equals_whole(case: Case) -> None:
     spread = NamedSharding(mesh, PartitionSpec("x"))
     random = np.random.default_rng(0)
     params, *updates = [
-        {"w": jnp.asarray(abs(random.standard_normal((2 * count, 3))), jnp.float32), "b": jnp.ones(count)}
+        {
+            "w": jnp.asarray(abs(random.standard_normal((2 * count, 3))), jnp.float32),
+            "b": jnp.ones((count, 2) if case.matrices else count),
+        }
         for _ in range(3)
     ]
     wanted = run(case, params, updates)[0]
     params = jax.device_put(params, spread)
     first = case.transform.init(params)
     got, state = scanned(case, params, [jax.device_put(one, spread) for one in updates])
-    close(got, wanted, "sharded against whole")
+    close(got, wanted, "sharded against whole", magnified=case.magnified)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(first), strict=True):
         if a.ndim and a.shape[0] >= count:
             require(
@@ -133,7 +136,7 @@ def sharded_equals_whole(case: Case) -> None:
 
 def lowers_everywhere(case: Case) -> None:
     """A step can be lowered for CPU, CUDA and TPU."""
-    params = jax.eval_shape(params_of)
+    params = jax.eval_shape(lambda: params_of(case))
     state = jax.eval_shape(case.transform.init, params)
 
     @jax.jit

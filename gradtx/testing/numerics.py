@@ -24,7 +24,7 @@ def derivatives_are_finite(case: Case) -> None:
 
     derivative = jax.grad(total, argnums=(0, 1, 2), allow_int=True)
     for scale in (1.0, 0.0):
-        params, *updates = [one["layer"]["w"] for one in [params_of(), *updates_of(case, 2, scale=scale)]]
+        params, *updates = [one["layer"]["w"] for one in [params_of(case), *updates_of(case, 2, scale=scale)]]
         found = derivative(case.transform, params, updates)
         for by, one in zip(("its hyperparameters", "the parameters", "the gradients"), found, strict=True):
             finite(f"derivatives by {by}, at gradients times {scale},", one)
@@ -41,8 +41,8 @@ def extremes_stay_finite(case: Case) -> None:
         for size in sizes:
             updates = tree.cast(jax.tree.map(partial(jnp.multiply, min(size, case.largest)), signs), dtype)
             what = f"{dtype.__name__} gradients of {size:g}"
-            _stays_finite(what, *run(case, params_of(dtype), updates, move=False, inside=True))
-    zeros = jax.tree.map(jnp.zeros_like, [params_of(), *signs])
+            _stays_finite(what, *run(case, params_of(case, dtype), updates, move=False, inside=True))
+    zeros = jax.tree.map(jnp.zeros_like, [params_of(case), *signs])
     _stays_finite("zeros for gradients and parameters", *run(case, zeros[0], zeros[1:]))
 
 
@@ -62,16 +62,16 @@ def half_precision_is_right(case: Case) -> None:
     sizes = [(brain, single, 1.0), (single, brain, 1.0), (brain, brain, 1.0), (half, half, 1e-4)]
     for params_dtype, updates_dtype, size in sizes:
         # One step only: afterwards half-precision parameters differ, because they round the updates.
-        params, updates = params_of(params_dtype), updates_of(case, 1, updates_dtype, size)
+        params, updates = params_of(case, params_dtype), updates_of(case, 1, updates_dtype, size)
         wide = [tree.cast(one, single) for one in updates]
         wanted = run(case, tree.cast(params, single), wide)[0]
         what = f"{updates_dtype.__name__} updates of {size:g} for {params_dtype.__name__} parameters"
-        close(run(case, params, updates, inside=True)[0], wanted, what, rtol=1e-5)
+        close(run(case, params, updates, inside=True)[0], wanted, what, rtol=1e-5, magnified=case.magnified)
 
 
 def x64_changes_nothing(case: Case) -> None:
     """With x64 enabled, float32 leaves keep float32 states and updates, with the same values."""
-    params, updates = params_of(), updates_of(case)
+    params, updates = params_of(case), updates_of(case)
     shapes = {p.shape for p in jax.tree.leaves(params)}
     wanted, state = run(case, params, updates, inside=True)
     with jax.enable_x64(True):
@@ -80,7 +80,7 @@ def x64_changes_nothing(case: Case) -> None:
         # Scalars per step (0-d, or a few) may have the default precision; moments have the shapes of leaves.
         numbers = a.shape in ((), (2,)) or a.shape not in shapes
         require(a.dtype == b.dtype or numbers, f"expected {b.dtype} with x64, got {a.dtype}")
-    close(got, wanted, "updates with x64", rtol=1e-4)
+    close(got, wanted, "updates with x64", rtol=1e-4, magnified=case.magnified)
 
 
 def agrees_with_its_reference(case: Case) -> None:
@@ -90,21 +90,21 @@ def agrees_with_its_reference(case: Case) -> None:
     params, *gradients = random.standard_normal((11, *(case.shape or (6,)))).astype(np.float32)
     wanted = case.reference(np.asarray(gradients, np.float64), params.astype(np.float64))
     got = run(case, jnp.asarray(params), list(map(jnp.asarray, gradients)))[0]
-    close(np.stack(got), wanted, "against the reference", rtol=1e-5)
+    close(np.stack(got), wanted, "against the reference", rtol=1e-5, magnified=case.magnified)
 
 
 def is_odd(case: Case) -> None:
     """Negated gradients give negated updates."""
-    params, updates = jax.tree.map(jnp.zeros_like, params_of()), updates_of(case)
+    params, updates = jax.tree.map(jnp.zeros_like, params_of(case)), updates_of(case)
     wanted = jax.tree.map(jnp.negative, run(case, params, updates)[0])
-    close(run(case, params, jax.tree.map(jnp.negative, updates))[0], wanted, "negated")
+    close(run(case, params, jax.tree.map(jnp.negative, updates))[0], wanted, "negated", magnified=case.magnified)
 
 
 def is_scale_invariant(case: Case) -> None:
     """Gradients scaled by 1,024 give the same updates, up to eps."""
-    params, updates = params_of(), updates_of(case)
+    params, updates = params_of(case), updates_of(case)
     scaled = jax.tree.map(partial(jnp.multiply, 1024), updates)
-    close(run(case, params, scaled)[0], run(case, params, updates)[0], "scaled", rtol=1e-4)
+    close(run(case, params, scaled)[0], run(case, params, updates)[0], "scaled", rtol=1e-4, magnified=case.magnified)
 
 
 @jax.jit

@@ -25,22 +25,22 @@ class BrokenLawError(AssertionError):
     """A law does not hold for a transform; the message describes the difference."""
 
 
-def params_of(dtype: Any = jnp.float32) -> Params:
-    """A small nested tree of parameters with several ranks."""
-    return _random_tree(0, dtype)
+def params_of(case: Case, dtype: Any = jnp.float32) -> Params:
+    """A small nested tree of parameters with several ranks; of matrices only, if the case is about those."""
+    return _random_tree(case, 0, dtype)
 
 
 def updates_of(case: Case, count: int = STEPS, dtype: Any = jnp.float32, scale: float = 1.0) -> list[Updates]:
     """Standard normal gradients times `scale` for `count` steps."""
-    trees = [_random_tree(1 + step, jnp.float32, scale) for step in range(count)]
+    trees = [_random_tree(case, 1 + step, jnp.float32, scale) for step in range(count)]
     if case.nonnegative:
         trees = [jax.tree.map(jnp.abs, one) for one in trees]
     return [tree.cast(one, dtype) for one in trees]
 
 
-def _random_tree(seed: int, dtype: Any, scale: float = 1.0) -> Any:
+def _random_tree(case: Case, seed: int, dtype: Any, scale: float = 1.0) -> Any:
     random = np.random.default_rng(seed)
-    shapes = {"layer": {"w": (3, 2), "b": (2,)}, "out": (4,)}
+    shapes = {"layer": {"w": (3, 2), "b": (2, 4) if case.matrices else (2,)}, "out": (4, 4) if case.matrices else (4,)}
     return jax.tree.map(
         lambda shape: jnp.asarray(random.standard_normal(shape) * scale, dtype),
         shapes,
@@ -133,8 +133,9 @@ def same_form(got: Any, wanted: Any, what: str, dtypes: bool = True) -> None:
             require(weak == expected, f"{what} at {path}: expected weak_type={expected}, got {weak}")
 
 
-def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e-6) -> None:
-    """Requires all values to agree; `atol` is relative to the largest magnitude of the leaf."""
+def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e-6, magnified: float = 1.0) -> None:
+    """Requires all values to agree; `atol` is relative to the largest magnitude of the leaf, and both are magnified."""
+    rtol, atol = magnified * rtol, magnified * atol
     same_form(got, wanted, what, dtypes=False)
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         x, y = np.asarray(a), np.asarray(b)

@@ -51,7 +51,7 @@ def numbers_are_declared(case: Case) -> None:
 
 def traced_numbers_are_the_same(case: Case) -> None:
     """Traced hyperparameters give the same results as Python numbers, up to rounding."""
-    params, updates = params_of(), updates_of(case, 2)
+    params, updates = params_of(case), updates_of(case, 2)
 
     @jax.jit
     def step(tx: Any, updates: Any, state: Any) -> Any:
@@ -61,19 +61,25 @@ def traced_numbers_are_the_same(case: Case) -> None:
     for one in updates:
         one, state = step(tx, one, state)
         out.append(one)
-    close((out, state), run(case, params, updates, move=False), "traced hyperparameters", rtol=1e-4)
+    close(
+        (out, state),
+        run(case, params, updates, move=False),
+        "traced hyperparameters",
+        rtol=1e-4,
+        magnified=case.magnified,
+    )
 
 
 def numbers_may_follow_schedules(case: Case) -> None:
     """Every hyperparameter may be a schedule, read at step 0 first; a constant schedule changes nothing."""
-    params, updates, plain = params_of(), updates_of(case), _plain_numbers(case.transform)
+    params, updates, plain = params_of(case), updates_of(case), _plain_numbers(case.transform)
     wanted = run(case, params, updates)[0]
     constant = case.transform.replace(**{name: schedules.constant(number) for name, number in plain.items()})
-    close(run(case, params, updates, constant)[0], wanted, "constant schedules", rtol=1e-4)
+    close(run(case, params, updates, constant)[0], wanted, "constant schedules", rtol=1e-4, magnified=case.magnified)
     lines = {name: schedules.linear(number, 0.5 * number, 2) for name, number in plain.items()}
     changing = case.transform.replace(**lines)
     out, state = run(case, params, updates, changing)
-    close(out[0], wanted[0], "the first step of schedules", rtol=1e-4)
+    close(out[0], wanted[0], "the first step of schedules", rtol=1e-4, magnified=case.magnified)
     finite("updates with schedules", *out)
     traced = jax.eval_shape(lambda state: changing.update(updates[0], state, params, **case.extras(params))[1], state)
     for one in (state, traced):

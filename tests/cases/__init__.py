@@ -16,6 +16,7 @@ from . import (
     gated,
     layerwise,
     light,
+    matrices,
     primitives,
     transforms,
 )
@@ -33,6 +34,7 @@ FAMILIES = [
     layerwise,
     light,
     free,
+    matrices,
 ]
 
 CASES = [case for family in FAMILIES for case in family.CASES]

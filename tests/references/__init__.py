@@ -10,6 +10,8 @@ from .curvature import adahessian, sophia
 from .descent_more import cautious, cautious_adam, madgrad, nesterov_lookahead, polyak_sgd, rprop
 from .gradient_descent import nesterov, sgd
 from .layerwise import fromage, lamb, lars, novograd
+from .matrices import adamuon, mars_muon, muon, muon_hyperball, normuon, polargrad, scion
+from .matrices_more import kl_shampoo, shampoo, soap
 from .memory_light import adafactor, sm3
 from .momentum_models import momo, momo_adam
 from .more_descent import aggmo, optimistic_gradient_descent, qhm
@@ -36,6 +38,7 @@ __all__ = [
     "adamax",
     "adamaxw",
     "adamp",
+    "adamuon",
     "adamw",
     "adan",
     "ademamix",
@@ -50,23 +53,29 @@ __all__ = [
     "dowg",
     "dpsgd",
     "fromage",
+    "kl_shampoo",
     "lamb",
     "laprop",
     "lars",
     "lion",
     "madgrad",
     "mars",
+    "mars_muon",
     "mechanize_sgd",
     "momo",
     "momo_adam",
+    "muon",
+    "muon_hyperball",
     "nadam",
     "nadamw",
     "nesterov",
     "nesterov_lookahead",
+    "normuon",
     "novograd",
     "optimistic_adam",
     "optimistic_gradient_descent",
     "padam",
+    "polargrad",
     "polyak_sgd",
     "prodigy",
     "qhadam",
@@ -79,11 +88,14 @@ __all__ = [
     "schedule_free_adamw_average",
     "schedule_free_sgd",
     "schedule_free_sgd_average",
+    "scion",
     "sgd",
+    "shampoo",
     "sign_sgd",
     "signum",
     "simplified_ademamix",
     "sm3",
+    "soap",
     "sophia",
     "tiger",
     "yogi",

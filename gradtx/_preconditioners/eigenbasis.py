@@ -1,0 +1,269 @@
+"""Shampoo's eigenbasis, in which any transform may work: SOAP."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx import linalg
+from gradtx._base import trees
+from gradtx._base.checks import whole_number
+from gradtx._base.errors import GradtxValueError, short, wrong_state
+from gradtx._base.numerics import increment, strong, widened
+from gradtx._base.states import state_class
+from gradtx._base.typing import Array, Params, State, Transform, Updates
+from gradtx._base.varying import all_axes, varied
+from gradtx._core.context import Context, Work
+from gradtx._core.leafwise import matching
+from gradtx._core.matrixwise import check_matrices
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._values.schedule import UnitInterval
+
+
+@state_class
+class Sides(NamedTuple):
+    """What belongs to the two sides of a matrix; None for a side that has no basis.
+
+    Attributes:
+        left: that of the inputs.
+        right: that of the outputs.
+    """
+
+    left: Any
+    right: Any
+
+
+@state_class
+class Eigenbasis(NamedTuple):
+    """The state of `in_eigenbasis`.
+
+    Attributes:
+        factors: for each matrix the averages of products of the gradient with itself, over the square of the scale.
+        scales: for each matrix the scale of its factors.
+        bases: for each matrix the bases.
+        count: int32, the number of updates.
+        rejected: int32, how many new bases were not finite, so that the old ones stayed.
+        inner: the state of the inner transform.
+    """
+
+    factors: Any
+    scales: Any
+    bases: Any
+    count: Any
+    rejected: Any
+    inner: Any
+
+
+@transformation(role="wrapper")
+def in_eigenbasis(
+    inner: Transform,
+    decay: UnitInterval = 0.95,
+    every: int = 10,
+    max_dim: int = 8192,
+    sides: str = "both",
+    first: str = "eigh",
+):
+    r"""In the eigenbasis of Shampoo's factors: rotates each matrix, applies a transform, and rotates back.
+
+    .. math:: L_t = decay \cdot L_{t-1} + (1 - decay) g_t g_t^H, \quad
+        R_t = decay \cdot R_{t-1} + (1 - decay) g_t^H g_t, \quad
+        u_t = Q_L \, i(Q_L^H g_t Q_R) \, Q_R^H
+
+    where the columns of :math:`Q_L` and :math:`Q_R` are eigenvectors of the factors. After every `every`-th step they
+    make one step of orthogonal iteration towards those of the present factors; a gradient is not used in the basis that
+    has seen it. Parameters, and what `let` has named, are rotated in too. When a basis turns, what the inner transform
+    keeps for each element is carried along by the squares of the rotation, as second moments need it; so keep a
+    momentum outside, and name it.
+
+    Args:
+        inner: the transform i, of matrices or elementwise.
+        decay: decay rate of the factors, in [0, 1].
+        every: the number of steps between two refreshments of the bases.
+        max_dim: sides that are longer get no basis.
+        sides: "both", or "smaller" for a basis of the smaller side alone; of two equal ones the inputs'.
+        first: "eigh": the first step is made in the eigenvectors of the first gradient's factors. "skip": it is zero,
+            and the inner transform does not see it, as in the authors' code.
+
+    State: `Eigenbasis`: two arrays of side times side for each side that has a basis, besides the state of `inner`.
+
+    Raises:
+        GradtxValueError: an array is no matrix.
+
+    Reference: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, algorithm 3. The squares of the
+    rotation are those of HeavyBall; the authors' code sorts second moments as the columns are sorted. The scale is
+    ours: squares of gradients overflow, and vanish.
+    """
+    inner = as_transformation(inner)
+    whole_number("every", every)
+    if max_dim != 0:
+        whole_number("max_dim", max_dim)
+    for name, choice, choices in (("sides", sides, ("both", "smaller")), ("first", first, ("eigh", "skip"))):
+        if choice not in choices:
+            raise GradtxValueError(f"{name}: expected {choices[0]!r} or {choices[1]!r}, got {short(choice)}")
+
+    def has_basis(shape: tuple[int, ...]) -> tuple[bool, bool]:
+        rows, columns = shape[-2:]
+        left, right = rows <= max_dim, columns <= max_dim
+        if sides == "smaller":
+            left, right = left and rows <= columns, right and columns < rows
+        return left, right
+
+    def init(step: Context, params: Params) -> Eigenbasis:
+        leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
+        check_matrices(step, params, leaves)
+        factors, bases, scales = [], [], []
+        for p in map(widened, leaves):
+            chosen = has_basis(p.shape) if p.size else (False, False)
+            left, right = (
+                jnp.zeros((*p.shape[:-2], length, length), p.dtype) if there else None
+                for length, there in zip(p.shape[-2:], chosen, strict=True)
+            )
+            factors.append(Sides(left, right))
+            bases.append(jax.tree.map(_identity_like, Sides(left, right)))
+            scales.append(jnp.zeros((*p.shape[:-2], 1, 1), p.real.dtype))
+        zero = jnp.zeros((), jnp.int32)
+        factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
+        return Eigenbasis(factors, scales, bases, zero, jnp.copy(zero), step.init(inner, params))
+
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        if not isinstance(state, Eigenbasis):
+            raise wrong_state("an `Eigenbasis`", state)
+        gs, treedef = [widened(g) for g in trees.floating_leaves(updates)], jax.tree.structure(updates)
+        check_matrices(step, updates, gs)
+        factors, scales, bases = (
+            trees.subtrees_like(updates, x, "updates", "state") for x in (state.factors, state.scales, state.bases)
+        )
+        is_first = state.count == 0
+        pairs = [_averaged(f, s, g, decay) for f, s, g in zip(factors, scales, gs, strict=True)]
+        factors, scales = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        bases = lax.cond(is_first, lambda: _each_basis(linalg.eigenbasis, factors, bases)[0], lambda: bases)
+
+        def rotated(tree: Any, is_clean: bool = True) -> Any:
+            parts = zip(treedef.flatten_up_to(tree), bases, strict=True)
+            found = [_rotate(widened(x), q) for x, q in parts]
+            return treedef.unflatten(found if is_clean else [_without_noise(x, is_first) for x in found])
+
+        is_clean = first == "skip"
+        names = {name: rotated(matching(updates, x), is_clean) for name, x in step.names.items()}
+        inside, viewed = step._replace(names=names), None if params is None else rotated(params)
+        arguments = inner, rotated(updates, is_clean), state.inner, viewed
+        if first == "skip":
+            out, new = inside.update_where(~is_first, *arguments)
+        else:
+            out, new = inside.update(*arguments)
+        out = [_rotate(u, q, back=True) for u, q in zip(treedef.flatten_up_to(out), bases, strict=True)]
+
+        made = state.count if first == "skip" else state.count + 1
+        is_due = ~is_first & (made % every == 0)
+        carry = _carried(treedef, [g.shape for g in gs], step)
+
+        nothing = varied(jnp.zeros((), jnp.int32), all_axes(gs))
+
+        def refreshed() -> tuple[list[Sides], State, Array]:
+            found, failed = _each_basis(linalg.next_basis, factors, bases)
+            turns = [jax.tree.map(_turn, old, q) for old, q in zip(bases, found, strict=True)]
+            return found, carry(new, turns), nothing + failed
+
+        bases, new, failed = lax.cond(is_due, refreshed, lambda: (bases, new, nothing))
+        factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
+        rejected = state.rejected + failed
+        return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)
+
+    return GradientTransformation._of(Work(init, update))
+
+
+def _identity_like(x: Array) -> Array:
+    return x + jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape)
+
+
+def _without_noise(x: Array, is_first: Array) -> Array:
+    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding."""
+    if x.size == 0:
+        return x
+    size = jnp.abs(x)
+    noise = 16 * jnp.finfo(size.dtype).eps * jnp.max(size, (-2, -1), keepdims=True)
+    return jnp.where(is_first & (size < noise), 0, x)
+
+
+def _averaged(factors: Sides, scale: Array, g: Array, decay: Any) -> tuple[Sides, Array]:
+    """The factors and their scale with the gradient; those of before where it is not finite."""
+    g = lax.stop_gradient(g)
+    if g.size == 0:
+        return factors, scale
+    largest = jnp.max(jnp.abs(g), (-2, -1), keepdims=True)
+    kept = lax.sqrt(strong(jnp.asarray(decay, scale.dtype)))
+    new = jnp.maximum(kept * scale, largest)
+    unit = jnp.where(new == 0, 1, new)
+    x = g / unit.astype(g.dtype)
+    old = (scale / unit) ** 2
+    is_finite = jnp.isfinite(largest)
+
+    def mean(factor: Array, product: Array) -> Array:
+        weight = strong(jnp.asarray(decay, scale.dtype))
+        moved = (weight * old).astype(factor.dtype) * factor + (1 - weight).astype(factor.dtype) * product
+        return jnp.where(is_finite, moved, factor)
+
+    adjoint = jnp.swapaxes(x.conj(), -2, -1)
+    product = lambda a, b: jnp.matmul(a, b, precision="float32")
+    left = None if factors.left is None else mean(factors.left, product(x, adjoint))
+    right = None if factors.right is None else mean(factors.right, product(adjoint, x))
+    return Sides(left, right), jnp.where(is_finite, new, scale)
+
+
+def _each_basis(function: Any, factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], Array]:
+    """New bases of all sides, one call for each size, and how many were not finite, so that the old ones stayed."""
+    flat, olds = jax.tree.leaves(factors), jax.tree.leaves(bases)
+    arguments = [flat] if function is linalg.eigenbasis else [flat, olds]
+    found = linalg.by_size(function, *arguments)
+    failed = [jnp.sum(~_is_finite(q), dtype=jnp.int32) for q in found]
+    kept = [jnp.where(_is_finite(q), q, old) for q, old in zip(found, olds, strict=True)]
+    return jax.tree.structure(factors).unflatten(kept), sum(failed, jnp.zeros((), jnp.int32))
+
+
+def _rotate(x: Array, bases: Sides, back: bool = False) -> Array:
+    """Into the bases, or back."""
+    left, right = bases
+    if left is not None:
+        x = jnp.matmul(left if back else jnp.swapaxes(left.conj(), -2, -1), x)
+    if right is not None:
+        x = jnp.matmul(x, jnp.swapaxes(right.conj(), -2, -1) if back else right)
+    return x
+
+
+def _is_finite(q: Array) -> Array:
+    return jnp.all(jnp.isfinite(q.real) & jnp.isfinite(q.imag), (-2, -1), keepdims=True)
+
+
+def _turn(old: Array, new: Array) -> Array:
+    """The squares of the rotation from one basis to the next."""
+    turn = jnp.matmul(jnp.swapaxes(old.conj(), -2, -1), new, precision="float32")
+    return turn.real**2 + turn.imag**2 if jnp.iscomplexobj(turn) else turn**2
+
+
+def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
+    """A function that carries what is kept for each element along with the bases."""
+
+    def is_slot(node: Any) -> bool:
+        if jax.tree.structure(node) != treedef:
+            return False
+        return [jnp.shape(x) for x in jax.tree.leaves(node)] == shapes
+
+    def one(x: Array, turn: Sides) -> Array:
+        kept = x if step.encoding is None else step.encoding.codec.decode(x)
+        wide = widened(kept)
+        moved = _rotate(wide, jax.tree.map(lambda squares: squares.astype(wide.dtype), turn))
+        moved = jnp.where(_is_finite(wide), moved, wide)  # infinity times 0 would be NaN
+        if step.encoding is not None:
+            return step.encoding.codec.encode(moved, step.encoding.step)
+        return strong(moved, x.dtype)
+
+    def carry(state: State, turns: list[Sides]) -> State:
+        def moved(node: Any) -> Any:
+            if not is_slot(node):
+                return node
+            return treedef.unflatten(list(map(one, jax.tree.leaves(node), turns)))
+
+        return jax.tree.map(moved, state, is_leaf=is_slot)
+
+    return carry
