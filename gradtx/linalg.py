@@ -177,8 +177,8 @@ def _over_largest(a: Array) -> Array:
     return a / jnp.where(largest == 0, 1, largest).astype(a.dtype)
 
 
-def by_size(function: Callable[..., Array], *columns: list[Array]) -> list[Array]:
-    """A function of square matrices, on each row of the columns: one call for all matrices of one size.
+def by_size(function: Callable[..., Any], *columns: list[Array]) -> list[Any]:
+    """A function of batches of square matrices, on each row of the columns: one call for all matrices of one size.
 
     On a CPU they are then worked on one after the other. There jaxlib 0.10.2 waits for ever if some 32 batched
     factorizations can run at once, and under `vmap` each of them is batched.
@@ -191,8 +191,8 @@ def by_size(function: Callable[..., Array], *columns: list[Array]) -> list[Array
         out = function(*(jnp.concatenate(column) for column in zip(*flat, strict=True)))
         start = 0
         for index, own in zip(chosen, flat, strict=True):
-            end = start + own[0].shape[0]
-            found[index] = out[start:end].reshape(rows[index][0].shape)
+            batch, end = rows[index][0].shape[:-2], start + own[0].shape[0]
+            found[index] = jax.tree.map(lambda x, a=start, b=end, n=batch: x[a:b].reshape(*n, *x.shape[1:]), out)
             start = end
     return found
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx import _cpu
-from gradtx._base.numerics import abs_square, align, any_traced, precision, safe_divide, strong, weak, widened
+from gradtx._base.numerics import abs_square, align, any_traced, precision, safe_divide, strong, times, weak, widened
 from gradtx._base.sums import Group, totals
 from gradtx._base.typing import Array
 
@@ -79,7 +79,7 @@ class Each(NamedTuple):
 
 def scaled(by: Array, x: Array) -> Array:
     """`x` times a scalar, or one for each matrix, in the precision of `x`."""
-    return (weak(by) if jnp.ndim(by) == 0 else strong(by, x.real.dtype)) * x
+    return weak(by) * x if jnp.ndim(by) == 0 else times(strong(by, x.real.dtype), x)
 
 
 def _norms(groups: list[Group], active: Array | None) -> list[Array]:

@@ -10,7 +10,7 @@ from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxValueError, short, wrong_state
-from gradtx._base.numerics import increment, strong, widened
+from gradtx._base.numerics import abs_square, increment, strong, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._base.varying import all_axes, varied
@@ -137,17 +137,22 @@ def in_eigenbasis(
         is_first = state.count == 0
         pairs = [_averaged(f, s, g, decay) for f, s, g in zip(factors, scales, gs, strict=True)]
         factors, scales = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        bases = lax.cond(is_first, lambda: _each_basis(linalg.eigenbasis, factors, bases)[0], lambda: bases)
+        bases = lax.cond(is_first, lambda: _first_bases(factors, bases), lambda: bases)
 
-        def rotated(tree: Any, is_clean: bool = True) -> Any:
-            parts = zip(treedef.flatten_up_to(tree), bases, strict=True)
-            found = [_rotate(widened(x), q) for x, q in parts]
-            return treedef.unflatten(found if is_clean else [_without_noise(x, is_first) for x in found])
+        def rotated(tree: Any) -> list[Array]:
+            return [_rotate(widened(x), q) for x, q in zip(treedef.flatten_up_to(tree), bases, strict=True)]
 
-        is_clean = first == "skip"
-        names = {name: rotated(matching(updates, x), is_clean) for name, x in step.names.items()}
-        inside, viewed = step._replace(names=names), None if params is None else rotated(params)
-        arguments = inner, rotated(updates, is_clean), state.inner, viewed
+        turned = rotated(updates)
+        noises = [None if first == "skip" or not g.size else is_first & _is_noise(g) for g in turned]
+
+        def clean(found: list[Array]) -> Any:
+            pairs = zip(found, noises, strict=True)
+            return treedef.unflatten([x if noise is None else jnp.where(noise, 0, x) for x, noise in pairs])
+
+        names = {name: clean(rotated(matching(updates, x))) for name, x in step.names.items()}
+        inside = step._replace(names=names)
+        viewed = None if params is None else treedef.unflatten(rotated(params))
+        arguments = inner, clean(turned), state.inner, viewed
         if first == "skip":
             out, new = inside.update_where(~is_first, *arguments)
         else:
@@ -161,8 +166,7 @@ def in_eigenbasis(
         nothing = varied(jnp.zeros((), jnp.int32), all_axes(gs))
 
         def refreshed() -> tuple[list[Sides], State, Array]:
-            found, failed = _each_basis(linalg.next_basis, factors, bases)
-            turns = [jax.tree.map(_turn, old, q) for old, q in zip(bases, found, strict=True)]
+            found, turns, failed = _next_bases(factors, bases)
             return found, carry(new, turns), nothing + failed
 
         bases, new, failed = lax.cond(is_due, refreshed, lambda: (bases, new, nothing))
@@ -177,13 +181,10 @@ def _identity_like(x: Array) -> Array:
     return x + jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape)
 
 
-def _without_noise(x: Array, is_first: Array) -> Array:
-    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding."""
-    if x.size == 0:
-        return x
-    size = jnp.abs(x)
-    noise = 16 * jnp.finfo(size.dtype).eps * jnp.max(size, (-2, -1), keepdims=True)
-    return jnp.where(is_first & (size < noise), 0, x)
+def _is_noise(g: Array) -> Array:
+    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding beside that."""
+    size = jnp.abs(g)
+    return size < 16 * jnp.finfo(size.dtype).eps * jnp.max(size, (-2, -1), keepdims=True)
 
 
 def _averaged(factors: Sides, scale: Array, g: Array, decay: Any) -> tuple[Sides, Array]:
@@ -211,14 +212,35 @@ def _averaged(factors: Sides, scale: Array, g: Array, decay: Any) -> tuple[Sides
     return Sides(left, right), jnp.where(is_finite, new, scale)
 
 
-def _each_basis(function: Any, factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], Array]:
-    """New bases of all sides, one call for each size, and how many were not finite, so that the old ones stayed."""
-    flat, olds = jax.tree.leaves(factors), jax.tree.leaves(bases)
-    arguments = [flat] if function is linalg.eigenbasis else [flat, olds]
-    found = linalg.by_size(function, *arguments)
-    failed = [jnp.sum(~_is_finite(q), dtype=jnp.int32) for q in found]
-    kept = [jnp.where(_is_finite(q), q, old) for q, old in zip(found, olds, strict=True)]
-    return jax.tree.structure(factors).unflatten(kept), sum(failed, jnp.zeros((), jnp.int32))
+def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:
+    """The eigenvectors of all factors; where they are not finite, the bases as they are."""
+
+    def one(a: Array, old: Array) -> Array:
+        q = linalg.eigenbasis(a)
+        return jnp.where(_is_finite(q), q, old)
+
+    columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
+    return jax.tree.structure(factors).unflatten(linalg.by_size(one, *columns))
+
+
+def _next_bases(factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], list[Sides], Array]:
+    """The next bases of all sides, the squares of the rotations to them, and how many were not finite and stayed."""
+
+    def one(a: Array, old: Array) -> tuple[Array, Array, Array]:
+        q = linalg.next_basis(a, old)
+        is_finite = _is_finite(q)
+        q = jnp.where(is_finite, q, old)
+        turn = jnp.matmul(jnp.swapaxes(old.conj(), -2, -1), q, precision="float32")
+        return q, abs_square(turn), ~is_finite
+
+    columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
+    found, treedef = linalg.by_size(one, *columns), jax.tree.structure(factors)
+    failed = [jnp.zeros(0, bool), *(bad.ravel() for _, _, bad in found)]
+    return (
+        treedef.unflatten([q for q, _, _ in found]),
+        treedef.unflatten([turn for _, turn, _ in found]),
+        jnp.sum(jnp.concatenate(failed), dtype=jnp.int32),
+    )
 
 
 def _rotate(x: Array, bases: Sides, back: bool = False) -> Array:
@@ -235,12 +257,6 @@ def _is_finite(q: Array) -> Array:
     return jnp.all(jnp.isfinite(q.real) & jnp.isfinite(q.imag), (-2, -1), keepdims=True)
 
 
-def _turn(old: Array, new: Array) -> Array:
-    """The squares of the rotation from one basis to the next."""
-    turn = jnp.matmul(jnp.swapaxes(old.conj(), -2, -1), new, precision="float32")
-    return turn.real**2 + turn.imag**2 if jnp.iscomplexobj(turn) else turn**2
-
-
 def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
     """A function that carries what is kept for each element along with the bases."""
 
@@ -252,8 +268,9 @@ def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
     def one(x: Array, turn: Sides) -> Array:
         kept = x if step.encoding is None else step.encoding.codec.decode(x)
         wide = widened(kept)
+        largest = float(jnp.finfo(wide.dtype).max)
+        wide = wide if jnp.iscomplexobj(wide) else jnp.clip(wide, -largest, largest)  # infinity times 0 would be NaN
         moved = _rotate(wide, jax.tree.map(lambda squares: squares.astype(wide.dtype), turn))
-        moved = jnp.where(_is_finite(wide), moved, wide)  # infinity times 0 would be NaN
         if step.encoding is not None:
             return step.encoding.codec.encode(moved, step.encoding.step)
         return strong(moved, x.dtype)
