@@ -1,12 +1,14 @@
 """The benchmarks run, and write down what they print."""
 
 import json
+import runpy
 import subprocess
 import sys
 import types
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -121,3 +123,17 @@ def test_bytes_and_kernels_of_a_program(monkeypatch):
     assert hlo.moved(program, min) == 104
     assert hlo.moved(program, max) == 184
     assert hlo.kernels(program) == 2
+
+
+@pytest.mark.slow
+def test_a_sweep_is_faster_than_jitted_runs_in_a_loop():
+    benchmark = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "sweep.py"))
+    ways = ["gradtx.sweep", "Optax, jitted for each rate"]
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)  # compiling is what a sweep saves: never kept
+    try:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            ours, theirs = benchmark["measure"](20, np.logspace(-4, -1, 12), 2, rounds=2, ways=ways).values()
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+    assert theirs > 2 * ours

@@ -48,7 +48,7 @@ def matrixwise(
         check_matrices(context, params, leaves)
         if init is None:
             return ()
-        return treedef.unflatten([_strongly(_over_batch(init, widened(p))) for p in leaves])
+        return treedef.unflatten([_strongly(_all_at_once(init)(widened(p))) for p in leaves])
 
     def update_tree(context: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
@@ -73,13 +73,9 @@ def matrixwise(
     return GradientTransformation._of(Work(init_tree, update_tree, is_cheap=not in_turn))
 
 
-def _over_batch(function: Callable[[Array], Any], x: Array) -> Any:
-    for _ in range(x.ndim - 2):
-        function = jax.vmap(function)
-    return function(x)
-
-
 def _all_at_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of matrices, on each of a batch."""
+
     def run(g: Array, *rest: Any) -> Any:
         mapped = function
         for _ in range(g.ndim - 2):

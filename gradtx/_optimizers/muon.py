@@ -69,15 +69,7 @@ def muon(
     narrower band; the momentum is a sum, which has the same direction.
     """
     direction = chain(orthogonalize(steps, lowest, method, precision), scale_by_shape(rule))
-    hidden = chain(
-        add_momentum(momentum, nesterov=nesterov),
-        as_matrices(direction, axes),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
-    )
-    return partition(
-        {"matrices": hidden, "rest": _or_adamw(rest, learning_rate)}, matrix_or_rest(axes), allow_unused=True
-    )
+    return _with_momentum(direction, momentum, nesterov, weight_decay, learning_rate, axes, rest)
 
 
 @transformation
@@ -117,15 +109,7 @@ def normuon(
     """
     second = chain(square(), scale_by_row_ema(b2), sqrt())
     direction = chain(orthogonalize(), keep_norm(ratio(identity(), second, eps)), scale_by_shape(rule))
-    hidden = chain(
-        add_momentum(momentum, nesterov=True),
-        as_matrices(direction, axes),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
-    )
-    return partition(
-        {"matrices": hidden, "rest": _or_adamw(rest, learning_rate)}, matrix_or_rest(axes), allow_unused=True
-    )
+    return _with_momentum(direction, momentum, True, weight_decay, learning_rate, axes, rest)
 
 
 @transformation
@@ -164,15 +148,7 @@ def adamuon(
     """
     second = chain(square(), scale_by_ema(b2), sqrt())
     direction = chain(sign(), orthogonalize(), keep_norm(ratio(identity(), second, eps)), scale_by_shape(rule))
-    hidden = chain(
-        add_momentum(momentum, nesterov=True),
-        as_matrices(direction, axes),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
-    )
-    return partition(
-        {"matrices": hidden, "rest": _or_adamw(rest, learning_rate)}, matrix_or_rest(axes), allow_unused=True
-    )
+    return _with_momentum(direction, momentum, True, weight_decay, learning_rate, axes, rest)
 
 
 @transformation
@@ -205,14 +181,8 @@ def polargrad(
     Reference: Lau, Long and Su, "PolarGrad: A Class of Matrix-Gradient Optimizers from a Unifying Preconditioning
     Perspective", 2025, section 3.
     """
-    hidden = chain(
-        add_momentum(momentum, nesterov=nesterov),
-        as_matrices(scale_by_dual_norm(orthogonalize()), axes),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
-    )
-    return partition(
-        {"matrices": hidden, "rest": _or_adamw(rest, learning_rate)}, matrix_or_rest(axes), allow_unused=True
+    return _with_momentum(
+        scale_by_dual_norm(orthogonalize()), momentum, nesterov, weight_decay, learning_rate, axes, rest
     )
 
 
@@ -243,7 +213,8 @@ def muon_hyperball(
 
     State: a dict of the two groups: one array and one number for each matrix; that of `rest`.
 
-    Reference: Wen, "Fantastic Pretraining Optimizers and Where to Find Them 2.1: Hyperball Optimization", 2025.
+    Reference: Wen, Dang, Lyu, Ma and Liang, "Fantastic Pretraining Optimizers and Where to Find Them II: Hyperball
+    Optimization", 2026.
     """
     direction = chain(
         orthogonalize(),
@@ -255,6 +226,25 @@ def muon_hyperball(
     hidden = chain(add_momentum(momentum, nesterov=nesterov), as_matrices(direction, axes))
     return partition(
         {"matrices": hidden, "rest": _or_adamw(rest, learning_rate)}, matrix_or_rest(axes), allow_unused=True
+    )
+
+
+def _with_momentum(
+    direction: Any, momentum: Any, nesterov: bool, weight_decay: Any, learning_rate: Any, axes: Any, rest: Any
+) -> Any:
+    """A direction of the momentum of each matrix, decoupled weight decay, and another optimizer for the rest."""
+    return partition(
+        {
+            "matrices": chain(
+                add_momentum(momentum, nesterov),
+                as_matrices(direction, axes),
+                add_decayed_weights(weight_decay),
+                scale_by_learning_rate(learning_rate),
+            ),
+            "rest": _or_adamw(rest, learning_rate),
+        },
+        matrix_or_rest(axes),
+        allow_unused=True,
     )
 
 

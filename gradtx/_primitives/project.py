@@ -63,8 +63,8 @@ def project_sphere():
 
     State: one number for each array, or each matrix. Needs the parameters.
 
-    Reference: the decay-free "hyperball" optimizers of 2025: Wen, "Fantastic Pretraining Optimizers and Where to Find
-    Them 2.1: Hyperball Optimization".
+    Reference: Wen, Dang, Lyu, Ma and Liang, "Fantastic Pretraining Optimizers and Where to Find Them II: Hyperball
+    Optimization", 2026.
     """
 
     def init(step: Context, params: Params) -> State:
