@@ -112,6 +112,8 @@ from gradtx._optimizers.optimistic import optimistic_adam as optimistic_adam
 from gradtx._optimizers.optimistic import optimistic_gradient_descent as optimistic_gradient_descent
 from gradtx._optimizers.polyak import polyak_sgd as polyak_sgd
 from gradtx._optimizers.private import dpsgd as dpsgd
+from gradtx._optimizers.quasi_newton import lbfgs as lbfgs
+from gradtx._optimizers.quasi_newton import newton_cg as newton_cg
 from gradtx._optimizers.radam import adabound as adabound
 from gradtx._optimizers.radam import radam as radam
 from gradtx._optimizers.radam import scale_by_radam as scale_by_radam
@@ -138,6 +140,10 @@ from gradtx._inspection.state_dict import state_dict as state_dict
 from gradtx._version import __version__ as __version__
 from gradtx.inspect import describe as describe
 from gradtx.inspect import summary as summary
+from gradtx._linesearch.search import SearchStatus as SearchStatus
+from gradtx.minimization import Minimum as Minimum
+from gradtx.minimization import StopReason as StopReason
+from gradtx.minimization import minimize as minimize
 from gradtx.training import make_train_step as make_train_step
 
 # Imported when they are first used: `plot` wants matplotlib, and nobody trains with `testing`.
@@ -147,7 +153,7 @@ if TYPE_CHECKING:
     from gradtx import testing as testing
 
 _LAZY = {"interop", "plot", "testing"}
-_WITHOUT_ADDRESS = {"TYPE_CHECKING", "annotations", "inspect", "training"}
+_WITHOUT_ADDRESS = {"TYPE_CHECKING", "annotations", "inspect", "minimization", "training"}
 
 if not TYPE_CHECKING:  # a type checker must read the exports above: with `__getattr__` every name would be right
     __all__ = sorted({name for name in globals() if not name.startswith("_")} - _WITHOUT_ADDRESS | _LAZY)

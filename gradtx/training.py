@@ -13,6 +13,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
+from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
@@ -57,8 +58,8 @@ def make_train_step(
     Args:
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
         tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
-            batch: `grad_fn`, its gradient, and `value_fn`, its loss. They cost nothing where the
-            transform makes no use of them, and work the batch off in as many parts.
+            batch: `grad_fn`, its gradient, `value_fn`, its loss, and `value_and_grad_fn`, both in one evaluation. They
+            cost nothing where the transform makes no use of them, and work the batch off in as many parts.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
             batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
@@ -82,7 +83,9 @@ def make_train_step(
             f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"
         )
     tx = as_transformation(tx)
-    value_and_grad = jax.value_and_grad(_checked(loss_fn, has_aux), has_aux=has_aux, allow_int=True)
+    value_and_grad = jax.value_and_grad(
+        checked_loss("make_train_step", loss_fn, has_aux), has_aux=has_aux, allow_int=True
+    )
 
     def whole(params: Params, batch: tuple) -> tuple[Any, Any]:
         return value_and_grad(params, *batch)
@@ -125,7 +128,13 @@ def make_train_step(
             value, grads = evaluate(params, batch)
         except Exception as error:
             raise _explained(error, loss_fn, tx, params, state, batch) from None
+
+        def value_and_grad_of(params: Params) -> tuple[Any, Any]:
+            value, grads = evaluate(params, batch)
+            return value[0] if has_aux else value, grads
+
         functions = {
+            "value_and_grad_fn": value_and_grad_of,
             "grad_fn": lambda params: evaluate(params, batch)[1],
             "value_fn": lambda params: value_of(params, batch),
         }
@@ -192,37 +201,6 @@ def _of_no_array(params: Params, state: State, batch: tuple) -> GradtxTypeError 
     return None
 
 
-def _checked(loss_fn: Any, has_aux: bool) -> Any:
-    """The function, with errors in words for what it must return."""
-
-    @functools.wraps(loss_fn)
-    def checked(params: Params, *batch: Any) -> Any:
-        result = loss_fn(params, *batch)
-        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
-            raise GradtxTypeError(f"make_train_step: expected (loss, aux) because of has_aux, got {short(result)}")
-        loss = result[0] if has_aux else result
-        if isinstance(loss, (tuple, list, dict)) or loss is None:
-            form = jax.tree.structure(params)
-            if form in (jax.tree.structure(loss), jax.tree.structure(loss[-1]) if isinstance(loss, tuple) else None):
-                hint = "; give the loss itself, not its gradient: make_train_step takes that"
-            elif isinstance(loss, tuple):
-                hint = "; for (loss, aux) pass has_aux=True"
-            else:
-                hint = "; is `return` missing?"
-            raise GradtxTypeError(f"make_train_step: expected one number from the loss, got {_kind(loss)}{hint}")
-        dtype = jnp.result_type(loss)
-        if jnp.shape(loss) == () and not jnp.issubdtype(dtype, jnp.floating):
-            raise GradtxTypeError(f"make_train_step: expected a loss of a real floating-point dtype, got {dtype}")
-        if jnp.shape(loss) != ():
-            raise GradtxTypeError(
-                f"make_train_step: expected one real number from the loss, got {dtype} of the shape "
-                f"{jnp.shape(loss)}; take the mean, for instance"
-            )
-        return result
-
-    return checked
-
-
 def _explained(error: Exception, loss_fn: Any, tx: Any, params: Params, state: State, batch: tuple) -> Exception:
     """The error, or a better one if the step was not called as it should be."""
     form = jax.tree.structure
@@ -248,10 +226,6 @@ def _explained(error: Exception, loss_fn: Any, tx: Any, params: Params, state: S
     except ValueError:  # some functions written in C have no signature
         pass
     return error
-
-
-def _kind(x: Any) -> str:
-    return f"a {type(x).__name__} of {len(x)}" if isinstance(x, (tuple, list, dict)) else short(x)
 
 
 def _split(x: Any, count: int) -> jax.Array:

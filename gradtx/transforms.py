@@ -50,10 +50,14 @@ from gradtx._executions.compiled import compiled as compiled
 from gradtx._executions.store import store as store
 
 # Transforms that look at the shape of an array.
+from gradtx._linesearch.search import backtracking as backtracking
+from gradtx._linesearch.search import line_search as line_search
 from gradtx._preconditioners.eigenbasis import in_eigenbasis as in_eigenbasis
 from gradtx._preconditioners.orthogonalize import orthogonalize as orthogonalize
 from gradtx._preconditioners.orthogonalize import scale_by_row_ema as scale_by_row_ema
 from gradtx._preconditioners.orthogonalize import scale_by_shape as scale_by_shape
+from gradtx._preconditioners.quasi_newton import precondition_by_cg as precondition_by_cg
+from gradtx._preconditioners.quasi_newton import precondition_by_lbfgs as precondition_by_lbfgs
 from gradtx._preconditioners.factored import running_sum_by_axis as running_sum_by_axis
 from gradtx._preconditioners.factored import scale_by_factored_ema as scale_by_factored_ema
 from gradtx._primitives.accumulate import add_momentum as add_momentum

@@ -37,7 +37,8 @@ def _compiled(tx, apply_updates, shape=(SIZE,), dtype=jnp.float32, extras=lambda
     state = jax.eval_shape(tx.init, params)
     # Optax asks for dtypes to promote by themselves.
     with jax.numpy_dtype_promotion("standard"):
-        return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
+        # A line search writes the gradient that it found where that of before was, which it does not read.
+        return jax.jit(step, donate_argnums=(0, 1), keep_unused=True).lower(params, state, params).compile()
 
 
 def _fusions(compiled):

@@ -23,7 +23,8 @@ def steps(tx, grads):
 
     @jax.jit
     def step(g, state):
-        return tx.update(g, state, P, value=1.0, grad_fn=lambda p: jax.tree.map(lambda x: 2 * x, p))
+        functions = {"grad_fn": lambda p: jax.tree.map(lambda x: 2 * x, p), "value_and_grad_fn": flat}
+        return tx.update(g, state, P, value=1.0, **functions)
 
     state, out, states = tx.init(P), [], []
     for g in grads:
@@ -31,6 +32,11 @@ def steps(tx, grads):
         out.append(u)
         states.append(state)
     return out, states
+
+
+def flat(params):
+    """A loss for which a line search accepts the first step along anything that descends."""
+    return 1.0, jax.tree.map(jnp.zeros_like, params)
 
 
 def of_trees(inner):
@@ -77,6 +83,8 @@ COMBINATORS = {
     "scale_by_dual_norm": gx.scale_by_dual_norm,
     "as_matrices": lambda tx: gx.masked(gx.as_matrices(tx), MATRICES),
     "in_eigenbasis": lambda tx: gx.masked(gx.in_eigenbasis(tx, every=2), MATRICES),
+    "line_search": lambda tx: gx.line_search(gx.chain(tx, gx.scale(-1.0))),
+    "backtracking": lambda tx: gx.backtracking(gx.chain(tx, gx.scale(-1.0)), slope=0.0),
     "over_layers": gx.over_layers,
     "per_leaf": gx.per_leaf,
     "split_complex": gx.split_complex,

@@ -134,6 +134,7 @@ DIFFERENCES = {
     "acprop": Parity(
         gx.acprop(RATE), contrib.acprop(RATE), deviation="Optax's variance is about the mean of the step before"
     ),
+    "lbfgs": Parity(gx.lbfgs(), optax.lbfgs(), deviation="Optax's first step is no longer than the gradient"),
     "polyak_sgd": Parity(
         gx.polyak_sgd(scaling=0.5),
         optax.polyak_sgd(scaling=0.5),
@@ -162,7 +163,7 @@ def _updates(tx, examples):
     params, *gradients = [_random_tree(random), *(_random_tree(random, examples) for _ in range(STEPS))]
     takes_extras = isinstance(tx, gx.GradientTransformation | optax.GradientTransformationExtraArgs)
     extra = (
-        {"value": jnp.asarray(1.5), "value_fn": _bowl, "obj_fn": _bowl, "key": jax.random.key(0)}
+        {"value": jnp.asarray(1.5), "value_fn": _bowl, "obj_fn": _bowl, "key": jax.random.key(0), "grad": params}
         if takes_extras
         else {}
     )
@@ -179,7 +180,7 @@ def _updates(tx, examples):
     return np.concatenate([np.reshape(leaf, (STEPS, -1)) for leaf in jax.tree.leaves(out)], axis=1)
 
 
-def _bowl(params):
+def _bowl(params, **others):
     return sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
 
 

@@ -17,9 +17,9 @@ LAYERS = [
     ("_base", "_version"),
     ("_values", "_cpu", "_core", "tree", "linalg"),
     ("codecs", "schedules", "problems"),
-    ("_primitives", "_preconditioners", "_combinators", "_executions"),
+    ("_primitives", "_preconditioners", "_linesearch", "_combinators", "_executions"),
     ("_optimizers",),
-    ("training", "inspect", "_inspection", "interop", "plot", "testing"),
+    ("training", "minimization", "inspect", "_inspection", "interop", "plot", "testing"),
     ("transforms",),
     ("__init__",),
 ]
@@ -29,7 +29,7 @@ UNSEEN = {
     "_cpu": {"_values", "_core", "tree", "linalg"},
     "_core": {"tree"},
 }
-BLIND_TO_EACH_OTHER = {"_primitives", "_preconditioners", "_combinators", "_executions"}
+BLIND_TO_EACH_OTHER = {"_primitives", "_preconditioners", "_linesearch", "_combinators", "_executions"}
 
 
 def _layer(part):

@@ -21,10 +21,16 @@ def chain(*parts: Transform | tuple[str, Transform]):
 
     Raises:
         GradtxTypeError: only some parts are named, or a part is not a transform.
-        GradtxValueError: two parts have the same name.
+        GradtxValueError: two parts have the same name, or a line search is not the first part.
     """
     names, transforms = _named(parts)
     built = [tx._built() for tx in transforms]
+    for part in built[1:]:
+        if part.work.takes_gradient:
+            raise GradtxValueError(
+                f"{part.stages[0]} needs the gradient itself, and here it gets the output of {built[0].stages[0]}; put "
+                f"it first, and the other parts into its direction or behind it"
+            )
     return GradientTransformation._of(compose(built, in_series=True, keys=names))
 
 

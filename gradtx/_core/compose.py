@@ -114,7 +114,8 @@ def _over_trees(
             raise wrong_state(f"one with the parts {listing(known)}", state)
         return flow(calls, step, updates, state, params)
 
-    return Work(init, update, is_cheap=all(work.is_cheap for work in works))
+    is_cheap, takes_gradient = all(work.is_cheap for work in works), any(work.takes_gradient for work in works)
+    return Work(init, update, is_cheap=is_cheap, takes_gradient=takes_gradient)
 
 
 def around(

@@ -313,6 +313,7 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
 def combinator(
     init: Callable[[Context, Params], State],
     update: Callable[[Context, Updates, State, Params], tuple[Updates, State]],
+    takes_gradient: bool = False,
 ) -> GradientTransformation:
     """A transform around other transforms, which it calls through the context that it gets.
 
@@ -320,6 +321,7 @@ def combinator(
         init: `(step, params) -> state`, where `step.init(tx, params)` is the state of an inner transform.
         update: `(step, updates, state, params) -> (updates, state)`, where `step.update(tx, updates, state, params)` is
             the update of an inner transform. The user's extra arguments are in `step.extra`.
+        takes_gradient: whether the updates have to be the gradient at the parameters; `chain` then has it in front.
 
     Return it from a factory that says its role, `@transformation(role="wrapper")`, and put the state of each inner
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
@@ -327,7 +329,7 @@ def combinator(
     """
     function_of("init", init, "step", "params")
     function_of("update", update, "step", "updates", "state", "params")
-    return GradientTransformation._of(Work(init, update))
+    return GradientTransformation._of(Work(init, update, takes_gradient=takes_gradient))
 
 
 def required(params: Params, updates: Updates) -> Params:

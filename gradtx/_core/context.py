@@ -129,6 +129,7 @@ class Work:
         update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
+        takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
     """
 
     def __repr__(self) -> str:
@@ -140,6 +141,7 @@ class Work:
     is_cheap: bool = False
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
+    takes_gradient: bool = False
 
 
 class Built(NamedTuple):

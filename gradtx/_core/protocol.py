@@ -214,6 +214,7 @@ EXTRAS = {
     "value": "the loss, which `make_train_step` passes",
     "value_fn": "the loss as a function of the parameters, which `make_train_step` passes",
     "grad_fn": "the gradient as a function of the parameters, which `make_train_step` passes",
+    "value_and_grad_fn": "loss and gradient as a function of the parameters, which `make_train_step` passes",
     "key": "a key of jax.random.key, a new one per step, which a train step gets as step(..., key=key)",
 }
 """The extras that transforms of gradtx read, in words."""

@@ -18,6 +18,7 @@ from . import (
     light,
     matrices,
     primitives,
+    quasi_newton,
     transforms,
 )
 
@@ -35,6 +36,7 @@ FAMILIES = [
     light,
     free,
     matrices,
+    quasi_newton,
 ]
 
 CASES = [case for family in FAMILIES for case in family.CASES]

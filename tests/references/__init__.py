@@ -12,6 +12,16 @@ from .gradient_descent import nesterov, sgd
 from .layerwise import fromage, lamb, lars, novograd
 from .matrices import adamuon, mars_muon, muon, muon_hyperball, normuon, polargrad, scion
 from .matrices_more import kl_shampoo, shampoo, soap
+from .matrices_third import (
+    PROBLEMS,
+    approximate_wolfe_holds,
+    dion2,
+    galore_adamw,
+    lbfgs_direction,
+    newton_cg_direction,
+    psgd_kron,
+    wolfe_holds,
+)
 from .memory_light import adafactor, sm3
 from .momentum_models import momo, momo_adam
 from .more_descent import aggmo, optimistic_gradient_descent, qhm
@@ -27,6 +37,7 @@ from .schedule_free import (
 from .sign_family import lion, sign_sgd, signum, tiger
 
 __all__ = [
+    "PROBLEMS",
     "acprop",
     "adabelief",
     "adabound",
@@ -45,18 +56,22 @@ __all__ = [
     "adopt",
     "aggmo",
     "amsgrad",
+    "approximate_wolfe_holds",
     "cautious",
     "cautious_adam",
     "cocob",
     "dadapt_adamw",
+    "dion2",
     "dog",
     "dowg",
     "dpsgd",
     "fromage",
+    "galore_adamw",
     "kl_shampoo",
     "lamb",
     "laprop",
     "lars",
+    "lbfgs_direction",
     "lion",
     "madgrad",
     "mars",
@@ -70,6 +85,7 @@ __all__ = [
     "nadamw",
     "nesterov",
     "nesterov_lookahead",
+    "newton_cg_direction",
     "normuon",
     "novograd",
     "optimistic_adam",
@@ -78,6 +94,7 @@ __all__ = [
     "polargrad",
     "polyak_sgd",
     "prodigy",
+    "psgd_kron",
     "qhadam",
     "qhm",
     "radam",
@@ -98,5 +115,6 @@ __all__ = [
     "soap",
     "sophia",
     "tiger",
+    "wolfe_holds",
     "yogi",
 ]

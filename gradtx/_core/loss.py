@@ -1,0 +1,45 @@
+"""The loss function of a user, with errors in words for what it returns."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx._base.errors import GradtxTypeError, short
+from gradtx._base.typing import Params
+
+
+def checked_loss(caller: str, loss_fn: Any, has_aux: bool = False) -> Any:
+    """The function, with errors in words for what it must return: one real number, or `(loss, aux)` with `has_aux`."""
+
+    @functools.wraps(loss_fn)
+    def checked(params: Params, *batch: Any) -> Any:
+        result = loss_fn(params, *batch)
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise GradtxTypeError(f"{caller}: expected (loss, aux) because of has_aux, got {short(result)}")
+        loss = result[0] if has_aux else result
+        if isinstance(loss, (tuple, list, dict)) or loss is None:
+            form = jax.tree.structure(params)
+            if form in (jax.tree.structure(loss), jax.tree.structure(loss[-1]) if isinstance(loss, tuple) else None):
+                hint = f"; give the loss itself, not its gradient: {caller} takes that"
+            elif isinstance(loss, tuple):
+                hint = "; for (loss, aux) pass has_aux=True"
+            else:
+                hint = "; is `return` missing?"
+            raise GradtxTypeError(f"{caller}: expected one number from the loss, got {_kind(loss)}{hint}")
+        dtype = jnp.result_type(loss)
+        if jnp.shape(loss) == () and not jnp.issubdtype(dtype, jnp.floating):
+            raise GradtxTypeError(f"{caller}: expected a loss of a real floating-point dtype, got {dtype}")
+        if jnp.shape(loss) != ():
+            raise GradtxTypeError(
+                f"{caller}: expected one real number from the loss, got {dtype} of the shape "
+                f"{jnp.shape(loss)}; take the mean, for instance"
+            )
+        return result
+
+    return checked
+
+
+def _kind(x: Any) -> str:
+    return f"a {type(x).__name__} of {len(x)}" if isinstance(x, (tuple, list, dict)) else short(x)
