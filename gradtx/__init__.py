@@ -98,9 +98,12 @@ from gradtx._optimizers.madgrad import madgrad as madgrad
 from gradtx._optimizers.memory_light import adafactor as adafactor
 from gradtx._optimizers.memory_light import scale_by_factored_rms as scale_by_factored_rms
 from gradtx._optimizers.memory_light import sm3 as sm3
+from gradtx._optimizers.low_rank import dion as dion
+from gradtx._optimizers.low_rank import galore_adamw as galore_adamw
 from gradtx._optimizers.momo import momo as momo
 from gradtx._optimizers.momo import momo_adam as momo_adam
 from gradtx._optimizers.muon import adamuon as adamuon
+from gradtx._optimizers.muon import mars_muon as mars_muon
 from gradtx._optimizers.muon import muon as muon
 from gradtx._optimizers.muon import muon_hyperball as muon_hyperball
 from gradtx._optimizers.muon import normuon as normuon
@@ -112,6 +115,7 @@ from gradtx._optimizers.optimistic import optimistic_adam as optimistic_adam
 from gradtx._optimizers.optimistic import optimistic_gradient_descent as optimistic_gradient_descent
 from gradtx._optimizers.polyak import polyak_sgd as polyak_sgd
 from gradtx._optimizers.private import dpsgd as dpsgd
+from gradtx._optimizers.psgd import psgd_kron as psgd_kron
 from gradtx._optimizers.quasi_newton import lbfgs as lbfgs
 from gradtx._optimizers.quasi_newton import newton_cg as newton_cg
 from gradtx._optimizers.radam import adabound as adabound
@@ -124,6 +128,9 @@ from gradtx._optimizers.rprop import rprop as rprop
 from gradtx._optimizers.schedule_free import schedule_free as schedule_free
 from gradtx._optimizers.schedule_free import schedule_free_adamw as schedule_free_adamw
 from gradtx._optimizers.schedule_free import schedule_free_sgd as schedule_free_sgd
+from gradtx._optimizers.scion import scion as scion
+from gradtx._optimizers.shampoo import kl_shampoo as kl_shampoo
+from gradtx._optimizers.shampoo import shampoo as shampoo
 from gradtx._optimizers.soap import scale_by_soap as scale_by_soap
 from gradtx._optimizers.soap import soap as soap
 from gradtx._optimizers.sign import lion as lion

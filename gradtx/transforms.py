@@ -53,6 +53,13 @@ from gradtx._executions.store import store as store
 from gradtx._linesearch.search import backtracking as backtracking
 from gradtx._linesearch.search import line_search as line_search
 from gradtx._preconditioners.eigenbasis import in_eigenbasis as in_eigenbasis
+from gradtx._preconditioners.kronecker import precondition_by_kl_kronecker as precondition_by_kl_kronecker
+from gradtx._preconditioners.kronecker import precondition_by_kronecker as precondition_by_kronecker
+from gradtx._preconditioners.low_rank import low_rank as low_rank
+from gradtx._preconditioners.low_rank import orthogonalize_largest as orthogonalize_largest
+from gradtx._preconditioners.low_rank import scale_by_dion as scale_by_dion
+from gradtx._preconditioners.whitening import precondition_by_whitening as precondition_by_whitening
+from gradtx._preconditioners.orthogonalize import lmo as lmo
 from gradtx._preconditioners.orthogonalize import orthogonalize as orthogonalize
 from gradtx._preconditioners.orthogonalize import scale_by_row_ema as scale_by_row_ema
 from gradtx._preconditioners.orthogonalize import scale_by_shape as scale_by_shape

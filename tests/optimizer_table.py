@@ -33,9 +33,10 @@ def rewritten(text):
 def _stored(name):
     """How many arrays, and how many in the variants that store others; in words where it depends on the shape."""
     cases = [case for case in OPTIMIZERS if case.transform.factory_name == name and case.stored is not None]
-    assert cases, f"no case of {name} says how many arrays are stored"
-    if len({len(case.shape or ()) for case in cases}) > 1:
-        return " ".join(inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].split())
+    if not cases or len({len(case.shape or ()) for case in cases}) > 1:
+        return " ".join(
+            inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].replace("`", "").split()
+        )
     variants = {}
     for case in cases:
         variants.setdefault(f"{case.stored:g}", case.name.partition(", ")[2])

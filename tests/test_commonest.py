@@ -108,7 +108,7 @@ def test_extras_inside_optax():
         ("ema", r"chain\(scale_by_ema\(decay\), bias_correction\(decay\)\)"),
         ("trace", r"add_momentum\(decay\)"),
         ("global_norm", r"tree.norm\(tree\)"),
-        ("warmup_cosine_decay_schedule", r"schedules.warmup\(steps, schedules.cosine_decay"),
+        ("warmup_cosine_decay_schedule", r"schedules.warmup\(warmup_steps, schedules.cosine_decay"),
         ("apply_if_finite", r"skip_nonfinite\(tx, max_consecutive\)"),
         ("AdamW", "adamw"),
         ("SGD", "sgd"),

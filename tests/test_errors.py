@@ -235,7 +235,8 @@ def test_a_leaf_without_a_transform():
 
 def test_labels_that_do_not_fit():
     with _raises(
-        ValueError, "in partition: the labels do not fit the parameters: labels at other; parameters at dense/bias"
+        ValueError,
+        "in partition: labels: expected a label for each .*; got labels at other for parameters at dense/bias",
     ):
         gx.partition({"a": adam(0.1)}, {"other": "a"}).init(PARAMS)
     with _raises(ValueError, "expected a mask of booleans, got 'yes' at 'dense/bias'"):

@@ -21,7 +21,8 @@ COSTLY = {
 }
 
 # An expression of parts that keep these laws keeps nearly all of them too: for
-# expressions they wait as well.
+# expressions they wait as well, and for transforms of matrices, which compile for
+# longest.
 INHERITED = {
     "init_is_abstract",
     "inputs_stay",
@@ -57,7 +58,7 @@ def _now(case):
     """The laws of the default run."""
     if case not in FIRST:
         return []
-    waiting = COSTLY | INHERITED if case.transform.expression is not None else COSTLY
+    waiting = COSTLY | INHERITED if case.transform.expression is not None or case.matrices else COSTLY
     return [law for law in LAWS if law not in waiting]
 
 

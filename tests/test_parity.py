@@ -180,7 +180,7 @@ def _updates(tx, examples):
     return np.concatenate([np.reshape(leaf, (STEPS, -1)) for leaf in jax.tree.leaves(out)], axis=1)
 
 
-def _bowl(params, **others):
+def _bowl(params, key=None, obj_fn=None):
     return sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
 
 

@@ -121,7 +121,10 @@ def test_patterns_are_literal_but_for_stars():
         (gx.where(lambda path, p: "yes"), "expected a mask of booleans, got 'yes'"),
         (gx.where, r"got a factory; call it: where\(predicate\)"),
         (FrozenDict(dense=True, w1=True, **{"w[1]": True}), "containers are of different types, FrozenDict and dict"),
-        ({"dense": True}, "the labels do not fit the parameters: labels at dense; parameters at dense/bias"),
+        (
+            {"dense": True},
+            "mask: expected True or False for each leaf or subtree, .*; got mask at dense for parameters at dense/bias",
+        ),
     ],
 )
 def test_masks_that_do_not_fit(mask, complaint):

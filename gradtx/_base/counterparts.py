@@ -50,10 +50,12 @@ COUNTERPARTS = {
     "exponential_decay": "schedules.exponential_decay",
     "polynomial_schedule": "schedules.polynomial(init_value, end_value, power, steps)",
     "join_schedules": "schedules.join(schedules, steps), where steps are durations and no boundaries",
-    "piecewise_constant_schedule": "schedules.piecewise_constant(values, steps)",
+    "piecewise_constant_schedule": "schedules.piecewise_constant(values, steps), with values in place of factors and "
+    "durations in place of boundaries",
     "piecewise_interpolate_schedule": "schedules.piecewise_interpolate(values, steps)",
     "warmup_constant_schedule": "schedules.warmup(steps, value)",
-    "warmup_cosine_decay_schedule": "schedules.warmup(steps, schedules.cosine_decay(peak_value, decay_steps))",
+    "warmup_cosine_decay_schedule": "schedules.warmup(warmup_steps, schedules.cosine_decay(peak_value, decay_steps - "
+    "warmup_steps))",
     "warmup_exponential_decay_schedule": "schedules.warmup(steps, schedules.exponential_decay(...))",
     "cosine_onecycle_schedule": "schedules.one_cycle(peak_value, warmup_steps, decay_steps)",
     "linear_onecycle_schedule": "schedules.one_cycle(peak_value, warmup_steps, decay_steps, shape='linear')",

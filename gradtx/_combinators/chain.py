@@ -1,5 +1,8 @@
 """Series composition."""
 
+import itertools
+from dataclasses import replace
+
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.typing import Transform
 from gradtx._core.compose import compose
@@ -21,17 +24,28 @@ def chain(*parts: Transform | tuple[str, Transform]):
 
     Raises:
         GradtxTypeError: only some parts are named, or a part is not a transform.
-        GradtxValueError: two parts have the same name, or a line search is not the first part.
+        GradtxValueError: two parts have the same name; a line search is not the first part; or there are two learning
+            rates, or a weight decay after one.
     """
     names, transforms = _named(parts)
     built = [tx._built() for tx in transforms]
-    for part in built[1:]:
+    for before, part in itertools.pairwise(built):
         if part.work.takes_gradient:
             raise GradtxValueError(
-                f"{part.stages[0]} needs the gradient itself, and here it gets the output of {built[0].stages[0]}; put "
+                f"{part.stages[0]} needs the gradient itself, and here it gets the output of {before.stages[0]}; put "
                 f"it first, and the other parts into its direction or behind it"
             )
-    return GradientTransformation._of(compose(built, in_series=True, keys=names))
+    descends = None
+    for part in built:
+        if descends is not None and part.work.takes_ascent:
+            raise GradtxValueError(
+                f"{part.stages[0]} comes after {descends.stages[0]}, whose output has the minus of a descent step "
+                f"already: together they ascend; put it before the learning rate, or use scale(...) for a factor"
+            )
+        descends = part if descends is None and part.work.descends else descends
+    work = compose(built, in_series=True, keys=names)
+    facts = {"takes_gradient": any(part.work.takes_gradient for part in built), "descends": descends is not None}
+    return GradientTransformation._of(replace(work, **facts) if any(facts.values()) else work)
 
 
 def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:

@@ -1,6 +1,7 @@
 """Composition: several transforms as one, by how the updates flow between them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -114,8 +115,7 @@ def _over_trees(
             raise wrong_state(f"one with the parts {listing(known)}", state)
         return flow(calls, step, updates, state, params)
 
-    is_cheap, takes_gradient = all(work.is_cheap for work in works), any(work.takes_gradient for work in works)
-    return Work(init, update, is_cheap=is_cheap, takes_gradient=takes_gradient)
+    return Work(init, update, is_cheap=all(work.is_cheap for work in works))
 
 
 def around(
@@ -152,8 +152,9 @@ def around(
         out, own = at(now).work.update(inside(step, now), updates, own, params)
         return out, kind(*step.keep(new, tuple(old)), own)
 
+    facts = {name: getattr(inner.work, name) for name in ("takes_gradient", "descends", "takes_ascent")}
     if leaf is None:
-        return Work(init, update, is_cheap=inner.work.is_cheap)
+        return Work(init, update, is_cheap=inner.work.is_cheap, **facts)
 
     def init_slots(step: Context, p: Array) -> Slots:
         return kind(*nothing, leaf.init_slots(step if within is None else within(step, start()), p))
@@ -174,4 +175,5 @@ def around(
         return u, kind(*nothing, own)
 
     layout = kind(*(SCALARS for _ in nothing), leaf.layout)
-    return leafwise(LeafTransform(layout, init_slots, update_leaf, init_scalars, advance_both, leaf.needs_params))
+    work = leafwise(LeafTransform(layout, init_slots, update_leaf, init_scalars, advance_both, leaf.needs_params))
+    return replace(work, **facts)

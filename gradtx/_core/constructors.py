@@ -12,6 +12,7 @@ hyperparameters are Python floats or weakly typed, so `decay * m + (1 - decay) *
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -298,7 +299,10 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
             params = trees.widened(params)
         result = update(updates, state, params, **extra)
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise GradtxTypeError(f"update: expected (updates, state), got {short(result)}")
+            hint = ", the state unchanged if there is none" if state == () else ""
+            raise GradtxTypeError(
+                f"treewise: its function `update` has to return (updates, state){hint}; it returned {short(result)}"
+            )
         out, new = result
         if jax.tree.structure(new) != jax.tree.structure(state):
             raise GradtxValueError(
@@ -330,6 +334,11 @@ def combinator(
     function_of("init", init, "step", "params")
     function_of("update", update, "step", "updates", "state", "params")
     return GradientTransformation._of(Work(init, update, takes_gradient=takes_gradient))
+
+
+def with_facts(tx: GradientTransformation, **facts: bool) -> GradientTransformation:
+    """The transform, with facts about its work that `Work` lists."""
+    return GradientTransformation._of(replace(tx._built().work, **facts))
 
 
 def required(params: Params, updates: Updates) -> Params:

@@ -130,6 +130,8 @@ class Work:
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
         takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
+        descends: whether its output has the sign of a step of descent.
+        takes_ascent: whether its input must not have it yet.
     """
 
     def __repr__(self) -> str:
@@ -142,6 +144,8 @@ class Work:
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
     takes_gradient: bool = False
+    descends: bool = False
+    takes_ascent: bool = False
 
 
 class Built(NamedTuple):

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
@@ -15,6 +14,7 @@ from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.protocol import GradientTransformation
+from gradtx._linalg.batches import over_batch
 from gradtx._values.matrices import not_read
 
 
@@ -59,7 +59,7 @@ def matrixwise(
             g = context.safe(widened(g))
             if g.size == 0:
                 return g, stored
-            over = linalg.over_batch if in_turn else _all_at_once
+            over = over_batch if in_turn else _all_at_once
             if init is None:
                 return _same_shape(over(step)(g), g), stored
             u, new = over(_pair_of(step))(g, stored)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, is_of_plain_containers, listing, short
 from gradtx._base.typing import Params, State, Updates
@@ -24,12 +25,22 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
         words = _in_words(wanted, updates, state, params)
     except Exception:  # what is given is stranger still
         return error
+    fits = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
+    if words is None and fits and _is_of_others(tx, state) and isinstance(error, GradtxError):
+        more = "the state was made for other parameters; make one by tx.init(params), or take over what both have: "
+        error.complaint += f"; {more}gradtx.load_state_dict(tx, params, gradtx.state_dict(tx, state), strict=False)"
     if words is None:
         return error
     name = tx.factory_name if isinstance(tx, Value) else "the transform"
     better = GradtxValueError(f"expected the state of {name} as the second argument, got {words}")
     better.stages = error.stages if isinstance(error, GradtxError) else ()
     return better
+
+
+def _is_of_others(tx: Any, state: State) -> bool:
+    """Whether the state has the classes of one of `tx`, so that only the parameters can have been others."""
+    form = lambda tree: [type(node) for node in _nodes(tree) if isinstance(node, tuple) and hasattr(node, "_fields")]
+    return form(jax.eval_shape(tx.init, jnp.zeros(()))) == form(state)
 
 
 def _are_swapped(tx: Any, updates: Updates, state: State, params: Params) -> bool:

@@ -32,7 +32,10 @@ Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label and its entries: the rest of each name, and the index of its leaf in the state."""
 
 
-def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
+_ABSENT: Any = object()
+
+
+def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, Array]:
     """The arrays of a state by readable names, for checkpoints.
 
     A name is the path of the array: `opt/adamw/scale_by_adam/numerator/scale_by_ema/dense/kernel`. It consists of the
@@ -58,6 +61,9 @@ def state_dict(tx: GradientTransformation, state: State) -> dict[str, Array]:
         >>> print(*state_dict(tx, tx.init({"kernel": jnp.ones(2)})))
         sgd/count sgd/learning_rate sgd/add_momentum/kernel
     """
+    if state is _ABSENT:
+        got = "the state is missing" if is_transform(tx) else "the transform is missing, from which names are taken"
+        raise GradtxTypeError(f"state_dict: {got}; call state_dict(tx, state)")
     if is_transform(state):
         raise GradtxTypeError("state_dict: transform and state are swapped; call state_dict(tx, state)")
     state = trees.without_variables(state)
@@ -123,7 +129,21 @@ def load_state_dict(
             raise GradtxValueError(f"load_state_dict: {complaint}")
         warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
     pairs = zip(named, leaves, strict=True)
+    pairs = list(pairs)
+    _check_shapes([(n, jnp.shape(old), jnp.shape(d[n])) for n, old in pairs if n in d and not is_key(old)])
     return treedef.unflatten([in_place_of(old, d[n], f"load_state_dict: {n!r}") if n in d else old for n, old in pairs])
+
+
+def _check_shapes(rows: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> None:
+    """Raises if entries have other shapes than the state; all of them are named."""
+    wrong = [f"{name}: expected the shape {wanted}, got {got}" for name, wanted, got in rows if wanted != got]
+    if wrong:
+        more = [f"... ({len(wrong) - 8} more)"] if len(wrong) > 8 else []
+        lines = "\n    ".join(["load_state_dict: these entries have other shapes:", *wrong[:8], *more])
+        raise GradtxValueError(
+            f"{lines}\n  were they saved for parameters of other sizes? without these entries, and with strict=False, "
+            f"the rest is restored"
+        )
 
 
 def _are_swapped(tx: GradientTransformation, params: Any, d: Any) -> bool:

@@ -6,7 +6,7 @@ from gradtx._base.typing import Transform
 from gradtx._combinators.chain import chain
 from gradtx._combinators.graft import keep_norm, scale_by_dual_norm
 from gradtx._combinators.matrices import as_matrices
-from gradtx._combinators.parallel import ratio
+from gradtx._combinators.parallel import add, ratio
 from gradtx._combinators.partition import partition
 from gradtx._core.identity import identity
 from gradtx._core.protocol import transformation
@@ -14,10 +14,12 @@ from gradtx._optimizers.adam import adamw
 from gradtx._preconditioners.orthogonalize import orthogonalize, scale_by_row_ema, scale_by_shape
 from gradtx._primitives.accumulate import add_momentum, scale_by_ema
 from gradtx._primitives.add import add_decayed_weights
+from gradtx._primitives.clip import clip_by_block_norm
 from gradtx._primitives.elementwise import sign, sqrt, square
+from gradtx._primitives.lag import gradient_difference
 from gradtx._primitives.normalize import normalize_by_block_norm, scale_by_param_norm
 from gradtx._primitives.project import project_sphere
-from gradtx._primitives.scale import scale_by_learning_rate
+from gradtx._primitives.scale import scale, scale_by_learning_rate
 from gradtx._values.matrices import matrices_by_name, matrix_or_rest
 from gradtx._values.schedule import Decay, NonNegative
 
@@ -149,6 +151,60 @@ def adamuon(
     second = chain(square(), scale_by_ema(b2), sqrt())
     direction = chain(sign(), orthogonalize(), keep_norm(ratio(identity(), second, eps)), scale_by_shape(rule))
     return _with_momentum(direction, momentum, True, weight_decay, learning_rate, axes, rest)
+
+
+@transformation
+def mars_muon(
+    learning_rate: NonNegative,
+    momentum: Decay = 0.95,
+    weight_decay: NonNegative = 0.1,
+    gamma: NonNegative = 0.025,
+    *,
+    nesterov: bool = True,
+    rule: str = "match_rms_adamw",
+    method: Any = "polynomials",
+    axes: Any = _BY_NAME,
+    rest: Transform | None = None,
+):
+    r"""MARS-Muon: Muon of gradients from which a part of their change is extrapolated.
+
+    .. math:: c_t = g_t + gamma \frac{momentum}{1 - momentum} (g_t - g_{t-1}), \quad
+        \hat c_t = \frac{c_t}{\max(1, \lVert c_t \rVert)}
+
+    and then as `muon` with :math:`\hat c_t` for the gradient.
+
+    Args:
+        learning_rate: the step size, as for `muon`.
+        momentum: decay rate of the momentum, in [0, 1).
+        weight_decay: the decoupled weight decay of the matrices.
+        gamma: weight of the change.
+        nesterov: whether the momentum is looked at one step ahead.
+        rule: that of `scale_by_shape`.
+        method: of the polar factor; see `orthogonalize`.
+        axes: which parameters are matrices, as for `muon`.
+        rest: the optimizer of the rest, as for `muon`.
+
+    State: a dict of the two groups: two arrays for each matrix; that of `rest`.
+
+    Reference: Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large Models", 2024, in its
+    approximate form, algorithm 2.
+    """
+    variance_reduced = chain(
+        add(identity(), chain(gradient_difference(), scale(gamma * momentum / (1 - momentum)))), clip_by_block_norm(1.0)
+    )
+    direction = chain(
+        variance_reduced, add_momentum(momentum, nesterov), orthogonalize(method=method), scale_by_shape(rule)
+    )
+    return partition(
+        {
+            "matrices": chain(
+                as_matrices(direction, axes), add_decayed_weights(weight_decay), scale_by_learning_rate(learning_rate)
+            ),
+            "rest": _or_adamw(rest, learning_rate),
+        },
+        matrix_or_rest(axes),
+        allow_unused=True,
+    )
 
 
 @transformation

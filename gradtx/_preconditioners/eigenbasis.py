@@ -9,7 +9,7 @@ from jax import lax
 from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxValueError, short, wrong_state
+from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import abs_square, increment, strong, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -18,20 +18,18 @@ from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._linalg.batches import by_size
+from gradtx._preconditioners.factors import (
+    Sides,
+    averaged,
+    check_choice,
+    check_sides,
+    identity_like,
+    is_finite,
+    zero_factors,
+    zero_scale,
+)
 from gradtx._values.schedule import UnitInterval
-
-
-@state_class
-class Sides(NamedTuple):
-    """What belongs to the two sides of a matrix; None for a side that has no basis.
-
-    Attributes:
-        left: that of the inputs.
-        right: that of the outputs.
-    """
-
-    left: Any
-    right: Any
 
 
 @state_class
@@ -96,32 +94,15 @@ def in_eigenbasis(
     """
     inner = as_transformation(inner)
     whole_number("every", every)
-    if max_dim != 0:
-        whole_number("max_dim", max_dim)
-    for name, choice, choices in (("sides", sides, ("both", "smaller")), ("first", first, ("eigh", "skip"))):
-        if choice not in choices:
-            raise GradtxValueError(f"{name}: expected {choices[0]!r} or {choices[1]!r}, got {short(choice)}")
-
-    def has_basis(shape: tuple[int, ...]) -> tuple[bool, bool]:
-        rows, columns = shape[-2:]
-        left, right = rows <= max_dim, columns <= max_dim
-        if sides == "smaller":
-            left, right = left and rows <= columns, right and columns < rows
-        return left, right
+    check_sides(max_dim, sides)
+    check_choice("first", first, ("eigh", "skip"))
 
     def init(step: Context, params: Params) -> Eigenbasis:
         leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
         check_matrices(step, params, leaves)
-        factors, bases, scales = [], [], []
-        for p in map(widened, leaves):
-            chosen = has_basis(p.shape) if p.size else (False, False)
-            left, right = (
-                jnp.zeros((*p.shape[:-2], length, length), p.dtype) if there else None
-                for length, there in zip(p.shape[-2:], chosen, strict=True)
-            )
-            factors.append(Sides(left, right))
-            bases.append(jax.tree.map(_identity_like, Sides(left, right)))
-            scales.append(jnp.zeros((*p.shape[:-2], 1, 1), p.real.dtype))
+        factors = [zero_factors(widened(p), max_dim, sides) for p in leaves]
+        bases = [jax.tree.map(identity_like, x) for x in factors]
+        scales = [zero_scale(widened(p)) for p in leaves]
         zero = jnp.zeros((), jnp.int32)
         factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
         return Eigenbasis(factors, scales, bases, zero, jnp.copy(zero), step.init(inner, params))
@@ -135,7 +116,7 @@ def in_eigenbasis(
             trees.subtrees_like(updates, x, "updates", "state") for x in (state.factors, state.scales, state.bases)
         )
         is_first = state.count == 0
-        pairs = [_averaged(f, s, g, decay) for f, s, g in zip(factors, scales, gs, strict=True)]
+        pairs = [averaged(f, s, g, decay) for f, s, g in zip(factors, scales, gs, strict=True)]
         factors, scales = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         bases = lax.cond(is_first, lambda: _first_bases(factors, bases), lambda: bases)
 
@@ -177,39 +158,10 @@ def in_eigenbasis(
     return GradientTransformation._of(Work(init, update))
 
 
-def _identity_like(x: Array) -> Array:
-    return x + jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape)
-
-
 def _is_noise(g: Array) -> Array:
     """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding beside that."""
     size = jnp.abs(g)
     return size < 16 * jnp.finfo(size.dtype).eps * jnp.max(size, (-2, -1), keepdims=True)
-
-
-def _averaged(factors: Sides, scale: Array, g: Array, decay: Any) -> tuple[Sides, Array]:
-    """The factors and their scale with the gradient; those of before where it is not finite."""
-    g = lax.stop_gradient(g)
-    if g.size == 0:
-        return factors, scale
-    largest = jnp.max(jnp.abs(g), (-2, -1), keepdims=True)
-    kept = lax.sqrt(strong(jnp.asarray(decay, scale.dtype)))
-    new = jnp.maximum(kept * scale, largest)
-    unit = jnp.where(new == 0, 1, new)
-    x = g / unit.astype(g.dtype)
-    old = (scale / unit) ** 2
-    is_finite = jnp.isfinite(largest)
-
-    def mean(factor: Array, product: Array) -> Array:
-        weight = strong(jnp.asarray(decay, scale.dtype))
-        moved = (weight * old).astype(factor.dtype) * factor + (1 - weight).astype(factor.dtype) * product
-        return jnp.where(is_finite, moved, factor)
-
-    adjoint = jnp.swapaxes(x.conj(), -2, -1)
-    product = lambda a, b: jnp.matmul(a, b, precision="float32")
-    left = None if factors.left is None else mean(factors.left, product(x, adjoint))
-    right = None if factors.right is None else mean(factors.right, product(adjoint, x))
-    return Sides(left, right), jnp.where(is_finite, new, scale)
 
 
 def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:
@@ -217,10 +169,10 @@ def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:
 
     def one(a: Array, old: Array) -> Array:
         q = linalg.eigenbasis(a)
-        return jnp.where(_is_finite(q), q, old)
+        return jnp.where(is_finite(q), q, old)
 
     columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
-    return jax.tree.structure(factors).unflatten(linalg.by_size(one, *columns))
+    return jax.tree.structure(factors).unflatten(by_size(one, *columns))
 
 
 def _next_bases(factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], list[Sides], Array]:
@@ -228,13 +180,13 @@ def _next_bases(factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], 
 
     def one(a: Array, old: Array) -> tuple[Array, Array, Array]:
         q = linalg.next_basis(a, old)
-        is_finite = _is_finite(q)
-        q = jnp.where(is_finite, q, old)
+        is_right = is_finite(q)
+        q = jnp.where(is_right, q, old)
         turn = jnp.matmul(jnp.swapaxes(old.conj(), -2, -1), q, precision="float32")
-        return q, abs_square(turn), ~is_finite
+        return q, abs_square(turn), ~is_right
 
     columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
-    found, treedef = linalg.by_size(one, *columns), jax.tree.structure(factors)
+    found, treedef = by_size(one, *columns), jax.tree.structure(factors)
     failed = [jnp.zeros(0, bool), *(bad.ravel() for _, _, bad in found)]
     return (
         treedef.unflatten([q for q, _, _ in found]),
@@ -251,10 +203,6 @@ def _rotate(x: Array, bases: Sides, back: bool = False) -> Array:
     if right is not None:
         x = jnp.matmul(x, jnp.swapaxes(right.conj(), -2, -1) if back else right)
     return x
-
-
-def _is_finite(q: Array) -> Array:
-    return jnp.all(jnp.isfinite(q.real) & jnp.isfinite(q.imag), (-2, -1), keepdims=True)
 
 
 def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:

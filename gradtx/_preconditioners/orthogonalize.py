@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from gradtx import linalg
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxValueError, short
-from gradtx._base.numerics import align, weighted_mean
+from gradtx._base.numerics import align, safe_divide, weighted_mean
 from gradtx._core.matrixwise import matrixwise
+from gradtx._core.norms import norms_along
 from gradtx._core.protocol import transformation
+from gradtx._linalg.polar import polynomials_of
 from gradtx._values.schedule import Decay, NonNegative
 
 
@@ -40,7 +42,7 @@ def orthogonalize(steps: int = 5, lowest: float = 1e-3, method: Any = "polynomia
     overflow, and vanish.
     """
     whole_number("steps", steps)
-    linalg.polynomials_of(steps, lowest, method, precision)
+    polynomials_of(steps, lowest, method, precision)
     return matrixwise(lambda g: linalg.polar(g, steps, lowest, method, precision), in_turn=True)
 
 
@@ -102,3 +104,44 @@ def scale_by_row_ema(decay: Decay):
         return jnp.broadcast_to(v, g.shape), v
 
     return matrixwise(step, init)
+
+
+ORACLES: dict[str, Callable[[Any, Any], Any]] = {
+    "spectral": lambda g, method: math.sqrt(g.shape[1] / g.shape[0]) * linalg.polar(g, 5, method=method),
+    "sign": lambda g, method: jnp.sign(g) / g.shape[0],
+    "columns": lambda g, method: math.sqrt(g.shape[1]) * _over_norms(g, (1,)),
+    "rows": lambda g, method: _over_norms(g, (0,)) / math.sqrt(g.shape[0]),
+    "rms": lambda g, method: math.sqrt(g.size) * _over_norms(g, (0, 1)),
+}
+
+
+@transformation
+def lmo(norm: str = "spectral", method: Any = "polynomials"):
+    r"""LMO (linear minimization oracle): replaces each matrix by the one of norm 1 that is most aligned with it.
+
+    For m inputs and n outputs, where a column of the papers is an input and a row an output, u is
+
+        "spectral"   :math:`\sqrt{n/m}` times the polar factor
+        "sign"       the signs over m
+        "columns"    each input's outputs over their root mean square
+        "rows"       each output's inputs over their norm and :math:`\sqrt{m}`
+        "rms"        the matrix over its root mean square
+
+    Zero stays zero.
+
+    Args:
+        norm: one of these.
+        method: of the polar factor; see `orthogonalize`.
+
+    State: none.
+
+    Reference: Pethick et al., "Training Deep Learning Models with Norm-Constrained LMOs", 2025, table 2.
+    """
+    if norm not in ORACLES:
+        raise GradtxValueError(f"norm: expected one of {', '.join(map(repr, ORACLES))}, got {short(norm)}")
+    polynomials_of(5, 1e-3, method, None)
+    return matrixwise(lambda g: ORACLES[norm](g, method), in_turn=norm == "spectral")
+
+
+def _over_norms(g: Any, axes: tuple[int, ...]) -> Any:
+    return g * jnp.broadcast_to(safe_divide(1.0, norms_along(g, axes)), g.shape)

@@ -15,8 +15,8 @@ from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.constructors import treewise
 from gradtx._core.norms import inner_product, norm
 from gradtx._core.protocol import transformation
+from gradtx._linalg.cg import cg
 from gradtx._values.schedule import NonNegative
-from gradtx.linalg import cg
 
 
 @state_class
@@ -190,11 +190,11 @@ def precondition_by_cg(damping: NonNegative = 0.0, max_steps: int = 100, rtol: N
         first = jnp.where(first == 0, strong(length, first.dtype), first)
         limit = jnp.minimum(0.5, jnp.sqrt(safe_divide(strong(length, first.dtype), first))) if rtol is None else rtol
 
-        def product(vs: list[Array]) -> list[Array]:
+        def product(vs: list[Any]) -> list[Any]:
             tangents = treedef.unflatten([v.astype(p.dtype) for v, p in zip(vs, like, strict=True)])
             found = jax.jvp(grad_fn, (params,), (tangents,))[1]
             hvs = [h.astype(v.dtype) for h, v in zip(treedef.flatten_up_to(found), vs, strict=True)]
-            return [h + jnp.multiply(damping, v) for h, v in zip(hvs, vs, strict=True)]
+            return [h + damping * v for h, v in zip(hvs, vs, strict=True)]
 
         found = cg(product, _over(gs, length), max_steps=most, rtol=limit)
         by = jnp.where(found.steps == 0, 1, length)

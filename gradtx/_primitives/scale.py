@@ -1,6 +1,6 @@
 """Multiplication of all updates by one scalar."""
 
-from gradtx._core.constructors import elementwise
+from gradtx._core.constructors import elementwise, with_facts
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -33,4 +33,4 @@ def scale_by_learning_rate(learning_rate: NonNegative):
     State: none.
     """
     factor = -learning_rate
-    return elementwise(lambda g: factor * g)
+    return with_facts(elementwise(lambda g: factor * g), descends=True, takes_ascent=True)

@@ -102,7 +102,9 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
 def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
     for name in kwargs:
         if name not in spec.defaults:
-            return GradtxTypeError(f"{no_argument(spec.name, name, spec.defaults)}; it is called as {spec.usage}")
+            trees = [x for x in args if jax.tree.structure(x, is_leaf=is_value).num_leaves > 1]
+            hint = "; the parameters go to tx.init(params)" if trees else ""
+            return GradtxTypeError(f"{no_argument(spec.name, name, spec.defaults)}; it is called as {spec.usage}{hint}")
     try:
         spec.signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -120,7 +122,12 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
     if number is None:
         return _structure(who, argument)
     if not number.many:
-        return _admit(who, number, argument)
+        try:
+            return _admit(who, number, argument)
+        except GradtxValueError as error:
+            if len(spec.defaults) == 1 or "; " in error.complaint:
+                raise
+            raise GradtxValueError(f"{error.complaint}; it is called as {spec.usage}") from None
     if not isinstance(argument, (list, tuple)):
         raise GradtxTypeError(
             f"{who}: expected a list or tuple of numbers, got {short(argument)}; it is called as {spec.usage}"
@@ -180,7 +187,8 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             wanted = "finite" if str(number) == "finite" else f"{number} and finite"
             raise GradtxValueError(f"{who} must be {wanted}, got {short(x)}")
         if not number.allows(x):
-            raise GradtxValueError(f"{who} must be {number}, got {x!r}")
+            hint = f"; give {-x!r}: the minus of a descent step is built in" if x < 0 and number.allows(-x) else ""
+            raise GradtxValueError(f"{who} must be {number}, got {x!r}{hint}")
         return x
     if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
         raise GradtxTypeError(f"{who}: expected a real number, got an array of {x.dtype}")
@@ -196,7 +204,9 @@ def _admit(who: str, number: Number, x: Any) -> Any:
         except GradtxTypeError as error:
             raise GradtxTypeError(f"{who}: a {error}") from None
     hint = ""
-    if isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
+    if isinstance(x, (tuple, list)) and all(isinstance(item, (int, float)) for item in x):
+        hint = "; give each of these numbers to an argument of its own"
+    elif isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
         hint = "; if these are parameters, give them to the transform: tx.init(params)"
     elif isinstance(x, str):
         hint = "; convert it by float"

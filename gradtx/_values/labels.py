@@ -111,7 +111,7 @@ def where(predicate: Callable[[str, Any], bool]):
     return label, lambda params: None
 
 
-def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True) -> list[Any]:
+def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True, what: str = "labels") -> list[Any]:
     """The label of each leaf of `updates`.
 
     Args:
@@ -119,6 +119,7 @@ def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True
         params: the parameters, or None.
         updates: a tree with the structure and shapes of the parameters, used in their place if they are None.
         is_whole: whether these are all parameters, and not those of a group.
+        what: what the labels are, in messages.
     """
     if isinstance(labels, Labels) and not is_whole:
         labels = functools.partial(labels, is_whole=False)
@@ -131,12 +132,12 @@ def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True
         answer, other = (_ask(labels, updates, dtype) for dtype in (jnp.float32, jnp.bfloat16))
         if jax.tree.leaves(answer) != jax.tree.leaves(other):
             raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
-    return _broadcast(answer, updates)
+    return _broadcast(answer, updates, what)
 
 
 def resolve_mask(mask: Any, params: Params, updates: Updates) -> list[bool]:
     """`resolve` for labels that must be booleans."""
-    chosen = resolve(mask, params, updates)
+    chosen = resolve(mask, params, updates, what="mask")
     for index, keep in enumerate(chosen):
         if not isinstance(keep, (bool, np.bool_)):
             path = trees.paths(updates)[index]
@@ -185,7 +186,14 @@ def _abstract(x: Any, dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(jnp.shape(x), dtype)
 
 
-def _broadcast(labels: Any, full: Any) -> list[Any]:
+_GIVE = {
+    "labels": "a label for each leaf or subtree, in the containers of the parameters",
+    "mask": "True or False for each leaf or subtree, in the containers of the parameters, or by_path({pattern: ...})",
+    "axes": "one matrix(...) for all, or one or 'rest' for each leaf or subtree, in the containers of the parameters",
+}
+
+
+def _broadcast(labels: Any, full: Any, what: str) -> list[Any]:
     try:
         return jax.tree.leaves(jax.tree.broadcast(labels, full))
     except (ValueError, TypeError, KeyError):
@@ -194,8 +202,7 @@ def _broadcast(labels: Any, full: Any) -> list[Any]:
         kinds = f"{type(labels).__name__} and {type(full).__name__}"
         why = f"; the containers are of different types, {kinds}" if same else ""
         raise GradtxValueError(
-            f"the labels do not fit the parameters: labels at {listing(ours)}; parameters at {listing(theirs)}{why}; "
-            f"give a label for each leaf or subtree, in the containers of the parameters"
+            f"{what}: expected {_GIVE[what]}; got {what} at {listing(ours)} for parameters at {listing(theirs)}{why}"
         ) from None
 
 

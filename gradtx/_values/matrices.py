@@ -152,7 +152,7 @@ REST = "rest"
 
 def readings(axes: Any, params: Params, updates: Any, is_whole: bool = True) -> list[Any]:
     """For each leaf of the updates its `Matrix`, or `REST`."""
-    found = resolve(axes, params, updates, is_whole)
+    found = resolve(axes, params, updates, is_whole, "axes")
     for path, reading in zip(trees.paths(updates), found, strict=True):
         if not isinstance(reading, Matrix) and reading != REST:
             raise GradtxTypeError(f"axes: expected matrix(...) or {REST!r} for {path!r}, got {short(reading)}")

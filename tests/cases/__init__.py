@@ -17,6 +17,7 @@ from . import (
     layerwise,
     light,
     matrices,
+    matrices_more,
     primitives,
     quasi_newton,
     transforms,
@@ -36,6 +37,7 @@ FAMILIES = [
     light,
     free,
     matrices,
+    matrices_more,
     quasi_newton,
 ]
 

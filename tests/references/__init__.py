@@ -11,7 +11,7 @@ from .descent_more import cautious, cautious_adam, madgrad, nesterov_lookahead, 
 from .gradient_descent import nesterov, sgd
 from .layerwise import fromage, lamb, lars, novograd
 from .matrices import adamuon, mars_muon, muon, muon_hyperball, normuon, polargrad, scion
-from .matrices_more import kl_shampoo, shampoo, soap
+from .matrices_more import dion, kl_shampoo, shampoo, soap
 from .matrices_third import (
     PROBLEMS,
     approximate_wolfe_holds,
@@ -61,6 +61,7 @@ __all__ = [
     "cautious_adam",
     "cocob",
     "dadapt_adamw",
+    "dion",
     "dion2",
     "dog",
     "dowg",

@@ -180,14 +180,14 @@ def soap(
 
 
 def matrix_power(factor: np.ndarray, power: float, ridge: float = 0.0) -> np.ndarray:
-    """Returns (factor + ridge * its largest eigenvalue * I)^power of a Hermitian matrix without negative eigenvalues.
+    """Returns (factor + ridge * |factor| * I)^power of a Hermitian matrix without negative eigenvalues.
 
     The powers of eigenvalues that are only rounding, below 10 * eps * size times the largest, count as 0: without a
     ridge it is the power of the pseudo-inverse, and that of 0 is 0.
     """
     eigenvalues, vectors = np.linalg.eigh(factor)
     largest = np.max(eigenvalues, initial=0.0)
-    eigenvalues = np.maximum(eigenvalues, 0.0) + ridge * largest
+    eigenvalues = np.maximum(eigenvalues, 0.0) + ridge * np.linalg.norm(factor)
     kept = eigenvalues > 10 * np.finfo(np.float64).eps * len(factor) * largest
     return (vectors * np.where(kept, np.where(kept, eigenvalues, 1.0) ** power, 0.0)) @ adjoint(vectors)
 
@@ -219,14 +219,14 @@ def shampoo(
         direction = |adam| / |direction| * direction, if graft
         update = -learning_rate * (direction + weight_decay * parameter)
 
-    with the parameter before the update. The powers are those of L + ridge * (largest eigenvalue of L) * I, and are
+    with the parameter before the update. The powers are those of L + ridge * |L| * I, and are
     taken anew at the steps 0, every, 2 * every, ..., with that step's gradient in the factors. adam is the direction
     of `adam` for the same gradients, with graft_b1 (or b1, if that is None), b2 and eps.
 
     Neither the factors nor m have a bias correction: with the graft, their scale does not matter.
 
     Deviations: the decay, the moving average m, the decoupled weight decay and the graft are later than the paper, as
-    is a ridge relative to the largest eigenvalue, where the paper starts from L = R = epsilon * I; without a ridge,
+    is a ridge relative to the norm, where the paper starts from L = R = epsilon * I; without a ridge,
     the power of the pseudo-inverse.
     """
     gradients, parameters = double_precision(gradients, parameters)
@@ -282,7 +282,7 @@ def kl_shampoo(
         update = -learning_rate * (direction + weight_decay * parameter)
 
     with the parameter before the update. There is neither a graft nor a bias correction. The inverses and the roots are
-    those of L + ridge * (largest eigenvalue of L) * I, and are taken anew at the steps 0, every, 2 * every, and so on:
+    those of L + ridge * |L| * I, and are taken anew at the steps 0, every, 2 * every, and so on:
     between them L and R move on with the inverses of then. before=True takes the roots for the direction from before
     this step's gradient, as the authors' code does.
 

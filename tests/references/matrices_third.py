@@ -332,7 +332,7 @@ def newton_cg_direction(
 
 
 def inverse_root(matrix: np.ndarray, p: float, ridge: float = 0.0) -> np.ndarray:
-    """(A + ridge * lambda_max * I)^(-1/p) of a Hermitian matrix, by its eigenvectors in float64, as `matrix_power`.
+    """(A + ridge * |A| * I)^(-1/p) of a Hermitian matrix, by its eigenvectors in float64, as `matrix_power`.
 
     Decisions: negative eigenvalues count as 0, before the ridge; without a ridge, that of the pseudo-inverse; 0 for 0.
     """
