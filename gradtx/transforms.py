@@ -115,6 +115,7 @@ from gradtx._primitives.plateau import reduce_on_plateau as reduce_on_plateau
 from gradtx._primitives.polyak import scale_by_polyak as scale_by_polyak
 from gradtx._primitives.private import aggregate_privately as aggregate_privately
 from gradtx._primitives.project import project_box as project_box
+from gradtx._primitives.project import project_qk as project_qk
 from gradtx._primitives.project import project_l2_ball as project_l2_ball
 from gradtx._primitives.project import project_sphere as project_sphere
 from gradtx._primitives.project import project_nonnegative as project_nonnegative

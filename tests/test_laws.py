@@ -21,8 +21,8 @@ COSTLY = {
 }
 
 # An expression of parts that keep these laws keeps nearly all of them too: for
-# expressions they wait as well, and for transforms of matrices, which compile for
-# longest.
+# expressions they wait as well, and for what compiles for longest: transforms of
+# matrices, and those with temporary buffers.
 INHERITED = {
     "init_is_abstract",
     "inputs_stay",
@@ -58,7 +58,8 @@ def _now(case):
     """The laws of the default run."""
     if case not in FIRST:
         return []
-    waiting = COSTLY | INHERITED if case.transform.expression is not None or case.matrices else COSTLY
+    is_long = case.transform.expression is not None or case.matrices or case.temporary[0] > 1
+    waiting = COSTLY | INHERITED if is_long else COSTLY
     return [law for law in LAWS if law not in waiting]
 
 

@@ -174,3 +174,43 @@ def test_bad_input():
             tx.update(jnp.ones(3), tx.init(jnp.ones(3)))
     with pytest.raises(ValueError, match="project_simplex: scale must be above 0, got 0"):
         gx.project_simplex(0.0)
+
+
+def test_the_largest_logits_of_each_head_are_brought_to_the_threshold():
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (50, 6))
+    heads = {"query": jax.random.normal(keys[1], (6, 4, 3)), "key": jax.random.normal(keys[2], (6, 4, 3))}
+    params = {name: {"kernel": w} for name, w in heads.items()} | {"value": {"kernel": heads["query"]}}
+
+    def largest(params):
+        q, k = (jnp.einsum("bi,ihf->bhf", x, params[name]["kernel"]) for name in ("query", "key"))
+        return jnp.max(jnp.einsum("bhf,chf->hbc", q, k), (1, 2))
+
+    threshold = float(jnp.sort(largest(params))[1]) * 1.0001  # two heads stay as they are
+    tx = gx.chain(
+        gx.sgd(0.0),
+        gx.masked(gx.project_qk(threshold), gx.by_path({"query/kernel": True, "key/kernel": True, "**": False})),
+    )
+    updates, _ = tx.update(params, tx.init(params), params, max_logits=largest(params))
+    new = gx.apply_updates(params, updates)
+    np.testing.assert_allclose(largest(new), np.minimum(largest(params), threshold), rtol=1e-4)
+    np.testing.assert_array_equal(new["value"]["kernel"], params["value"]["kernel"])
+    small = np.asarray(largest(params)) < threshold
+    np.testing.assert_array_equal(new["query"]["kernel"][:, small], params["query"]["kernel"][:, small])
+
+
+def test_logits_of_stacked_layers_and_logits_that_do_not_fit():
+    p = jnp.ones((2, 6, 4, 3))  # layers, inputs, heads, features
+    tx = gx.project_qk(1.0)
+    logits = jnp.asarray([[4.0, 1, 1, 0.5], [1, 1, 1, 16.0]])
+    updates, _ = tx.update(jnp.zeros_like(p), tx.init(p), p, max_logits=logits[:, None, :])
+    sizes = np.asarray((p + updates)[:, 0, :, 0])
+    np.testing.assert_allclose(sizes, [[0.5, 1, 1, 1], [1, 1, 1, 0.25]], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"max_logits: expected an array for the heads .*, got the shape \(3,\)"):
+        tx.update(p, (), p, max_logits=jnp.ones(3))
+    with pytest.raises(ValueError, match="has no axis -2 of heads"):
+        tx.update(jnp.ones(3), (), jnp.ones(3), max_logits=jnp.ones(3))
+    with pytest.raises(ValueError, match="axis: expected a negative whole number, counted from the end, got 1"):
+        gx.project_qk(axis=1)
+    with pytest.raises(TypeError, match="the extra argument 'max_logits' is missing"):
+        tx.update(p, (), p)

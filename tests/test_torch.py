@@ -268,3 +268,22 @@ def test_the_benchmark_makes_the_same_steps(name, monkeypatch):
         updates, state = tx.update(grads, state, params)
         params = gx.apply_updates(params, updates)
     np.testing.assert_allclose(made[0].detach().numpy() - 0.01, np.asarray(params["w"]) - 0.01, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rule", "adjusted"), [("original", "original"), ("match_rms_adamw", "match_rms_adamw")])
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_muon_agrees_with_pytorch(monkeypatch, rule, adjusted, nesterov, shape):
+    # PyTorch computes the products in bfloat16, where two orders of a sum differ by more than what is compared here.
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    random = np.random.default_rng(0)
+    start, *gradients = ({"w": random.standard_normal(shape)} for _ in range(STEPS + 1))
+    leaves = _tensors(start)
+    options = {"momentum": 0.95, "weight_decay": 0.1, "nesterov": nesterov, "adjust_lr_fn": adjusted}
+    theirs = _steps(torch.optim.Muon(leaves, lr=RATE, **options), leaves, gradients)
+    with jax.enable_x64(True):
+        params = jax.tree.map(jnp.asarray, start)
+        axes = gx.matrix(inputs=-1, outputs=-2)  # as PyTorch has them
+        tx = gx.muon(RATE, 0.95, 0.1, nesterov=nesterov, rule=rule, method="keller", axes=axes)
+        ours = np.asarray(_ours(tx, params, tx.init(params), gradients))
+    assert np.max(np.abs(ours - theirs)) < 1e-6 * np.max(np.abs(theirs - start["w"].ravel()))

@@ -333,7 +333,7 @@ def test_cautious_of_complex_updates_takes_the_real_part():
 
 
 def test_cautious_hands_on_extras_parameters_and_the_state():
-    tx = gx.cautious(gx.chain(gx.polyak_sgd(), gx.add_decayed_weights(0.1)))
+    tx = gx.cautious(gx.chain(gx.add_decayed_weights(0.1), gx.polyak_sgd()))
     g = jnp.ones(3)
     assert np.all(np.isfinite(_apply(tx, g, g, value=1.0)))
     adam = gx.cautious(gx.adam(0.1))

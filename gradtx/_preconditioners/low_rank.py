@@ -174,8 +174,9 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
 
     def init(p: Array) -> Dion:
         inputs, outputs = p.shape
-        directions = jax.random.normal(jax.random.key(seed), (inputs, min(rank, inputs, outputs)), p.dtype)
-        return Dion(jnp.zeros_like(p), jnp.linalg.qr(directions)[0])
+        drawn = jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32  # in every precision the same
+        directions = jax.random.normal(jax.random.key(seed), (inputs, min(rank, inputs, outputs)), drawn)
+        return Dion(jnp.zeros_like(p), jnp.linalg.qr(directions.astype(p.dtype))[0])
 
     def step(g: Any, state: Any) -> Any:
         b = state.momentum + g

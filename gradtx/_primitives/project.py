@@ -5,13 +5,15 @@ once, to the parameter's precision, so bounds hold up to that rounding; only `pr
 precision. NaNs are not hidden: they stay in place, and spread to all elements that are projected together.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError
-from gradtx._base.numerics import align, ordered, safe_divide, weak, widened
+from gradtx._base.errors import GradtxValueError, short
+from gradtx._base.numerics import align, ordered, safe_divide, times, weak, widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.constructors import elementwise, required, treewise
 from gradtx._core.context import Context, Work
@@ -166,3 +168,54 @@ def _moved(g: Array, p: Array) -> Array:
     """The parameter after the update."""
     g, p = align(g, p)
     return g + p
+
+
+@transformation
+def project_qk(threshold: Positive = 100.0, axis: int = -2):
+    r"""QK-clip: shrinks the queries and keys of an attention head whose largest logit exceeds a threshold.
+
+    .. math:: p + u = \sqrt{\min\left(1, \frac{threshold}{max\_logits}\right)} (p + g)
+
+    for each head. Give it the weights of queries and keys only, and put it last:
+    `masked(project_qk(), by_path({"**/query/kernel": True, "**/key/kernel": True, "**": False}))`. The product of both
+    shrinks by the whole factor, so the logits of the next step are near the threshold.
+
+    Args:
+        threshold: the largest logit that is left as it is, positive.
+        axis: the axis of the heads, counted from the end; axes in front of it may be those of stacked layers.
+
+    State: none. Needs the parameters and the extra argument `max_logits`: for each leaf that it gets, or one for all of
+    them, an array of the largest logits with the length of the heads' axis, or with axes that broadcast to those in
+    front of it too. Take the largest over the batch, and over all devices.
+
+    Raises:
+        GradtxValueError: a leaf does not have the axis, or the logits do not fit.
+        GradtxTypeError: `max_logits` is missing.
+
+    Reference: Kimi Team, "Kimi K2: Open Agentic Intelligence", 2025, algorithm 1, for heads that share nothing.
+    """
+    if isinstance(axis, bool) or not isinstance(axis, int) or axis >= 0:
+        raise GradtxValueError(f"axis: expected a negative whole number, counted from the end, got {short(axis)}")
+
+    def update(updates, state, params, *, max_logits: Any):
+        shared = jax.tree.structure(max_logits) == jax.tree.structure(0)
+        logits = jax.tree.map(lambda g: max_logits, updates) if shared else max_logits
+
+        def projected(path, g, p, largest):
+            g, p = align(g, p)
+            if g.ndim < -axis:
+                raise GradtxValueError(f"the leaf {path!r} of the shape {g.shape} has no axis {axis} of heads")
+            heads, largest = g.shape[: g.ndim + axis + 1], jnp.asarray(largest, g.real.dtype)
+            fits = len(largest.shape) <= len(heads) and largest.shape[-1:] == heads[-1:]
+            if not fits or any(n not in (1, m) for n, m in zip(largest.shape[::-1], heads[::-1], strict=False)):
+                raise GradtxValueError(
+                    f"max_logits: expected an array for the heads {heads} of the leaf {path!r}, got the shape "
+                    f"{largest.shape}"
+                )
+            factor = jnp.sqrt(threshold / jnp.maximum(largest, threshold))
+            factor = jnp.broadcast_to(factor, heads).reshape(heads + (1,) * (-axis - 1))
+            return jnp.where(factor == 1, g, times(jnp.broadcast_to(factor, g.shape), g + p) - p)
+
+        return trees.map_with_path(projected, updates, params, logits), state
+
+    return treewise(update, needs_params=True)

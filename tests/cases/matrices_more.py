@@ -1,5 +1,6 @@
 """Shampoo, PSGD, Scion, and methods of a low rank."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import references
@@ -18,7 +19,8 @@ FACTORS = {"temporary": (20.0, "two factors and their roots"), **ROOTS}
 
 def _first_basis(seed, inputs, rank):
     """The directions that `scale_by_dion` begins with."""
-    state = gx.scale_by_dion(rank, seed=seed).init(jnp.zeros((inputs, 4)))
+    with jax.enable_x64(True):
+        state = gx.scale_by_dion(rank, seed=seed).init(jnp.zeros((inputs, 4)))
     return np.asarray(state.basis, float)
 
 

@@ -12,9 +12,15 @@ from gradtx.testing import LAWS
 
 from ._make import case, reference
 
+NO_HEADS = {"odd_trees": "a 0-d array has no heads"}
 NOISY = {
     "names_do_not_matter": "which leaf gets which noise depends on the order of the leaves",
 }
+
+
+def _logits(params):
+    """Four times the threshold, for all heads."""
+    return {"max_logits": jax.tree.map(lambda p: jnp.full(p.shape[-1:], 40.0), params)}
 
 
 @gx.transformation
@@ -83,6 +89,7 @@ CASES = [
     # Projections.
     case("project_nonnegative", gx.project_nonnegative()),
     case("project_box", gx.project_box(-0.5, 0.7)),
+    case("project_qk", gx.project_qk(10.0, axis=-1), extras=_logits, temporary=(1.0, "factors"), excused=NO_HEADS),
     case("project_l2_ball", gx.project_l2_ball(1.5), odd=True),
     case("project_simplex", gx.project_simplex(2.0)),
     # Noise.
