@@ -22,8 +22,8 @@ import gradtx as gx
 from gradtx import schedules
 
 ALPHABET, CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 128, 48, 64, 4, 2, 16
-STEPS = {"transformer": 300, "mlp": 500, "cnn": 300}
-RATES, SEEDS = [2.0**k * 1e-3 for k in range(6)], 3
+STEPS = {"transformer": 200, "mlp": 500, "cnn": 300}
+RATES, SEEDS = [2.0**k * 1e-3 for k in range(1, 6)], 3
 END = 20
 """So many steps at the end whose losses are averaged."""
 

@@ -93,8 +93,10 @@ def minimize(
         GradtxValueError: `max_steps` is not a positive whole number.
 
     Example:
-        >>> from jax.scipy.optimize import rosenbrock  # doctest: +SKIP
-        >>> gx.minimize(rosenbrock, gx.lbfgs(), jnp.zeros(2)).params  # doctest: +SKIP
+        >>> import jax.numpy as jnp
+        >>> found = minimize(lambda x, center: jnp.sum((x - center) ** 2), lbfgs(), jnp.zeros(2), 3.0)
+        >>> print(found.params, int(found.steps), StopReason(int(found.reason)).name)
+        [3. 3.] 2 GRADIENT
     """
     if not callable(loss_fn) or is_transform(loss_fn):
         raise GradtxTypeError(
