@@ -204,7 +204,7 @@ def every(steps: PositiveDuration, value: Scalar, otherwise: Scalar):
         otherwise: the value at the other steps.
     """
     if isinstance(steps, float) and not steps.is_integer():
-        raise GradtxValueError(f"steps must be a whole number, got {steps!r}")
+        raise GradtxValueError(f"steps: expected a whole number, got {steps!r}")
     return lambda t: jnp.where(lax.rem(t, jnp.full_like(t, steps)) == 0, value, otherwise)
 
 
@@ -386,5 +386,5 @@ def arithmetic(operation: str, left: Scalar, right: Scalar):
     """
     operations = ("add", "subtract", "multiply", "divide", "power")
     if operation not in operations:
-        raise GradtxValueError(f"arithmetic: the operation must be one of {', '.join(operations)}, got {operation!r}")
+        raise GradtxValueError(f"arithmetic: operation: expected one of {', '.join(operations)}, got {operation!r}")
     return lambda t: jnp.broadcast_to(getattr(jnp, operation)(left, right), jnp.shape(t))

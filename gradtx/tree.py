@@ -64,7 +64,7 @@ def norm(tree: Any, ord: float = 2) -> Array:
     if ord == 2:
         return euclidean(floating_leaves(tree))
     if ord not in (1, math.inf):
-        raise GradtxValueError(f"norm: ord must be 1, 2 or infinity, got {ord!r}")
+        raise GradtxValueError(f"norm: ord: expected 1, 2 or infinity, got {ord!r}")
     magnitudes = [jnp.abs(x) for x in floating_leaves(tree)]
     if not magnitudes:
         return jnp.zeros((), jnp.float32)

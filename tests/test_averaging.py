@@ -354,7 +354,7 @@ def test_numbers_and_functions_that_are_refused():
         gx.lookahead(gx.sgd(0.1), 0, 0.5).init(PARAMS)
     with pytest.raises(ValueError, match=r"in average_params: every: expected a positive whole number, got 1\.5"):
         gx.average_params(gx.sgd(0.1), every=1.5).init(PARAMS)
-    with pytest.raises(ValueError, match=r"average_params: decay must be in \[0, 1\], got -1"):
+    with pytest.raises(ValueError, match=r"average_params: decay: expected a number in \[0, 1\], got -1"):
         gx.average_params(gx.sgd(0.1), -1)
     with pytest.raises(
         ValueError, match="in extrapolated_gradient: points: expected a positive whole number, got True"
@@ -366,7 +366,7 @@ def test_numbers_and_functions_that_are_refused():
         TypeError, match=r"in sharpness_aware: the extra argument 'grad_fn' is missing.*; call .*grad_fn=\.\.\."
     ):
         tx.update(PARAMS, state, PARAMS)
-    with pytest.raises(TypeError, match="grad_fn must be a function of the parameters that returns gradients, got 3"):
+    with pytest.raises(TypeError, match="grad_fn: expected a function of the parameters that returns gradients, got 3"):
         tx.update(PARAMS, state, PARAMS, grad_fn=3)
     with pytest.raises(ValueError, match="structures of the updates and the gradients of grad_fn differ"):
         tx.update(PARAMS, state, PARAMS, grad_fn=lambda params: (0.0, params))

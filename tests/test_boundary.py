@@ -196,7 +196,7 @@ def test_a_bare_pair_may_use_python_numbers():
 def test_numbers_out_of_range_are_not_set():
     state = gx.inject(gx.chain(gx.adam(0.1), gx.scale(1.0))).init(PARAMS)
     for name, bad in (("b1", 1.5), ("learning_rate", -1e-4), ("eps", float("nan"))):
-        with pytest.raises(gx.GradtxValueError, match=rf"set_hyperparams: {name} must be .*, got"):
+        with pytest.raises(gx.GradtxValueError, match=rf"set_hyperparams: {name}: expected .*, got"):
             gx.set_hyperparams(state, **{name: bad})
     assert gx.get_hyperparams(gx.set_hyperparams(state, b1=0.5, factor=-3.0))["b1"] == 0.5
 

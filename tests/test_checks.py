@@ -17,9 +17,9 @@ def _update(tx, **extra):
 REFUSED = {
     "half a step": (lambda: gx.hutchinson(2.5).init(G), "every: expected a positive whole number, got 2.5"),
     "no step": (lambda: gx.sophia(0.1, update_interval=0).init(G), "every: expected a positive whole number, got 0"),
-    "a schedule of half a step": (lambda: s.every(2.5, 1.0, 0.0)(1), "steps must be a whole number, got 2.5"),
-    "too far": (lambda: gx.lookahead(gx.sgd(0.1), 2, 5.0), r"slow_step_size must be in \[0, 1\], got 5.0"),
-    "more than all": (lambda: gx.average_params(gx.sgd(0.1), 2.0), r"decay must be in \[0, 1\], got 2.0"),
+    "a schedule of half a step": (lambda: s.every(2.5, 1.0, 0.0)(1), "steps: expected a whole number, got 2.5"),
+    "too far": (lambda: gx.lookahead(gx.sgd(0.1), 2, 5.0), r"slow_step_size: expected a number in \[0, 1\], got 5.0"),
+    "more than all": (lambda: gx.average_params(gx.sgd(0.1), 2.0), r"decay: expected a number in \[0, 1\], got 2.0"),
     "no bets": (lambda: gx.mechanize(gx.sgd(0.1), num_betas=0).init(G), "num_betas: expected a positive whole number"),
     "one for many": (lambda: gx.aggmo(0.1, 0.9), "aggmo: momentums: expected a list or tuple of numbers, got 0.9"),
     "labels of two kinds": (

@@ -156,11 +156,11 @@ def test_texts_of_odd_arrays_evaluate_back(number, kind):
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (lambda: gx.scale(10**400), "scale: factor must be finite, got 1000"),
-        (lambda: gx.scale(float("nan")), "scale: factor must be finite, got nan"),
-        (lambda: gx.adam(float("inf")), "adam: learning_rate must be at least 0 and finite, got inf"),
-        (lambda: gx.adam(0.1, b1=float("inf")), r"adam: b1 must be in \[0, 1\) and finite, got inf"),
-        (lambda: gx.clip_by_global_norm(-1), "clip_by_global_norm: max_norm must be at least 0, got -1"),
+        (lambda: gx.scale(10**400), "scale: factor: expected a finite number, got 1000"),
+        (lambda: gx.scale(float("nan")), "scale: factor: expected a finite number, got nan"),
+        (lambda: gx.adam(float("inf")), "adam: learning_rate: expected a number of at least 0 and finite, got inf"),
+        (lambda: gx.adam(0.1, b1=float("inf")), r"adam: b1: expected a number in \[0, 1\) and finite, got inf"),
+        (lambda: gx.clip_by_global_norm(-1), "clip_by_global_norm: max_norm: expected a number of at least 0, got -1"),
     ],
 )
 def test_numbers_that_are_refused(make, complaint):
@@ -226,7 +226,7 @@ MALFORMED = [
     ({"factory": "adam", "argumets": {"learning_rate": 0.1}}, "expected {'factory': a name"),
     ({"factory": "adam"}, "the argument 'learning_rate' of adam is missing; it is called as adam"),
     ({"factory": "adam", "arguments": {"learning_rate": "fast"}}, "adam: learning_rate: expected a number"),
-    ({"factory": "adam", "arguments": {"learning_rate": -1}}, "learning_rate must be at least 0"),
+    ({"factory": "adam", "arguments": {"learning_rate": -1}}, "learning_rate: expected a number of at least 0"),
     ({"factory": "adam", "arguments": {"learning_rate": {"dict": 3}}}, "expected .* at adam.learning_rate, got"),
     ({"factory": "adam", "arguments": {"learning_rate": {"dict": [[1]]}}}, "a list of pairs} at adam.learning_rate"),
     ({"factory": "adam", "arguments": {"learning_rate": {"dict": [[[1], 2]]}}}, "looked up at adam.learning_rate"),

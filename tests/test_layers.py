@@ -143,7 +143,7 @@ def test_leaves_that_are_no_stack():
         ValueError, match=r"expected a layer axis 1 in the leaf 'b' of the parameters, got the shape \(3,\)"
     ):
         over_layers(gx.adam(0.1), 1).init({"b": jnp.ones(3), "w": jnp.ones((2, 3))})
-    with pytest.raises(TypeError, match="in over_layers: axis must be a whole number, got 'layers'"):
+    with pytest.raises(TypeError, match="in over_layers: axis: expected a whole number, got 'layers'"):
         over_layers(gx.adam(0.1), "layers").init({})
     with pytest.raises(ValueError, match="expected the state of over_layers as the second"):
         tx.update(stack(0), gx.adam(0.1).init(stack(0)))
@@ -210,11 +210,11 @@ def test_a_measure_with_the_name_of_a_number():
 
 def test_measures_that_are_refused():
     params = {"w": jnp.ones(2)}
-    with pytest.raises(ValueError, match=r"in record: the measure 'each' must be a scalar, got the shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"in record: the measure 'each': expected a scalar, got the shape \(2,\)"):
         record("each", lambda updates: updates["w"]).init(params)
-    with pytest.raises(TypeError, match="in record: the measure must be a function of the updates, got 'norm'"):
+    with pytest.raises(TypeError, match="in record: measure: expected a function of the updates, got 'norm'"):
         record("norm", "norm").init(params)
-    with pytest.raises(TypeError, match="in record: the name must be a string, got <function"):
+    with pytest.raises(TypeError, match="in record: name: expected a string, got <function"):
         record(gx.tree.norm, "norm").init(params)
     tx = gx.chain(record("size", sizes))
     with pytest.raises(ValueError, match="in chain > record: expected the parameters, got None"):

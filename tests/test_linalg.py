@@ -167,7 +167,7 @@ def test_derivatives_are_finite_for_zero_and_equal_singular_values(arguments):
         ({"method": "newton"}, "method: expected 'polynomials', 'keller'"),
         ({"method": ((1.0, 2.0, 3.0),)}, "the table has 1 rows, and steps is 5; say steps=1"),
         ({"method": ((1.0, 2.0),) * 5}, "method: expected 'polynomials'"),
-        ({"lowest": 0.0}, "lowest must be above 0 and at most 1"),
+        ({"lowest": 0.0}, "lowest: expected a number above 0 and at most 1"),
         ({"steps": 0}, "steps: expected a positive whole number"),
         ({"precision": "float8"}, "precision: expected None or one of float32"),
     ],

@@ -140,11 +140,11 @@ def test_bad_input():
         tx.update(G, tx.init(G))
     with pytest.raises(ValueError, match=r"value: expected a single real number, got float32 of the shape \(2,\)"):
         tx.update(G, tx.init(G), value=jnp.ones(2))
-    with pytest.raises(ValueError, match="in reduce_on_plateau: mode must be 'min' or 'max', got 'sideways'"):
+    with pytest.raises(ValueError, match="in reduce_on_plateau: mode: expected 'min' or 'max', got 'sideways'"):
         reduce_on_plateau(mode="sideways").init(G)
-    with pytest.raises(ValueError, match=r"reduce_on_plateau: factor must be in \[0, 1\), got 1.5"):
+    with pytest.raises(ValueError, match=r"reduce_on_plateau: factor: expected a number in \[0, 1\), got 1.5"):
         reduce_on_plateau(1.5)
-    with pytest.raises(ValueError, match="reduce_on_plateau: accumulation_size must be above 0, got 0"):
+    with pytest.raises(ValueError, match="reduce_on_plateau: accumulation_size: expected a number above 0, got 0"):
         reduce_on_plateau(accumulation_size=0)
     with pytest.raises(ValueError, match="expected the state of reduce_on_plateau"):
         tx.update(G, gx.adam(0.1).init(G), value=1.0)

@@ -172,7 +172,7 @@ def test_bad_input():
     for name, tx in PROJECTIONS.items():
         with pytest.raises(ValueError, match=rf"project_{name}.*expected the parameters, got None"):
             tx.update(jnp.ones(3), tx.init(jnp.ones(3)))
-    with pytest.raises(ValueError, match="project_simplex: scale must be above 0, got 0"):
+    with pytest.raises(ValueError, match="project_simplex: scale: expected a number above 0, got 0"):
         gx.project_simplex(0.0)
 
 

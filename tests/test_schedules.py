@@ -162,7 +162,7 @@ def test_restarts_agree_with_optax():
 
 
 def test_restarts_become_longer_and_never_shorter():
-    with pytest.raises(ValueError, match=r"cosine_restarts: steps_factor must be at least 1, got 0\.5"):
+    with pytest.raises(ValueError, match=r"cosine_restarts: steps_factor: expected a number of at least 1, got 0\.5"):
         s.cosine_restarts(1.0, 10, steps_factor=0.5)
 
 
@@ -232,7 +232,7 @@ def test_wrong_numbers_of_segments_are_refused():
         s.piecewise_interpolate([1.0, 2.0, 3.0], [1])(0)
     with pytest.raises(ValueError, match="shape: expected 'linear' or 'cosine', got 'round'"):
         s.one_cycle(1.0, 2, 3, shape="round")(0)
-    with pytest.raises(ValueError, match="arithmetic: the operation must be one of add"):
+    with pytest.raises(ValueError, match="arithmetic: operation: expected one of add"):
         s.arithmetic("modulo", 1.0, 2.0)(0)
 
 

@@ -301,9 +301,13 @@ TX = gx.chain(gx.clip_by_global_norm(1.0), gx.partition({"a": gx.adam(0.1), "b":
         ({"max_nrm": [1.0]}, ValueError, "no hyperparameter 'max_nrm'; did you mean 'max_norm'?"),
         ({"labels": [1.0]}, ValueError, "no hyperparameter 'labels'"),
         ({"learning_rate": [1.0]}, ValueError, "several hyperparameters 'learning_rate': .*a/learning_rate, .*b/"),
-        ({"a/learning_rate": [0.1, -0.1]}, ValueError, "a/learning_rate must be at least 0, got -0.1 at position 1"),
-        ({"a/learning_rate": [float("nan")]}, ValueError, "must be at least 0, got nan at position 0"),
-        ({"b1": [0.5, 0.9, 1]}, ValueError, r"b1 must be in \[0, 1\), got 1.0 at position 2"),
+        (
+            {"a/learning_rate": [0.1, -0.1]},
+            ValueError,
+            "a/learning_rate: expected a number of at least 0, got -0.1 at position 1",
+        ),
+        ({"a/learning_rate": [float("nan")]}, ValueError, "expected a number of at least 0, got nan at position 0"),
+        ({"b1": [0.5, 0.9, 1]}, ValueError, r"b1: expected a number in \[0, 1\), got 1.0 at position 2"),
         ({"b1": [0.5], "a/b1": [0.5]}, ValueError, "'b1' and 'a/b1' are names of the same hyperparameter"),
         ({"b1": []}, ValueError, r"b1: expected a sequence of at least one number, got \[\]"),
         ({"b1": 0.5}, ValueError, "b1: expected a sequence of at least one number, got 0.5"),
@@ -321,7 +325,7 @@ def test_grids_that_cannot_be(grid, kind, message):
 
 def test_a_number_is_checked_by_the_parts_behind_it_too():
     with pytest.raises(
-        ValueError, match=r"in sweep > decay\[1\] > rmsprop: scale_by_stddev: decay must be in \(0, 1\)"
+        ValueError, match=r"in sweep > decay\[1\] > rmsprop: scale_by_stddev: decay: expected a number in \(0, 1\)"
     ):
         sweep(_sum_of_numbers, gx.rmsprop(0.1, centered=True), {"decay": [0.5, 0.0]})
 

@@ -308,7 +308,7 @@ def test_the_value_may_be_of_any_kind(tx):
 def test_polyak_says_what_it_needs():
     with pytest.raises(TypeError, match="scale_by_polyak: the extra argument 'value' is missing"):
         gx.polyak_sgd().update(jnp.ones(2), gx.polyak_sgd().init(jnp.ones(2)))
-    with pytest.raises(ValueError, match=r"variant must be one of 'sps', 'sps\+', got 'max'"):
+    with pytest.raises(ValueError, match=r"variant: expected one of 'sps', 'sps\+', got 'max'"):
         gx.polyak_sgd(variant="max").init(jnp.ones(2))
 
 

@@ -40,7 +40,7 @@ def minimax_polynomials(steps: int, lowest: float = 1e-3, cushion: float = 0.0, 
     2025, without a cushion.
     """
     if not 0 < lowest <= 1:
-        raise GradtxValueError(f"lowest must be above 0 and at most 1, got {short(lowest)}")
+        raise GradtxValueError(f"lowest: expected a number above 0 and at most 1, got {short(lowest)}")
     low, high, rows = float(lowest), 1.0, []
     for _ in range(steps):
         start = max(low, cushion * high)

@@ -65,7 +65,7 @@ class Number:
 
     def __str__(self) -> str:
         if self.low == -math.inf and self.high == math.inf:
-            return "a number" if self.to else "finite"
+            return "a number" if self.to else "a finite number"
         if self.high == math.inf:
-            return f"{'above' if self.above else 'at least'} {self.low:g}"
-        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{']' if self.to else ')'}"
+            return f"a number {'above' if self.above else 'of at least'} {self.low:g}"
+        return f"a number in {'(' if self.above else '['}{self.low:g}, {self.high:g}{']' if self.to else ')'}"

@@ -39,7 +39,7 @@ def over_layers(inner: Transform, axis: int = 0):
     """
     inner = as_transformation(inner)
     if isinstance(axis, bool) or not isinstance(axis, int):
-        raise GradtxTypeError(f"axis must be a whole number, got {short(axis)}")
+        raise GradtxTypeError(f"axis: expected a whole number, got {short(axis)}")
 
     def init(step: Context, params: Params) -> State:
         if not _layers(params, axis, "parameters"):

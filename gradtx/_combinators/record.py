@@ -59,9 +59,9 @@ def record(name: str, measure: Callable[..., Any]):
         {'gradient': 5.0, 'learning_rate': 0.10000000149011612}
     """
     if not isinstance(name, str):
-        raise GradtxTypeError(f"the name must be a string, got {short(name)}")
+        raise GradtxTypeError(f"name: expected a string, got {short(name)}")
     if not callable(measure):
-        raise GradtxTypeError(f"the measure must be a function of the updates, got {short(measure)}")
+        raise GradtxTypeError(f"measure: expected a function of the updates, got {short(measure)}")
     reads_params = takes_two(measure)
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
@@ -71,7 +71,7 @@ def record(name: str, measure: Callable[..., Any]):
         for keys, x in jax.tree_util.tree_leaves_with_path(found):
             own = "/".join([name, trees.path_text(keys)] if keys else [name])
             if jnp.shape(x) != ():
-                raise GradtxValueError(f"the measure {own!r} must be a scalar, got the shape {jnp.shape(x)}")
+                raise GradtxValueError(f"the measure {own!r}: expected a scalar, got the shape {jnp.shape(x)}")
             named[own] = jnp.asarray(x, float)
         return named
 

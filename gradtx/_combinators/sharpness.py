@@ -77,7 +77,7 @@ def _times_size(g: Array, p: Array) -> Array:
 def gradient_at(grad_fn: Callable[[Params], Updates], params: Params, step: Updates) -> Updates:
     """The gradient, in at least 32 bits, at `params + step`, where the parameters keep their dtypes."""
     if not callable(grad_fn):
-        raise GradtxTypeError(f"grad_fn must be a function of the parameters that returns gradients, got {grad_fn!r}")
+        raise GradtxTypeError(f"grad_fn: expected a function of the parameters that returns gradients, got {grad_fn!r}")
     grads = grad_fn(apply_updates(params, step))
     trees.leaves_like(step, grads, "updates", "gradients of grad_fn")
     return trees.widened(grads)

@@ -134,7 +134,7 @@ def _values(tx: GradientTransformation, grid: Mapping[str, Any]) -> dict[str, np
             raise GradtxValueError(f"{other!r} and {name!r} are names of the same hyperparameter")
         for index, number in enumerate(found[name].tolist()):
             if not place.range.allows(number):
-                raise GradtxValueError(f"{name} must be {place.range}, got {number!r} at position {index}")
+                raise GradtxValueError(f"{name}: expected {place.range}, got {number!r} at position {index}")
             with at_stage(f"{name}[{index}]"):
                 describe(with_numbers(tx, {name: number}))  # builds every part, so that each checks its own arguments
     return found

@@ -80,7 +80,7 @@ def reduce_on_plateau(
     once; hyperparameters may follow a schedule, so the scale is reduced when the patience is reached or exceeded.
     """
     if mode not in _SIGNS:
-        raise GradtxValueError(f"mode must be 'min' or 'max', got {mode!r}")
+        raise GradtxValueError(f"mode: expected 'min' or 'max', got {mode!r}")
     sign = _SIGNS[mode]
 
     def init(params):

@@ -44,7 +44,7 @@ def scale_by_polyak(
     size.
     """
     if variant not in _GAPS:
-        raise GradtxValueError(f"variant must be one of {', '.join(map(repr, _GAPS))}, got {variant!r}")
+        raise GradtxValueError(f"variant: expected one of {', '.join(map(repr, _GAPS))}, got {variant!r}")
 
     def update(updates, state, params, *, value):
         norm = weak(tree.norm(updates))

@@ -184,11 +184,11 @@ def _admit(who: str, number: Number, x: Any) -> Any:
         if number.fixed and 0 < x < 1:
             raise GradtxValueError(f"{who}: expected a number of steps, got {x!r}; are the arguments in order?")
         if abs(x) > sys.float_info.max and not (abs(x) == math.inf and number.to):
-            wanted = "finite" if str(number) == "finite" else f"{number} and finite"
-            raise GradtxValueError(f"{who} must be {wanted}, got {short(x)}")
+            wanted = number if "finite" in str(number) else f"{number} and finite"
+            raise GradtxValueError(f"{who}: expected {wanted}, got {short(x)}")
         if not number.allows(x):
             hint = f"; give {-x!r}: the minus of a descent step is built in" if x < 0 and number.allows(-x) else ""
-            raise GradtxValueError(f"{who} must be {number}, got {x!r}{hint}")
+            raise GradtxValueError(f"{who}: expected {number}, got {x!r}{hint}")
         return x
     if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
         raise GradtxTypeError(f"{who}: expected a real number, got an array of {x.dtype}")
