@@ -110,6 +110,13 @@ def test_equinox_learns_more_of_python_than_which_letters_follow_each_other(tmp_
 
 
 @pytest.mark.slow
+def test_muon_learns_more_of_python_than_which_letters_follow_each_other(tmp_path):
+    out = _run("muon_char_lm.py", "--steps", "120", cwd=tmp_path)  # 400 bring it to 2.6
+    assert re.search(r"^layers/up/kernel +\(4, 96, 384\) +4 of 96 inputs, 384 outputs$", out, re.MULTILINE)
+    assert _bits(out, r"muon, 120 steps, \d+ s") < 3.45 < _bits(out, "frequencies of pairs")
+
+
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     out = _run("resume_after_crash.py", cwd=tmp_path)
     (first, crash), (second, other_crash), (last, end) = _numbers(out, r"^ +(\d+)  (?:killed )?at step (\d+)$")
