@@ -88,12 +88,10 @@ def precondition_by_kronecker(
         GradtxValueError: an array is no matrix, or an argument is out of its range.
 
     Reference: Gupta, Koren and Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization", 2018, algorithm 1;
-    Anil et al., "Scalable Second Order Optimization for Deep Learning", 2020, for decay, ridge and `every`, with the
-    ridge relative to the largest eigenvalue. The scale of the factors is ours: squares of gradients overflow, and
-    vanish.
+    Anil et al., "Scalable Second Order Optimization for Deep Learning", 2020, for decay, ridge and `every`; their ridge
+    is relative to the largest eigenvalue. The scale of the factors is ours: squares of gradients overflow, and vanish.
     """
     root_of = _root_number(power)
-
     check_sides(max_dim, sides)
     kept: Any = decay
     added = jnp.where(kept == 1, 1.0, 1 - kept) if hasattr(kept, "dtype") else 1.0 if kept == 1 else 1 - kept
@@ -185,7 +183,7 @@ def _preconditioned(
         start: the parameter to factors and roots before the first step.
         scale: that of those factors.
         seen: gradient and roots to what each side sees: a matrix whose products with itself go into the factor, the
-            decay, and the weight of the products, or None for the rest of 1.
+            decay, and the weight of the products.
         root_of: the number of sides with a factor to p; the inverse p-th roots are used.
         every: the number of steps between two computations of the roots.
         ridge: see `linalg.inverse_root`.
