@@ -77,6 +77,11 @@ class Each(NamedTuple):
         return [max(math.prod(x.shape[-2:] if self.of_matrices else x.shape), 1) for x in arrays]
 
 
+def over(x: Array, length: Array) -> Array:
+    """`x` divided by a norm, in the precision of `x`; zeros stay zeros."""
+    return safe_divide(x, jnp.broadcast_to(length.astype(x.real.dtype), x.shape))
+
+
 def scaled(by: Array, x: Array) -> Array:
     """`x` times a scalar, or one for each matrix, in the precision of `x`."""
     return weak(by) * x if jnp.ndim(by) == 0 else times(strong(by, x.real.dtype), x)

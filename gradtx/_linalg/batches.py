@@ -55,3 +55,13 @@ def over_batch(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
     return run
+
+
+def product(x: Array, y: Array) -> Array:
+    """The product of matrices, in float32 also where the default is less: roots and bases need it."""
+    return jnp.matmul(x, y, precision="float32")
+
+
+def adjoint(x: Array) -> Array:
+    """The conjugate transpose of each matrix."""
+    return jnp.swapaxes(x.conj(), -2, -1)

@@ -11,7 +11,7 @@ from gradtx._base.numerics import abs_square, times
 from gradtx._base.polynomials import minimax_polynomials
 from gradtx._base.typing import Array
 from gradtx._base.varying import axes_of, varied
-from gradtx._linalg.batches import over_batch
+from gradtx._linalg.batches import over_batch, product
 
 ACCURATE = 0.25
 """The largest residual of a root from products; rounding leaves less up to condition 1e6, and what failed has more."""
@@ -81,15 +81,15 @@ def _from_products(b: Array, p: int, least: float) -> tuple[Array, Array]:
 
     def one(pair: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], None]:
         y, z = pair
-        square = _product(z, y)
-        by = row[0] * eye + _product(row[1] * eye + row[2] * square, square)
-        return (_product(y, by), _product(by, z)), None
+        square = product(z, y)
+        by = row[0] * eye + product(row[1] * eye + row[2] * square, square)
+        return (product(y, by), product(by, z)), None
 
     y, x = b, b
     for round in range(1, max(p.bit_length(), 2)):  # roots of roots
         rows = jnp.asarray(_rows(least ** (0.5**round), float(jnp.finfo(b.dtype).eps)), b.real.dtype)
         (y, x), _ = lax.scan(one, (y, eye), rows.astype(b.dtype))
-    x = _product(x, x) if p == 1 else x
+    x = product(x, x) if p == 1 else x
     return x, _residual(x, b, p)
 
 
@@ -97,15 +97,15 @@ def _from_eigenvectors(b: Array, p: int, least: float) -> tuple[Array, Array]:
     """The same; smaller eigenvalues count as `least`."""
     values, vectors = jnp.linalg.eigh(b)
     values, adjoint = jnp.maximum(values, least), vectors.conj().T
-    root = _product(times(vectors, jnp.broadcast_to(values ** (-1 / p), vectors.shape)), adjoint)
-    return root, _residual(root, _product(times(vectors, jnp.broadcast_to(values, vectors.shape)), adjoint), p)
+    root = product(times(vectors, jnp.broadcast_to(values ** (-1 / p), vectors.shape)), adjoint)
+    return root, _residual(root, product(times(vectors, jnp.broadcast_to(values, vectors.shape)), adjoint), p)
 
 
 def _residual(x: Array, b: Array, p: int) -> Array:
     for _ in range(p.bit_length() - 1 if p.bit_count() == 1 else 0):
-        x = _product(x, x)
-    power = x if p.bit_count() == 1 else _product(jnp.linalg.matrix_power(x, p - 1), x)
-    error = _product(power, b) - jnp.eye(b.shape[-1], dtype=b.dtype)
+        x = product(x, x)
+    power = x if p.bit_count() == 1 else product(jnp.linalg.matrix_power(x, p - 1), x)
+    error = product(power, b) - jnp.eye(b.shape[-1], dtype=b.dtype)
     return jnp.sqrt(jnp.sum(abs_square(error), (-2, -1), keepdims=True) / b.shape[-1])
 
 
@@ -119,7 +119,3 @@ def _rows(lowest: float, rounding: float) -> Any:
             break
         steps += 1
     return minimax_polynomials(steps, lowest, 0.0, 0.0).coefficients
-
-
-def _product(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision="float32")

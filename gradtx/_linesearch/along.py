@@ -13,7 +13,7 @@ from gradtx._base.typing import Array, Params, Updates
 from gradtx._base.varying import all_axes, varied
 from gradtx._core.boundary import rounded
 from gradtx._core.branch import like
-from gradtx._core.norms import inner_product, norm
+from gradtx._core.norms import inner_product, norm, over
 from gradtx._core.updates import apply_updates
 from gradtx._linesearch import wolfe
 from gradtx._linesearch.wolfe import Bracket, Trial
@@ -87,7 +87,7 @@ def line_along(
     length = norm(gs)
     slope = -_slope(gs, ds, length)
     is_fallback = (~(slope > 0) | is_refused) & (length > 0) & jnp.isfinite(slope)
-    ds = [lax.select(is_fallback, -_over(g, length), d) for g, d in zip(gs, ds, strict=True)]
+    ds = [lax.select(is_fallback, -over(g, length), d) for g, d in zip(gs, ds, strict=True)]
     slope = jnp.where(is_fallback, 1.0, slope)
     is_finite = jnp.isfinite(slope) & jnp.isfinite(length) & jnp.isfinite(value)
     return Line(params, jax.tree.structure(direction).unflatten(ds), value, length, slope, is_finite), is_fallback
@@ -170,8 +170,4 @@ class _Carry(NamedTuple):
 
 def _slope(gs: list[Array], ds: list[Array], length: Array) -> Array:
     """The slope along a direction, in units of a length, so that no product leaves the range."""
-    return inner_product([_over(g, length) for g in gs], ds)
-
-
-def _over(x: Array, length: Array) -> Array:
-    return safe_divide(x, jnp.broadcast_to(length.astype(x.real.dtype), x.shape))
+    return inner_product([over(g, length) for g in gs], ds)

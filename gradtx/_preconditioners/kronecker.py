@@ -19,7 +19,7 @@ from gradtx._core.context import Context
 from gradtx._core.identity import identity
 from gradtx._core.matrixwise import check_matrices
 from gradtx._core.protocol import as_transformation, transformation
-from gradtx._linalg.batches import by_size
+from gradtx._linalg.batches import by_size, product
 from gradtx._preconditioners.factors import (
     Sides,
     averaged,
@@ -155,8 +155,8 @@ def precondition_by_kl_kronecker(
         return scaled(lambda x: by), scaled(root)
 
     def seen(g: Array, roots: Sides) -> Sides:
-        from_right = g if roots.right is None else _product(g, roots.right)
-        from_left = g if roots.left is None else _product(roots.left, g)
+        from_right = g if roots.right is None else product(g, roots.right)
+        from_left = g if roots.left is None else product(roots.left, g)
         inputs, outputs = (max(length, 1) for length in g.shape[-2:])
         return Sides((from_right, kept, (1 - kept) / outputs), (from_left, kept, (1 - kept) / inputs))
 
@@ -273,13 +273,5 @@ def _unless_zero(scale: Array) -> Array:
 
 def _between(roots: Sides, x: Array) -> Array:
     left, right = roots
-    x = x if left is None else _product(left.astype(x.dtype), x)
-    return x if right is None else _product(x, right.astype(x.dtype))
-
-
-def _product(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision="float32")
-
-
-def _adjoint(x: Array) -> Array:
-    return jnp.swapaxes(x.conj(), -2, -1)
+    x = x if left is None else product(left.astype(x.dtype), x)
+    return x if right is None else product(x, right.astype(x.dtype))

@@ -20,7 +20,7 @@ from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices, matrixwise
 from gradtx._core.norms import norms_along
 from gradtx._core.protocol import as_transformation, transformation
-from gradtx._linalg.batches import by_size
+from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._linalg.polar import polynomials_of
 from gradtx._preconditioners.factors import is_finite
 from gradtx._values.schedule import Decay, NonNegative
@@ -97,12 +97,12 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         def projected(tree: Any) -> Any:
             rows = zip(treedef.flatten_up_to(tree), ps, strict=True)
             pairs = [(widened(x), p) for x, p in rows]
-            return treedef.unflatten([_product(_adjoint(p), x) if _is_wide(x) else _product(x, p) for x, p in pairs])
+            return treedef.unflatten([product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs])
 
         names = {name: projected(matching(updates, x)) for name, x in step.names.items()}
         out, own = step._replace(names=names).update(inner, projected(updates), state.inner)
         columns = zip(gs, ps, map(widened, treedef.flatten_up_to(out)), strict=True)
-        large = [_product(p, u) if _is_wide(g) else _product(u, _adjoint(p)) for g, p, u in columns]
+        large = [product(p, u) if _is_wide(g) else product(u, adjoint(p)) for g, p, u in columns]
         back = [u * by for u in large]
         return treedef.unflatten(back), LowRank(treedef.unflatten(ps), increment(state.count), own)
 
@@ -130,10 +130,10 @@ def _projections(gs: list[Array], old: list[Array]) -> list[Array]:
 
 def _gram(g: Array) -> Array:
     """The products of the vectors along the longer side."""
-    g = lax.stop_gradient(g if _is_wide(g) else _adjoint(g))
+    g = lax.stop_gradient(g if _is_wide(g) else adjoint(g))
     largest = jnp.max(jnp.abs(g), (-2, -1), keepdims=True)
     unit = g / jnp.where(largest == 0, 1, largest).astype(g.dtype)
-    return _product(unit, _adjoint(unit))
+    return product(unit, adjoint(unit))
 
 
 @state_class
@@ -180,12 +180,12 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
 
     def step(g: Any, state: Any) -> Any:
         b = state.momentum + g
-        p = lax.stop_gradient(jnp.linalg.qr(_product(_adjoint(b), state.basis))[0])
-        s = _product(b, p)
+        p = lax.stop_gradient(jnp.linalg.qr(product(adjoint(b), state.basis))[0])
+        s = product(b, p)
         lengths = jnp.broadcast_to(norms_along(s, (0,)), s.shape)
         q = safe_divide(s, lengths)
-        u = math.sqrt(g.shape[1] / g.shape[0]) * _product(q, _adjoint(p))
-        return u, Dion(b - (1 - kept) * _product(s, _adjoint(p)), q)
+        u = math.sqrt(g.shape[1] / g.shape[0]) * product(q, adjoint(p))
+        return u, Dion(b - (1 - kept) * product(s, adjoint(p)), q)
 
     return matrixwise(step, init, in_turn=True)
 
@@ -232,11 +232,3 @@ def orthogonalize_largest(
         return jnp.zeros_like(b).at[at].set(linalg.polar(part, 5, method=method)), b.at[at].set(kept * part)
 
     return matrixwise(step, jnp.zeros_like, in_turn=True)
-
-
-def _product(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision="float32")
-
-
-def _adjoint(x: Array) -> Array:
-    return jnp.swapaxes(x.conj(), -2, -1)

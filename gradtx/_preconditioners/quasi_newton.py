@@ -13,7 +13,7 @@ from gradtx._base.numerics import increment, safe_divide, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.constructors import treewise
-from gradtx._core.norms import inner_product, norm
+from gradtx._core.norms import inner_product, norm, over
 from gradtx._core.protocol import transformation
 from gradtx._linalg.cg import cg
 from gradtx._values.schedule import NonNegative
@@ -108,7 +108,7 @@ def precondition_by_lbfgs(memory_size: int = 10):
 def _with_pair(state: Pairs, step: list[Array], change: list[Array], steps: list[Array], changes: list[Array]) -> Pairs:
     """The state with one more pair, if it is safe; `steps` and `changes` as lists."""
     lengths = norm(step), norm(change)
-    step, change = (_over(x, length) for x, length in zip((step, change), lengths, strict=True))
+    step, change = ([over(x, length) for x in xs] for xs, length in zip((step, change), lengths, strict=True))
     dtype = state.ratios.dtype
     cosine, ratio = strong(inner_product(step, change), dtype), strong(safe_divide(*lengths), dtype)
     is_safe = state.started & (cosine > 4 * float(jnp.finfo(dtype).eps)) & jnp.isfinite(ratio)
@@ -147,7 +147,7 @@ def _times_inverse_hessian(gs: list[Array], pairs: Pairs) -> list[Array]:
         part = at[1] * ratio - safe_divide(inner_product(change, r).astype(cosine.dtype), cosine)
         return [x + weak(part) * y for x, y in zip(r, step, strict=True)], None
 
-    q, parts = lax.scan(back, _over(gs, length), order)
+    q, parts = lax.scan(back, [over(g, length) for g in gs], order)
     newest = pair(order[0])
     factor = jnp.where(pairs.count == 0, 1, newest[2] * newest[3])
     r, _ = lax.scan(forth, [weak(factor) * x for x in q], (order, parts), reverse=True)
@@ -196,16 +196,11 @@ def precondition_by_cg(damping: NonNegative = 0.0, max_steps: int = 100, rtol: N
             hvs = [h.astype(v.dtype) for h, v in zip(treedef.flatten_up_to(found), vs, strict=True)]
             return [h + damping * v for h, v in zip(hvs, vs, strict=True)]
 
-        found = cg(product, _over(gs, length), max_steps=most, rtol=limit)
+        found = cg(product, [over(g, length) for g in gs], max_steps=most, rtol=limit)
         by = jnp.where(found.steps == 0, 1, length)
         return treedef.unflatten([weak(by) * x for x in found.x]), first
 
     return treewise(update, lambda params: jnp.zeros((), float), needs_params=True)
-
-
-def _over(arrays: list[Array], length: Array) -> list[Array]:
-    """The arrays divided by their norm, in their dtypes; zeros stay zeros."""
-    return [safe_divide(x, jnp.broadcast_to(length.astype(x.real.dtype), x.shape)) for x in arrays]
 
 
 def _dtype_of(arrays: list[Array]) -> Any:

@@ -12,6 +12,7 @@ from gradtx._base.typing import Array
 from gradtx._core.matrixwise import matrixwise
 from gradtx._core.norms import norms_along
 from gradtx._core.protocol import transformation
+from gradtx._linalg.batches import product
 from gradtx._values.schedule import NonNegative
 
 
@@ -100,11 +101,11 @@ def _side(x: Array, q: Array, old: Array, rate: Any) -> tuple[Array, Array]:
         smoothness = _bound(jnp.max(square), wanted, old)
         by = 1 - jnp.multiply(rate, square - wanted) / (2 * smoothness)
         return q * by * by, smoothness
-    square = _product(x, x.conj().T)
+    square = product(x, x.conj().T)
     smoothness = _bound(_norm_from_below(square), wanted, old)
     eye = jnp.eye(len(q), dtype=q.dtype)
     by = eye - strong(jnp.multiply(rate, 0.5 / smoothness), q.real.dtype).astype(q.dtype) * (square - wanted * eye)
-    q = _product(_product(by, q), by)
+    q = product(product(by, q), by)
     return (q + q.conj().T) / 2, smoothness
 
 
@@ -120,18 +121,14 @@ def _norm_from_below(a: Array) -> Array:
     unit = a / jnp.where(largest == 0, 1, largest).astype(a.dtype)
     at = jnp.argmax(jnp.sum(abs_square(unit), 1))
     v = jnp.take(unit, at, 0).conj()
-    w = _product(unit, v)
-    z = _product(unit, w)
+    w = product(unit, v)
+    z = product(unit, w)
     return largest * jnp.squeeze(safe_divide(norms_along(z, (0,)), norms_along(w, (0,))))
 
 
 def _times(state: Whitening, g: Array) -> Array:
     """The product with both factors, each applied twice: the square roots are stored."""
     for _ in range(2):
-        g = state.left.astype(g.dtype)[:, None] * g if state.left.ndim == 1 else _product(state.left, g)
-        g = g * state.right.astype(g.dtype)[None, :] if state.right.ndim == 1 else _product(g, state.right)
+        g = state.left.astype(g.dtype)[:, None] * g if state.left.ndim == 1 else product(state.left, g)
+        g = g * state.right.astype(g.dtype)[None, :] if state.right.ndim == 1 else product(g, state.right)
     return g
-
-
-def _product(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision="float32")
