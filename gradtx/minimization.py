@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base import trees
+from gradtx._base.branch import like
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import strong
 from gradtx._base.typing import Array, Params, Transform
-from gradtx._core.branch import like
 from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation

@@ -130,6 +130,7 @@ BROKEN = [
     ("odd_trees", _stateless(_complains_of_empty)),
     ("jit_equals_eager", _stateless(lambda u: jax.tree.map(lambda g: g * (1 + isinstance(g, jax.core.Tracer)), u))),
     ("one_trace", _branching(1.0)),
+    ("eager_steps_compile_once", _stateless(lambda u: jax.lax.cond(True, lambda: u, lambda: u))),
     ("vmap_equals_loop", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("layers_stack", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("scan_equals_loop", _remembering(_zeros, lambda g, s: (g, _cast(s, jnp.bfloat16)))),

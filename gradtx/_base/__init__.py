@@ -5,6 +5,7 @@ states       the classes of states
 typing       names for params, updates and states; the marker that makes an argument a hyperparameter
 numerics     the dtype rules, and operations that are safe near 0 and infinity
 trees        paths of leaves, and checks that trees fit each other
+branch       only one of several computations runs
 varying      arrays that vary over the axes of a mesh, inside shard_map
 sharing      one trace for all arrays of one shape
 sums         sums of squares

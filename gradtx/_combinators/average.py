@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, strong, weak, weighted_mean
@@ -94,7 +95,7 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
         def moved() -> Params:
             return jax.tree.map(lambda p, a: strong(mean(*align(p, a)), a.dtype), params, state.average)
 
-        average = moved() if every == 1 else jax.lax.cond(first | (count == 0), moved, lambda: state.average)
+        average = moved() if every == 1 else one_of(first | (count == 0), moved, lambda: state.average)
         return updates, Averaged(count, weight, average, new)
 
     return combinator(init, update)

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.branch import branch, like, settled
 from gradtx._base.checks import function_of, whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, is_float0, is_traced, strong
 from gradtx._base.sharing import for_each
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.branch import branch, like, settled
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context, kept, zeroed
 from gradtx._core.identity import identity

@@ -4,13 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from gradtx._base.branch import like, one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
-from gradtx._core.branch import like
 from gradtx._core.compose import compose
 from gradtx._core.constructors import clocked_memory, combinator
 from gradtx._core.context import Context
@@ -70,7 +69,7 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
         updates, new = step.update(inner, updates, state["inner"], params)
         updates, slow = step.update(synchronize, updates, state["slow"], params)
         # Not selected inside the arithmetic: the stored array would not be the one the update is computed from.
-        new = lax.cond(
+        new = one_of(
             slow.count == 0,
             lambda: jax.tree.map(like, step.init(inner, apply_updates(params, updates)), new),
             lambda: new,

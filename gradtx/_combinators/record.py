@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.branch import like
 from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._core.branch import like
 from gradtx._core.constructors import combinator, required
 from gradtx._core.context import Context
 from gradtx._core.hyperparams import places, shortest

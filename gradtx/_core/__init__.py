@@ -6,7 +6,6 @@
     state_errors  what somebody gave in place of a state, in words
     leafwise      work on one array, and its default execution over the leaves of a tree
     compose       several transforms as one: in series, side by side, with names, with scalars of their own
-    branch        only one of several computations runs
     norms         norms and inner products, safe from overflow
     matrixwise    work on one matrix
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator

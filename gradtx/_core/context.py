@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.branch import branch, like, settled, zeros_of
 from gradtx._base.errors import add_stages
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.branch import branch, like, settled, zeros_of
 
 
 class Encoding(NamedTuple):

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.branch import like
 from gradtx._base.errors import GradtxError, GradtxTypeError, add_stages, at_stage, short, without_machinery
 from gradtx._base.numerics import any_traced, increment
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.boundary import admitted, as_arrays, check_shapes, check_structure, rounded, unshared, varying_like
-from gradtx._core.branch import like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
 from gradtx._core.parts import is_transform

@@ -1,5 +1,7 @@
 """Batches of matrices: one after the other or at once, and all of one size together."""
 
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx import _cpu
+from gradtx._base.numerics import any_traced
 from gradtx._base.typing import Array
 
 
@@ -49,6 +52,10 @@ def over_batch(function: Callable[..., Any]) -> Callable[..., Any]:
         if not batch:
             return function(*arrays)
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), arrays)
+        if not any_traced(arrays) and math.prod(batch):
+            # Op by op: a loop of JAX would be compiled again at every call, because the function is a new one.
+            rows = [function(*jax.tree.map(operator.itemgetter(index), flat)) for index in range(math.prod(batch))]
+            return jax.tree.map(lambda *xs: jnp.stack(xs).reshape(*batch, *xs[0].shape), *rows)
         in_turn = lambda flat: lax.map(lambda row: function(*row), flat)
         at_once = lambda flat: jax.vmap(function)(*flat)
         out = _cpu.by_platform(flat, in_turn, at_once)

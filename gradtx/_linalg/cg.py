@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.branch import like
 from gradtx._base.numerics import safe_divide, weak
 from gradtx._base.varying import all_axes, varied
-from gradtx._core.branch import like
 from gradtx._core.norms import inner_product
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -77,6 +78,7 @@ def unit_norm(x: Array) -> Array:
     return times(x, safe_divide(1.0, safe_sqrt(jnp.sum(abs_square(x), (-2, -1), keepdims=True))))
 
 
+@partial(jax.jit, static_argnames=("table", "precision"))
 def newton_schulz(x: Array, table: Polynomials, precision: str | None) -> Array:
     """The polynomials of matrices whose singular values are at most 1."""
     dtype, half = x.dtype, precision in HALVES and not jnp.iscomplexobj(x)

@@ -3,9 +3,11 @@
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import abs_square, times
 from gradtx._base.polynomials import minimax_polynomials
@@ -67,7 +69,7 @@ def inverse_root(a: Array, p: int, ridge: float = 1e-6) -> InverseRoot:
             root, residual = by_eigenvectors()
             return jnp.where(is_right, found[0], root), jnp.where(is_right, found[1], residual)
 
-        root, residual = lax.cond(jnp.all(is_right), lambda: found, mixed)
+        root, residual = one_of(jnp.all(is_right), lambda: found, mixed)
     else:
         root, residual = by_eigenvectors()
     scale = jnp.where(size == 0, 0, (size * (1 + ridge)) ** (-1 / p) * jnp.where(size == 0, 1, largest) ** (-1 / p))
@@ -75,6 +77,7 @@ def inverse_root(a: Array, p: int, ridge: float = 1e-6) -> InverseRoot:
     return InverseRoot(root, residual[..., 0, 0])
 
 
+@partial(jax.jit, static_argnames=("p", "least"))
 def _from_products(b: Array, p: int, least: float) -> tuple[Array, Array]:
     """The root of a matrix of norm 1 with eigenvalues from `least` on, and its residual, with the axes of a matrix."""
     eye = varied(jnp.eye(b.shape[-1], dtype=b.dtype), axes_of(b))

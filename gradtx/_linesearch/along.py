@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.branch import like
 from gradtx._base.checks import one_number
 from gradtx._base.numerics import safe_divide, strong, weak
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._base.varying import all_axes, varied
 from gradtx._core.boundary import rounded
-from gradtx._core.branch import like
 from gradtx._core.norms import inner_product, norm, over
 from gradtx._core.updates import apply_updates
 from gradtx._linesearch import wolfe

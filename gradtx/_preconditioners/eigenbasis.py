@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx import linalg
 from gradtx._base import trees
+from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import abs_square, increment, strong, widened
@@ -118,7 +118,7 @@ def in_eigenbasis(
         is_first = state.count == 0
         pairs = [averaged(f, s, g, decay) for f, s, g in zip(factors, scales, gs, strict=True)]
         factors, scales = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        bases = lax.cond(is_first, lambda: _first_bases(factors, bases), lambda: bases)
+        bases = one_of(is_first, lambda: _first_bases(factors, bases), lambda: bases)
 
         def rotated(tree: Any) -> list[Array]:
             return [_rotate(widened(x), q) for x, q in zip(treedef.flatten_up_to(tree), bases, strict=True)]
@@ -150,7 +150,7 @@ def in_eigenbasis(
             found, turns, failed = _next_bases(factors, bases)
             return found, carry(new, turns), nothing + failed
 
-        bases, new, failed = lax.cond(is_due, refreshed, lambda: (bases, new, nothing))
+        bases, new, failed = one_of(is_due, refreshed, lambda: (bases, new, nothing))
         factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
         rejected = state.rejected + failed
         return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)

@@ -8,6 +8,7 @@ from jax import lax
 
 from gradtx import linalg
 from gradtx._base import trees
+from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, strong, widened
@@ -223,7 +224,7 @@ def _preconditioned(
             new, failed = _new_roots(factors, scales, roots, root_of, ridge)
             return new, nothing + failed
 
-        roots, failed = lax.cond(state.count % every == 0, renewed, lambda: (roots, nothing))
+        roots, failed = one_of(state.count % every == 0, renewed, lambda: (roots, nothing))
         out, own = step.update(inside, updates, state.inner, params)
         out = [_between(r, widened(u)) for r, u in zip(roots, treedef.flatten_up_to(out), strict=True)]
         factors, scales, roots = map(treedef.unflatten, (factors, scales, roots))

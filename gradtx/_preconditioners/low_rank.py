@@ -9,6 +9,7 @@ from jax import lax
 
 from gradtx import linalg
 from gradtx._base import trees
+from gradtx._base.branch import one_of
 from gradtx._base.checks import seed_number, whole_number
 from gradtx._base.errors import GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, safe_divide, widened
@@ -92,7 +93,7 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         gs, treedef = [widened(g) for g in trees.floating_leaves(updates)], jax.tree.structure(updates)
         check_matrices(step, updates, gs)
         old = trees.subtrees_like(updates, state.projections, "updates", "state")
-        ps = lax.cond(state.count % every == 0, lambda: _projections(gs, old), lambda: old)
+        ps = one_of(state.count % every == 0, lambda: _projections(gs, old), lambda: old)
 
         def projected(tree: Any) -> Any:
             rows = zip(treedef.flatten_up_to(tree), ps, strict=True)

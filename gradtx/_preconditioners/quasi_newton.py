@@ -127,6 +127,7 @@ def _with_pair(state: Pairs, step: list[Array], change: list[Array], steps: list
     )
 
 
+@jax.jit
 def _times_inverse_hessian(gs: list[Array], pairs: Pairs) -> list[Array]:
     """The product by two loops over the pairs, from the newest to the oldest and back."""
     length = norm(gs)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import abs_square, increment, safe_divide, strong
 from gradtx._base.states import state_class
@@ -70,7 +71,7 @@ def precondition_by_whitening(rate: NonNegative = 0.1, every: int = 1, max_dim: 
         held = lax.stop_gradient(g)
         is_finite = jnp.all(jnp.isfinite(held.real) & jnp.isfinite(held.imag))
         state = _begun(held, state)
-        new = lax.cond(is_finite & (state.count % every == 0), lambda: _fitted(held, state, rate), lambda: state)
+        new = one_of(is_finite & (state.count % every == 0), lambda: _fitted(held, state, rate), lambda: state)
         return _times(new, g), new._replace(count=increment(state.count))
 
     return matrixwise(step, init)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx._base import trees
+from gradtx._base.branch import one_of
 from gradtx._base.checks import random_key, whole_number
 from gradtx._base.numerics import increment
 from gradtx._base.typing import Array, Params
@@ -52,6 +52,6 @@ def hutchinson(every: int = 1):
         if every == 1:
             return estimate(params, value_fn, key), increment(count)
         now = count % every == 0
-        return lax.cond(now, lambda p: estimate(p, value_fn, key), lambda p: zeros, params), increment(count)
+        return one_of(now, lambda: estimate(params, value_fn, key), lambda: zeros), increment(count)
 
     return treewise(update, lambda params: jnp.zeros((), jnp.int32), needs_params=True)

@@ -57,6 +57,32 @@ def one_trace(case: Case) -> None:
     require(len(traces) == 1, f"expected one trace for six steps with three sets of hyperparameters, got {len(traces)}")
 
 
+def eager_steps_compile_once(case: Case) -> None:
+    """Without `jit`, the second run compiles nothing: no loop or branch is over a function that is new at each step."""
+    params, updates = params_of(case), updates_of(case)
+    run(case, params, updates)
+    before = len(_compiled)
+    run(case, params, updates)
+    again = sorted(set(_compiled[before:]))
+    require(
+        not again,
+        f"a step outside of jit compiles {', '.join(again)} each time: hand arrays over as arguments of a function at "
+        "the top of a module, or compile it with jax.jit",
+    )
+
+
+_compiled: list[str] = []
+"""What has been compiled in this process."""
+
+
+def _note_compiled(event: str, duration_secs: float, **kwargs: str | int) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _compiled.append(str(kwargs.get("fun_name", "a program")))
+
+
+jax.monitoring.register_event_duration_secs_listener(_note_compiled)
+
+
 def vmap_equals_loop(case: Case) -> None:
     """`vmap` over parameters, updates and hyperparameters equals a loop over them."""
     batch = [(params_of(case), updates_of(case, 2, scale=scale)) for scale in (1.0, 0.5, 2.0)]
@@ -158,6 +184,7 @@ def lowers_everywhere(case: Case) -> None:
 LAWS = [
     jit_equals_eager,
     one_trace,
+    eager_steps_compile_once,
     vmap_equals_loop,
     layers_stack,
     scan_equals_loop,

@@ -8,6 +8,7 @@ from gradtx import schedules
 from gradtx.testing import Case
 
 SMALL_EPS = 1e-18  # so that an invariance to the gradient's scale is not hidden by eps
+CALLS_IN_A_LOOP = {"eager_steps_compile_once": "its loop calls a function of the caller, which is another at each step"}
 
 
 def case(name, transform, reference=None, **facts):

@@ -22,6 +22,13 @@ def branch(index: Array, works: Sequence[Callable[[State], Any]], state: State) 
     return works[min(max(int(whole), 0), len(works) - 1)](state)
 
 
+def one_of(is_first: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+    """`first()` where a condition holds, otherwise `second()`; only that one is computed."""
+    if is_traced(is_first):
+        return lax.cond(is_first, first, second)
+    return first() if is_first else second()
+
+
 def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], Any]:
     """`work` with its updates in the dtypes of `form`, and its state in the dtypes that it had."""
 
