@@ -143,10 +143,10 @@ def test_bad_arguments(wrong):
 
 
 @pytest.mark.slow
-def test_it_does_not_hang():
+@pytest.mark.parametrize("tx", [gx.scale_by_soap(every=1), gx.precondition_by_kronecker()])
+def test_forty_matrices_under_vmap_come_to_an_end(tx):
     """Some 32 batched factorizations that can run at once wait for each other on a CPU for ever."""
     params = {f"w{index}": jnp.asarray(RANDOM.standard_normal((4, 64, 64)), jnp.float32) for index in range(40)}
-    tx = gx.scale_by_soap(every=1)
 
     def two_steps(g):
         state = tx.init(g)

@@ -1,7 +1,5 @@
 """Shampoo, KL-Shampoo and PSGD: equations between them and others, bad gradients, and many matrices."""
 
-import time
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +14,9 @@ G1, G2, G3 = (np.array(x) for x in ([[1.0, 2, 3], [4, 5, 6]], [[1.0, 0, -1], [2,
 def _run(tx, gradients):
     """The updates in float64, and the last state."""
     with jax.enable_x64(True):
-        state, out = tx.init(jnp.zeros(np.shape(gradients[0]))), []
+        state, out, step = tx.init(jnp.zeros(np.shape(gradients[0]))), [], jax.jit(tx.update)
         for g in gradients:
-            u, state = tx.update(jnp.asarray(g), state, jnp.zeros(np.shape(g)))
+            u, state = step(jnp.asarray(g), state, jnp.zeros(np.shape(g)))
             out.append(np.asarray(u))
         return out, state
 
@@ -73,10 +71,10 @@ def test_the_factors_of_kl_shampoo_are_shares_of_the_square():
 def test_shampoo_does_not_depend_on_the_scale_of_the_gradient(size):
     tx = gx.precondition_by_kronecker(gx.scale_by_ema(0.9))
     gradients = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 3)), jnp.float32)
-    states = [tx.init(gradients[0]), tx.init(gradients[0])]
+    states, step = [tx.init(gradients[0]), tx.init(gradients[0])], jax.jit(tx.update)
     for g in gradients:
-        plain, states[0] = tx.update(g, states[0], g)
-        scaled, states[1] = tx.update(size * g, states[1], g)
+        plain, states[0] = step(g, states[0], g)
+        scaled, states[1] = step(size * g, states[1], g)
         np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-4)
 
 
@@ -94,14 +92,14 @@ DIRECTIONS = {
 @pytest.mark.parametrize("shape", [(1, 4), (4, 1), (1, 1), (0, 3), (3, 3), (2, 3, 4)])
 def test_all_shapes_and_zero_gradients(name, shape):
     tx = gx.as_matrices(DIRECTIONS[name], gx.matrix(-2, -1))
-    zeros = jnp.zeros(shape)
+    zeros, step = jnp.zeros(shape), jax.jit(tx.update)
     state = tx.init(zeros)
     for size in (0.0, 1.0, 0.0, 0.0, 1e-20, 1.0):
         g = size * jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-        u, state = tx.update(g, state, zeros)
+        u, state = step(g, state, zeros)
         assert u.shape == shape
         assert bool(jnp.all(jnp.isfinite(u)))
-    u, state = tx.update(zeros, tx.init(zeros), zeros)
+    u, state = step(zeros, tx.init(zeros), zeros)
     assert not jnp.any(u)
 
 
@@ -109,9 +107,9 @@ def test_all_shapes_and_zero_gradients(name, shape):
 def test_one_bad_gradient_does_no_lasting_harm(name):
     tx, rng = DIRECTIONS[name], np.random.default_rng(0)
     gradients = [jnp.asarray(rng.normal(size=(4, 3)), jnp.float32) for _ in range(4)]
-    state = tx.init(gradients[0])
+    state, step = tx.init(gradients[0]), jax.jit(tx.update)
     for g in (*gradients[:2], gradients[2].at[0, 0].set(jnp.nan), *gradients[3:]):
-        u, state = tx.update(g, state, g)
+        u, state = step(g, state, g)
     assert bool(jnp.all(jnp.isfinite(u)))
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(state))
 
@@ -166,24 +164,6 @@ def test_kl_shampoo_with_stale_roots_is_that_of_the_reference(every):
     ours, _ = _run(tx, list(gradients))
     theirs = kl_shampoo(gradients, np.zeros((4, 3)), learning_rate=-1.0, decay=0.9, every=every)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("direction", [gx.precondition_by_kronecker(), gx.in_eigenbasis(gx.scale_by_adam(), every=2)])
-def test_forty_matrices_under_vmap_come_to_an_end(direction):
-    params = {str(i): jnp.zeros((4, 64, 64)) for i in range(40)}
-    grads = jax.tree.map(lambda p: jax.random.normal(jax.random.key(0), p.shape), params)
-
-    @jax.jit
-    @jax.vmap
-    def two_steps(grads):
-        state = direction.init(grads)
-        for _ in range(2):
-            updates, state = direction.update(grads, state, grads)
-        return updates
-
-    begin = time.monotonic()
-    jax.block_until_ready(two_steps(grads))
-    assert time.monotonic() - begin < 60  # where it hangs, it never ends
 
 
 def test_wrong_arguments():

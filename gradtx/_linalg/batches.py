@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jax import lax
 from gradtx import _cpu
 from gradtx._base.numerics import any_traced
 from gradtx._base.typing import Array
+from gradtx._base.varying import all_axes, varied
 
 
 def over_largest(a: Array) -> Array:
@@ -20,24 +22,61 @@ def over_largest(a: Array) -> Array:
     return a / jnp.where(largest == 0, 1, largest).astype(a.dtype)
 
 
-def by_size(function: Callable[..., Any], *columns: list[Array]) -> list[Any]:
-    """A function of batches of square matrices, on each row of the columns: one call for all matrices of one size.
+def by_size(function: Callable[..., Any], *columns: list[Array]) -> tuple[list[tuple[Array, ...]], Array]:
+    """A function of square matrices, on each row of the columns: one call for all matrices of one size.
 
-    On a CPU they are then worked on one after the other. There jaxlib 0.10.2 has been seen to wait for ever where some
-    32 batched factorizations could run at once, and under `vmap` each of them is batched.
+    On a CPU they are worked on one after the other, and results take the places of arguments. There jaxlib 0.10.2 has
+    been seen to wait for ever where some 32 batched factorizations could run at once, and under `vmap` each of them is
+    batched.
+
+    Args:
+        function: matrices, one or a batch of each, to as many or fewer, of the same size; and a whole number.
+        columns: the matrices, or batches of them.
+
+    Returns:
+        The results by row, followed by the arguments whose places are left; and the sum of the numbers.
     """
     rows = list(zip(*columns, strict=True))
     found: list[Any] = [None] * len(rows)
+    total = jnp.zeros((), jnp.int32)
     for size in sorted({row[0].shape[-1] for row in rows}):
         chosen = [index for index, row in enumerate(rows) if row[0].shape[-1] == size]
         flat = [[x.reshape(-1, size, size) for x in rows[index]] for index in chosen]
-        out = function(*(jnp.concatenate(column) for column in zip(*flat, strict=True)))
-        start = 0
+        stacks = tuple(jnp.concatenate(column) for column in zip(*flat, strict=True))
+        out, number = _cpu.by_platform(stacks, partial(_in_turn, function), partial(_at_once, function))
+        total, start = total + number, 0
         for index, own in zip(chosen, flat, strict=True):
-            batch, end = rows[index][0].shape[:-2], start + own[0].shape[0]
-            found[index] = jax.tree.map(lambda x, a=start, b=end, n=batch: x[a:b].reshape(*n, *x.shape[1:]), out)
+            end = start + own[0].shape[0]
+            found[index] = tuple(x[start:end].reshape(rows[index][0].shape) for x in out)
             start = end
-    return found
+    return found, total
+
+
+def _at_once(function: Callable[..., Any], stacks: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+    """The function on whole stacks: its results, the stacks that are left, and its number."""
+    out, number = function(*stacks)
+    return (*out, *stacks[len(out) :]), jnp.asarray(number, jnp.int32)
+
+
+def _in_turn(function: Callable[..., Any], stacks: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+    """The same, with one matrix of each stack after the other.
+
+    Gain: SOAP of 48 matrices 64x128 compiles in 0.55 of the time of a loop over copies, and needs 11 arrays of
+    the size of the parameters for temporaries instead of 13 (jaxlib 0.10.2, two cores).
+    """
+
+    def one(index: Any, carry: tuple[tuple[Array, ...], Array]) -> tuple[tuple[Array, ...], Array]:
+        stacks, total = carry
+        out, number = function(*(lax.dynamic_index_in_dim(x, index, keepdims=False) for x in stacks))
+        moved = [lax.dynamic_update_index_in_dim(x, y, index, 0) for x, y in zip(stacks, out, strict=False)]
+        return (*moved, *stacks[len(out) :]), total + number
+
+    start = stacks, varied(jnp.zeros((), jnp.int32), all_axes(stacks))
+    if not any_traced(stacks):  # a loop of JAX would be compiled again at every call, because the function is a new one
+        for index in range(stacks[0].shape[0]):
+            start = one(index, start)
+        return start
+    return lax.fori_loop(0, stacks[0].shape[0], one, start)
 
 
 def over_batch(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
-from gradtx._linalg.batches import by_size
+from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._preconditioners.factors import (
     Sides,
     averaged,
@@ -124,11 +124,13 @@ def in_eigenbasis(
             return [_rotate(widened(x), q) for x, q in zip(treedef.flatten_up_to(tree), bases, strict=True)]
 
         turned = rotated(updates)
-        noises = [None if first == "skip" or not g.size else is_first & _is_noise(g) for g in turned]
+        rows = zip(turned, scales, strict=True)
+        noises = None if first == "skip" else [is_first & _is_noise(u, scale) for u, scale in rows]
 
         def clean(found: list[Array]) -> Any:
-            pairs = zip(found, noises, strict=True)
-            return treedef.unflatten([x if noise is None else jnp.where(noise, 0, x) for x, noise in pairs])
+            if noises is not None:
+                found = [jnp.where(noise, 0, x) for x, noise in zip(found, noises, strict=True)]
+            return treedef.unflatten(found)
 
         names = {name: clean(rotated(matching(updates, x))) for name, x in step.names.items()}
         inside = step._replace(names=names)
@@ -158,41 +160,40 @@ def in_eigenbasis(
     return GradientTransformation._of(Work(init, update))
 
 
-def _is_noise(g: Array) -> Array:
-    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding beside that."""
-    size = jnp.abs(g)
-    return size < 16 * jnp.finfo(size.dtype).eps * jnp.max(size, (-2, -1), keepdims=True)
+def _is_noise(turned: Array, scale: Array) -> Array:
+    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding beside that.
+
+    Rounding is some eps of the norm of the matrix, which is at most the largest element times the root of the size.
+    """
+    size = jnp.abs(turned)
+    rows, columns = turned.shape[-2:]
+    return size < 4 * (rows * columns) ** 0.5 * jnp.finfo(size.dtype).eps * scale
 
 
 def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:
     """The eigenvectors of all factors; where they are not finite, the bases as they are."""
 
-    def one(a: Array, old: Array) -> Array:
+    def one(old: Array, a: Array) -> tuple[tuple[Array], int]:
         q = linalg.eigenbasis(a)
-        return jnp.where(is_finite(q), q, old)
+        return (jnp.where(is_finite(q), q, old),), 0
 
-    columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
-    return jax.tree.structure(factors).unflatten(by_size(one, *columns))
+    found, _ = by_size(one, jax.tree.leaves(bases), jax.tree.leaves(factors))
+    return jax.tree.structure(factors).unflatten([q for q, _ in found])
 
 
 def _next_bases(factors: list[Sides], bases: list[Sides]) -> tuple[list[Sides], list[Sides], Array]:
     """The next bases of all sides, the squares of the rotations to them, and how many were not finite and stayed."""
 
-    def one(a: Array, old: Array) -> tuple[Array, Array, Array]:
+    def one(a: Array, old: Array) -> tuple[tuple[Array, Array], Array]:
         q = linalg.next_basis(a, old)
         is_right = is_finite(q)
         q = jnp.where(is_right, q, old)
-        turn = jnp.matmul(jnp.swapaxes(old.conj(), -2, -1), q, precision="float32")
-        return q, abs_square(turn), ~is_right
+        turn = abs_square(product(adjoint(old), q))
+        return (turn.astype(a.dtype), q), jnp.sum(~is_right, dtype=jnp.int32)
 
-    columns = jax.tree.leaves(factors), jax.tree.leaves(bases)
-    found, treedef = by_size(one, *columns), jax.tree.structure(factors)
-    failed = [jnp.zeros(0, bool), *(bad.ravel() for _, _, bad in found)]
-    return (
-        treedef.unflatten([q for q, _, _ in found]),
-        treedef.unflatten([turn for _, turn, _ in found]),
-        jnp.sum(jnp.concatenate(failed), dtype=jnp.int32),
-    )
+    found, failed = by_size(one, jax.tree.leaves(factors), jax.tree.leaves(bases))
+    treedef = jax.tree.structure(factors)
+    return treedef.unflatten([q for _, q in found]), treedef.unflatten([turn.real for turn, _ in found]), failed
 
 
 def _rotate(x: Array, bases: Sides, back: bool = False) -> Array:

@@ -258,8 +258,8 @@ def _new_roots(
         # The factors are products over the square of the scale.
         by = [_unless_zero(getattr(scales[index], side)) ** (-2 / p) for index, side in places]
         column = [getattr(factors[index], side) for index, side in places]
-        found = by_size(lambda x, p=p: linalg.inverse_root(x, p, ridge).root, column)
-        for (index, side), scale, root in zip(places, by, found, strict=True):
+        found, _ = by_size(lambda x, p=p: ((linalg.inverse_root(x, p, ridge).root,), 0), column)
+        for (index, side), scale, (root,) in zip(places, by, found, strict=True):
             old = getattr(new[index], side)
             root = root * scale.astype(root.dtype)
             is_right = is_finite(root)

@@ -117,9 +117,9 @@ def _is_wide(g: Array) -> bool:
 def _projections(gs: list[Array], old: list[Array]) -> list[Array]:
     """The largest singular vectors of the shorter sides; the old ones where they are not finite."""
     there = [index for index, g in enumerate(gs) if g.size]
-    columns = by_size(linalg.eigenbasis, [_gram(gs[index]) for index in there])
+    found, _ = by_size(lambda a: ((linalg.eigenbasis(a),), 0), [_gram(gs[index]) for index in there])
     new = list(old)
-    for index, vectors in zip(there, columns, strict=True):
+    for index, (vectors,) in zip(there, found, strict=True):
         vectors = vectors[..., : old[index].shape[-1]]
         at = jnp.argmax(jnp.abs(vectors), -2, keepdims=True)
         most = jnp.take_along_axis(vectors, at, -2)
