@@ -69,7 +69,7 @@ def test_names_come_from_chains_and_partitions():
         "first/factor": 1.0,
         "second/factor": 2.0,
     }
-    state = set_hyperparams(state, **{"first/factor": 10.0})
+    state = set_hyperparams(state, {"first/factor": 10.0})
     assert tx.update({"w": jnp.ones(3)}, state)[0]["w"][0] == 20
 
 
@@ -93,7 +93,7 @@ def test_several_injected_parts_are_told_apart_by_their_paths():
     tx = gx.partition({"a": inject(gx.sgd(0.1)), "b": inject(gx.sgd(0.2))}, {"w": "a", "v": "b"})
     state = tx.init({"w": jnp.ones(1), "v": jnp.ones(1)})
     assert set(get_hyperparams(state)) == {"a/learning_rate", "b/learning_rate"}
-    state = set_hyperparams(state, **{"b/learning_rate": 0.5})
+    state = set_hyperparams(state, {"b/learning_rate": 0.5})
     assert {n: round(float(x), 3) for n, x in get_hyperparams(state).items()} == {
         "a/learning_rate": 0.1,
         "b/learning_rate": 0.5,

@@ -170,7 +170,9 @@ def test_layers_that_are_stacked_and_what_is_no_matrix():
         "LayerNorm": {"scale": _array(4, 8)},
         "norm": {"weight": _array(4, 8)},
         "conv": {"kernel": _array(3, 3, 1, 8)},
-        "attention": {"query": {"kernel": _array(4, 8, 2, 3)}},
+        "attention": {"query": {"kernel": _array(4, 8, 2, 3)}, "out": {"kernel": _array(4, 2, 3, 8)}},
+        "plain": {"query": {"kernel": _array(4, 8, 6)}, "out": {"kernel": _array(4, 6, 8)}},
+        "critic": {"value": {"kernel": _array(4, 8, 1)}},
     }
     taken = _taken(stacked)
     assert taken == {
@@ -180,6 +182,10 @@ def test_layers_that_are_stacked_and_what_is_no_matrix():
         "norm/weight": "no matrix",
         "conv/kernel": "no matrix",
         "attention/query/kernel": "8 of 8 inputs, 3 outputs",
+        "attention/out/kernel": "4 of 6 inputs, 8 outputs",
+        "plain/query/kernel": "4 of 8 inputs, 6 outputs",
+        "plain/out/kernel": "4 of 6 inputs, 8 outputs",
+        "critic/value/kernel": "4 of 8 inputs, 1 outputs",
     }
 
 
@@ -196,6 +202,8 @@ def test_it_does_not_guess():
     ):
         assert gx.summary(gx.muon(0.1, axes=axes), params).leaves[0][2] == what
     assert gx.summary(gx.muon(0.1, axes={"wq": "rest"}), params).leaves == ()
+    with pytest.raises(gx.GradtxValueError, match="is one matrix"):
+        gx.muon(0.1).init({"attention": {"query": {"kernel": _array(4, 8, 2)}}})  # heads, or stacked layers?
 
 
 @pytest.mark.parametrize(

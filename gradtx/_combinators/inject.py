@@ -1,6 +1,6 @@
 """Hyperparameters in the state, for loops that cannot pass the transform as an argument."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -111,17 +111,24 @@ def get_hyperparams(state: State) -> dict[str, Array]:
     return named_numbers("get_hyperparams", state, Injected, Scheduled)
 
 
-def set_hyperparams(state: State, **changes: Any) -> State:
+def set_hyperparams(state: State, by_name: Mapping[str, Any] | None = None, /, **others: Any) -> State:
     """The state with new values for hyperparameters that `inject` stores.
 
     Args:
         state: a state with an `inject` anywhere in it.
-        **changes: new value by name, with the names of `get_hyperparams`; the dtype in the state is kept.
+        by_name: new value by name, with the names of `get_hyperparams`; the dtype in the state is kept.
+        **others: the same, as keywords.
 
     Raises:
+        GradtxTypeError: `by_name` is no mapping, or a value is a function.
         GradtxValueError: a name is unknown or ambiguous, its hyperparameter follows a schedule, or the number is not in
             the range of any argument of this name.
     """
+    if by_name is not None and not isinstance(by_name, Mapping):
+        raise GradtxTypeError(
+            f"set_hyperparams: expected numbers by name, got {short(by_name)}; say which: learning_rate=..."
+        )
+    changes = {**(by_name or {}), **others}
     known = named_numbers("set_hyperparams", state, Injected, Scheduled)
     scheduled = named_numbers("set_hyperparams", state, Scheduled)
     for name in changes:
@@ -142,7 +149,7 @@ def set_hyperparams(state: State, **changes: Any) -> State:
             raise GradtxValueError(f"set_hyperparams: the state has no hyperparameters; {hint}")
         if name not in known:
             alike = [other for other in known if other.split("/")[-1] == name]
-            one = f"set_hyperparams(state, **{{{alike[0]!r}: ...}})" if alike else ""
+            one = f"set_hyperparams(state, {{{alike[0]!r}: ...}})" if alike else ""
             hint = (
                 f"several have that name: {listing(alike)}; say which: {one}"
                 if alike

@@ -29,11 +29,7 @@ class Labels(Value, data=False):
 
     def __call__(self, params: Params, is_whole: bool = True) -> Any:
         """The labels of all parameters, or of some if they are not the whole: then not every pattern has to apply."""
-        label, finish = self._spec.call(self._spec.body, self._arguments)
-        labels = trees.map_with_path(label, params)
-        if is_whole:
-            finish(params)
-        return labels
+        return self._spec.call(self._spec.body, self._arguments)(params, is_whole)
 
 
 def _labels(body: Callable[P, Any]) -> Callable[P, Labels]:
@@ -76,15 +72,16 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
             f'add "**" at the end for the rest'
         )
 
-    def finish(params: Params) -> None:
-        paths = trees.paths(params)
-        if unused and paths and not is_part(params):
+    def labels(params: Params, is_whole: bool) -> Any:
+        found, paths = trees.map_with_path(label, params), trees.paths(params)
+        if is_whole and unused and paths and not is_part(params):
             raise GradtxValueError(
                 f"by_path: no path is labelled by the patterns {listing(map(repr, unused))}; paths: {listing(paths)}; "
                 f"`**/` in front of a pattern matches at any depth; allow_unused=True allows it"
             )
+        return found
 
-    return label, finish
+    return labels
 
 
 def is_part(params: Params) -> bool:
@@ -108,7 +105,7 @@ def where(predicate: Callable[[str, Any], bool]):
             raise GradtxValueError(f"where: expected True or False for {path!r}, got None; is `return` missing?")
         return keep
 
-    return label, lambda params: None
+    return lambda params, is_whole: trees.map_with_path(label, params)
 
 
 def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True, what: str = "labels") -> list[Any]:

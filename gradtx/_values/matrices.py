@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -200,35 +201,55 @@ def matrices_by_name():
         `kernel`, `w`                   `matrix()`, inputs before outputs; further axes in front are stacked layers
         `weight`                        `matrix(inputs=-1, outputs=-2)`, as in Equinox and PyTorch
         in a module with "conv"         all axes but the outputs are inputs; they are last, of a `weight` first
-        `query`, `key`, `value`, `out`  of Flax: a matrix for each head, and one of all heads
+        `query`, `key`, `value`, `out`  of Flax, if query and out have the same heads: a matrix for each head, and one
+                                        of all heads
         any other name                  `matrix()` for two axes
 
     Raises:
-        GradtxValueError: an array with another name has three axes or more.
+        GradtxValueError: an array with another name has three axes or more; or a query has, and there is no out beside
+            it that shows whether these are heads or layers.
     """
 
-    def label(path: str, p: Any) -> Any:
-        words = path.lower().split("/")
-        name, ndim = words[-1], len(p.shape)
-        is_hidden = not _NO_HIDDEN.intersection(words) and not any("embed" in word for word in words)
-        if ndim < 2 or name in _VECTORS or any("norm" in word for word in words) or not is_hidden:
-            return REST
-        is_weight = name == "weight"
-        if ndim == 2:
-            return matrix(-1, -2) if is_weight else matrix()
-        if any("conv" in word for word in words):
-            outputs = -ndim if is_weight else -1
-            per_group = p.shape[1] if is_weight else p.shape[-2]
-            return REST if per_group == 1 else matrix(tuple(a for a in range(-ndim, 0) if a != outputs), outputs)
-        if name == "kernel" and words[-2:-1] in (["query"], ["key"], ["value"]):
-            return matrix(-3, -1)
-        if name == "kernel" and words[-2:-1] == ["out"]:
-            return matrix((-3, -2), -1)
-        if name in _KERNELS:
-            return matrix(-1, -2) if is_weight else matrix()
-        raise GradtxValueError(not_read(path, p.shape))
+    def labels(params: Params, is_whole: bool) -> Any:
+        shapes = dict(zip(trees.paths(params), map(jnp.shape, jax.tree.leaves(params)), strict=True))
+        return trees.map_with_path(partial(_label, shapes), params)
 
-    return label, lambda params: None
+    return labels
+
+
+def _label(shapes: dict[str, tuple[int, ...]], path: str, p: Any) -> Any:
+    words = path.lower().split("/")
+    name, ndim = words[-1], len(p.shape)
+    is_hidden = not _NO_HIDDEN.intersection(words) and not any("embed" in word for word in words)
+    if ndim < 2 or name in _VECTORS or any("norm" in word for word in words) or not is_hidden:
+        return REST
+    is_weight = name == "weight"
+    if ndim == 2:
+        return matrix(-1, -2) if is_weight else matrix()
+    if any("conv" in word for word in words):
+        outputs = -ndim if is_weight else -1
+        per_group = p.shape[1] if is_weight else p.shape[-2]
+        return REST if per_group == 1 else matrix(tuple(a for a in range(-ndim, 0) if a != outputs), outputs)
+    if name == "kernel" and words[-2:-1] and words[-2] in ("query", "key", "value", "out"):
+        has_heads = _has_heads(shapes, path.split("/")[:-2])
+        if has_heads is None:
+            raise GradtxValueError(not_read(path, p.shape))
+        if has_heads:
+            return matrix((-3, -2), -1) if words[-2] == "out" else matrix(-3, -1)
+    if name in _KERNELS:
+        return matrix(-1, -2) if is_weight else matrix()
+    raise GradtxValueError(not_read(path, p.shape))
+
+
+def _has_heads(shapes: dict[str, tuple[int, ...]], module: list[str]) -> bool | None:
+    """Whether the queries `(inputs, heads, features)` of a module fit its `out` of `(heads, features, outputs)`.
+
+    False for stacked layers, where they do not; None if there is no `out` to compare with.
+    """
+    query, out = (shapes.get("/".join([*module, name, "kernel"])) for name in ("query", "out"))
+    if query is None:
+        return False
+    return None if out is None else query[-2:] == out[-3:-1]
 
 
 def not_read(path: str, shape: tuple[int, ...]) -> str:
