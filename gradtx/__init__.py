@@ -23,7 +23,10 @@ from gradtx._core.updates import apply_updates as apply_updates
 from gradtx._core.matrixwise import matrixwise as matrixwise
 from gradtx._core.protocol import transformation as transformation
 from gradtx._base.counterparts import no_attribute as _no_attribute
+from gradtx._base.typing import Params as Params
+from gradtx._base.typing import State as OptState
 from gradtx._base.typing import Transform as Transform
+from gradtx._base.typing import Updates as Updates
 from gradtx._base.errors import GradtxError as GradtxError
 from gradtx._base.errors import GradtxTypeError as GradtxTypeError
 from gradtx._base.errors import GradtxValueError as GradtxValueError
@@ -44,6 +47,7 @@ from gradtx._cpu.single_pass import single_pass_cpu as single_pass_cpu
 
 # Layers 3 and 4: the parts.
 from gradtx.transforms import *
+from gradtx._combinators.accumulation import has_updated as has_updated
 from gradtx._combinators.condition import has_nonfinite as has_nonfinite
 from gradtx._combinators.inject import get_hyperparams as get_hyperparams
 from gradtx._combinators.inject import set_hyperparams as set_hyperparams

@@ -168,3 +168,15 @@ def test_bad_gradients_and_bad_answers():
     tx = accumulate_gradients(gx.sgd(0.1), 2, skip=lambda g: g["a"] > 0)
     with pytest.raises(ValueError, match=r"expected a scalar from skip, got the shape \(2,\)"):
         tx.update(P, tx.init(P))
+
+
+def test_has_updated_after_the_last_step_of_a_window():
+    tx = gx.chain(gx.accumulate_gradients(gx.sgd(1.0), 3))
+    g = jnp.ones(2)
+    state, seen = tx.init(g), [bool(gx.has_updated(tx.init(g)))]
+    for _ in range(6):
+        _, state = tx.update(g, state, g)
+        seen.append(bool(gx.has_updated(state)))
+    assert seen == [False, False, False, True, False, False, True]
+    with pytest.raises(gx.GradtxValueError, match="with one `accumulate_gradients` in it, got none"):
+        gx.has_updated(gx.sgd(1.0).init(g))

@@ -123,3 +123,14 @@ def test_extras_reach_optax_through_gradtx(wrap):
     updates = updates_of(tx, value=jnp.float32(1.0))
     # The first value is an improvement; each one after it is not, and halves the scale.
     assert_close(updates, jax.tree.map(lambda g: (-1e-2 * 0.5 ** np.arange(50) * np.asarray(g).T).T, GRADS), atol=0)
+
+
+def test_as_optaxs_class():
+    tx = gx.momo(0.1)
+    theirs = gx.interop.optax.to_optax(tx)
+    assert isinstance(theirs, optax.GradientTransformationExtraArgs)
+    params, g = jnp.ones(3), jnp.full(3, 0.5)
+    whole = optax.chain(theirs, optax.scale(1.0))
+    got, _ = whole.update(g, whole.init(params), params, value=jnp.asarray(2.0))
+    wanted, _ = tx.update(g, tx.init(params), params, value=jnp.asarray(2.0))
+    np.testing.assert_array_equal(got, wanted)

@@ -8,6 +8,7 @@ from flax.core import FrozenDict
 
 import gradtx as gx
 from gradtx import schedules as s
+from gradtx._values.registry import REGISTRY
 
 PARAMS = {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "w[1]": jnp.ones(2), "w1": jnp.ones(2)}
 
@@ -35,6 +36,8 @@ PARAMS = {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "w[1]": jn
         (lambda: s.warmup(s.cosine_decay(1e-3, 100), 10), "steps: expected a number of steps, got .*in order"),
         (lambda: s.linear(0.1, 0.0, s.constant(10)), "steps: expected a number of steps"),
         (lambda: s.join([s.constant(1.0)], [s.constant(1.0)]), "steps: expected a number of steps"),
+        (lambda: gx.adam(-0.1), r"give 0.1: .*; to ascend, put scale\(-1.0\) in front"),
+        (lambda: gx.adam(None), "learning_rate: expected a number"),
     ],
 )
 def test_mistakes_are_found_when_a_transform_is_made(make, complaint):
@@ -196,3 +199,26 @@ def test_logs_of_constants():
     assert logs["x/learning_rate"] == np.float32(0.1)
     assert logs["b1"] == np.float32(0.9)
     assert gx.logs(gx.adam(1e-3).init(PARAMS), gx.adam(1e-3))["learning_rate"] == np.float32(1e-3)
+
+
+@pytest.mark.parametrize("table", [jnp.asarray([0.1, 0.2]), [0.1, 0.2]], ids=["array", "list"])
+def test_a_schedule_that_indexes_a_table_by_the_step_is_told_its_dtype(table):
+    tx = gx.sgd(lambda step: table[step // 100])
+    with pytest.raises(gx.GradtxTypeError, match=r"it gets the step as an array, float32: .*step.astype\(int\)"):
+        tx.init(PARAMS)
+    right = gx.sgd(lambda step: jnp.asarray(table)[step.astype(int) // 100])
+    np.testing.assert_allclose(right.update(jnp.ones(()), right.init(jnp.ones(())))[0], -0.1)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in REGISTRY.values() if any(n.optional for n in spec.numbers.values())])
+def test_none_is_taken_where_the_annotation_has_it(spec):
+    arguments = dict.fromkeys(spec.required, 0.1)
+    for name, number in spec.numbers.items():
+        if number.optional:
+            assert spec.factory(**{**arguments, name: None}).arguments[name] is None
+
+
+def test_a_positive_step_up_by_a_minus_in_front():
+    g = jnp.ones(2)
+    tx = gx.chain(gx.scale(-1.0), gx.adam(0.1))
+    assert bool(jnp.all(tx.update(g, tx.init(g), g)[0] > 0))

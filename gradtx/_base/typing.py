@@ -45,6 +45,7 @@ class Number:
         many: whether the argument is a sequence of hyperparameters.
         to: whether `high` itself is allowed, and an infinite `low`.
         fixed: whether it may not follow a schedule, as a duration may not.
+        optional: whether it may be None.
     """
 
     low: float = -math.inf
@@ -53,6 +54,7 @@ class Number:
     above: bool = False
     to: bool = False
     fixed: bool = False
+    optional: bool = False
 
     def allows(self, number: float) -> bool:
         if math.isinf(number) and not self.to:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -95,6 +95,24 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         return out, Accumulated(jnp.where(full, 0, count), emitted, mean, own)
 
     return combinator(init, update)
+
+
+def has_updated(state: State) -> Array:
+    """Whether the last step completed a window of `accumulate_gradients`, as a 0-d boolean array.
+
+    Args:
+        state: a state with one `accumulate_gradients` in it.
+
+    Raises:
+        GradtxValueError: it has none, or several.
+    """
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, Accumulated))
+    found = [node for node in nodes if isinstance(node, Accumulated)]
+    if len(found) != 1:
+        raise GradtxValueError(
+            f"has_updated: expected a state with one `accumulate_gradients` in it, got {len(found) or 'none'}"
+        )
+    return (found[0].count == 0) & (found[0].emitted > 0)
 
 
 def _length(every: Any) -> Callable[[Array], Any]:

@@ -115,7 +115,7 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
 def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> Any:
     """The argument as the value stores it, after checks."""
     if argument is None or (number is None and (type(argument) in _ATOMS or isinstance(argument, Value))):
-        if argument is None and number is not None and spec.defaults[name] is not None:
+        if argument is None and number is not None and not number.optional and spec.defaults[name] is not None:
             return _admit(f"{spec.name}: {name}", number, argument)
         return argument
     who = f"{spec.name}: {name}"
@@ -187,7 +187,9 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             wanted = number if "finite" in str(number) else f"{number} and finite"
             raise GradtxValueError(f"{who}: expected {wanted}, got {short(x)}")
         if not number.allows(x):
-            hint = f"; give {-x!r}: the minus of a descent step is built in" if x < 0 and number.allows(-x) else ""
+            hint = ""
+            if x < 0 and number.allows(-x):
+                hint = f"; give {-x!r}: the minus of a descent step is built in; to ascend, put scale(-1.0) in front"
             raise GradtxValueError(f"{who}: expected {number}, got {x!r}{hint}")
         return x
     if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
@@ -262,5 +264,7 @@ def _number_in(hint: Any) -> Number | None:
         return hint
     inner = (*getattr(hint, "__metadata__", ()), *typing.get_args(hint))
     number = next((number for number in map(_number_in, inner) if number is not None), None)
+    if number is None:
+        return None
     several = typing.get_origin(hint) in (Sequence, list, tuple)
-    return replace(number, many=True) if number is not None and several else number
+    return replace(number, many=number.many or several, optional=number.optional or type(None) in inner)

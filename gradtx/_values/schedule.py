@@ -38,6 +38,13 @@ class Schedule(Value):
                 raise GradtxTypeError(
                     "the schedule branches on the step, which is traced; use jnp.where, or schedules.join"
                 ) from error
+            except (TypeError, IndexError) as error:
+                if self._spec is not _FUNCTION:
+                    raise
+                raise GradtxTypeError(
+                    f"the schedule raises {type(error).__name__}: {str(error).splitlines()[0]}; it gets the step as an "
+                    f"array, {count.dtype}: for a table, jnp.asarray(table)[step.astype(int) // 100]"
+                ) from error
             if result is None or isinstance(result, str) or callable(result):
                 raise GradtxTypeError(
                     f"expected a number for the step, got {short(result)}; is `return` missing, or one more call?"

@@ -7,10 +7,12 @@
 Supported optimizers: `sgd`, `adam`, `adamw`, `adamax`, `adamaxw`, `nadam`, `nadamw`, `amsgrad`, `yogi`, `radam`,
 `adabelief`, `lamb`, `lars`, `rmsprop`, `adagrad`, `adadelta`, `lion`, `signum`, and their parts. Supported wrappers:
 chains with and without names, learning rate schedules, `MultiSteps`, `apply_if_finite`, `masked`, `partition` and
-`inject_hyperparams`. Optax is not imported; its states are recognized by their type names.
+`inject_hyperparams`. Optax is not imported for that; its states are recognized by their type names.
+
+`to_optax` is for libraries that ask whether an optimizer is one of Optax's.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +20,39 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage
-from gradtx._base.typing import Params, State
+from gradtx._base.typing import Params, State, Transform
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.state_dict import in_place_of, names
 from gradtx.interop._pairing import Pairing
 from gradtx.interop._stages import STAGES
 
+if TYPE_CHECKING:
+    import optax
+
 __all__ = [
     "from_state",
+    "to_optax",
     "to_state",
 ]
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def to_optax(tx: Transform) -> "optax.GradientTransformationExtraArgs":
+    """The transform as Optax's class, for libraries that ask for one by `isinstance`; needs Optax.
+
+    `init`, `update` and states are those of `tx`.
+
+    Args:
+        tx: a transform.
+    """
+    import optax
+
+    tx = as_transformation(tx)
+    return optax.GradientTransformationExtraArgs(tx.init, tx.update)
 
 
 def from_state(optax_state: State, tx: GradientTransformation, params: Params = None) -> State:
