@@ -229,7 +229,7 @@ def test_what_cannot_be_read():
     with pytest.raises(ValueError, match="the state holds no averaged parameters"):
         gx.eval_params(gx.split_complex(gx.adam(0.1)).init(PARAMS), PARAMS)
     with pytest.raises(ValueError, match="eval_params: 2 parts of the state average 'b'; give the state of one"):
-        gx.eval_params(gx.chain(AVERAGED, AVERAGED).init(PARAMS), PARAMS)
+        gx.eval_params(gx.parallel(jnp.add, AVERAGED, AVERAGED).init(PARAMS), PARAMS)
     with pytest.raises(ValueError, match="the structures of the parameters and the averages differ"):
         gx.eval_params(AVERAGED.init(PARAMS), {"w": PARAMS["w"], "c": PARAMS["b"]})
 

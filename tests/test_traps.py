@@ -222,3 +222,29 @@ def test_a_positive_step_up_by_a_minus_in_front():
     g = jnp.ones(2)
     tx = gx.chain(gx.scale(-1.0), gx.adam(0.1))
     assert bool(jnp.all(tx.update(g, tx.init(g), g)[0] > 0))
+
+
+@pytest.mark.parametrize(
+    "keeper",
+    [
+        gx.master_weights(gx.adam(0.1)),
+        gx.average_params(gx.adam(0.1)),
+        gx.lookahead(gx.adam(0.1), 5, 0.5),
+        gx.lookahead(gx.adam(0.1), 5, 0.5, reset_state=True),
+        gx.mechanize(gx.adam(0.1)),
+        gx.schedule_free_adamw(),
+        gx.chain(gx.clip(1.0), gx.average_params(gx.adam(0.1))),
+    ],
+    ids=lambda tx: tx.factory_name,
+)
+def test_nothing_follows_what_keeps_parameters(keeper):
+    with pytest.raises(gx.GradtxValueError, match="which keeps parameters as they are after its own output"):
+        gx.chain(keeper, gx.scale(0.5))
+    gx.chain(keeper, gx.identity(), gx.record("norm", gx.tree.norm)).init(PARAMS)
+
+
+@pytest.mark.parametrize("second", [gx.adam(0.1), gx.scale_by_learning_rate(0.1), gx.inject(gx.sgd(0.1))], ids=str)
+def test_two_learning_rates_would_ascend(second):
+    for first in (gx.sgd(0.1), gx.chain(gx.clip(1.0), gx.scale_by_learning_rate(1.0))):
+        with pytest.raises(gx.GradtxValueError, match="each has a learning rate with the minus of a descent step"):
+            gx.chain(first, second)

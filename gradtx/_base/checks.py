@@ -48,8 +48,8 @@ def random_key(name: str, x: Any) -> Array:
     return x
 
 
-def function_of(name: str, function: Any, *arguments: str) -> Any:
-    """The function, if it can be called with these arguments by position."""
+def function_of(name: str, function: Any, *arguments: str, hint: str = "") -> Any:
+    """The function, if it can be called with these arguments by position; `hint` ends the message if not."""
     code: Any = getattr(function, "__code__", None)
     counts = None if code is None or inspect.ismethod(function) else (code.co_argcount, code.co_kwonlyargcount)
     if counts == (len(arguments), 0):
@@ -60,7 +60,7 @@ def function_of(name: str, function: Any, *arguments: str) -> Any:
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as error:
-        raise GradtxTypeError(f"{name} is called as {call}, and {short(function)} is not: {error}") from None
+        raise GradtxTypeError(f"{name} is called as {call}, and {short(function)} is not: {error}{hint}") from None
     except ValueError:  # some functions written in C have no signature
         pass
     return function

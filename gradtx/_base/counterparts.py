@@ -68,9 +68,9 @@ COUNTERPARTS = {
     "value_and_grad_from_state": "jax.value_and_grad(loss)",
     "safe_norm": "tree.norm(x), which has finite derivatives at 0",
     # PyTorch and Keras: classes of optimizers, averages and schedulers.
-    "SGD": "sgd(learning_rate, momentum)",
-    "Adam": "adam(learning_rate)",
-    "AdamW": "adamw(learning_rate, weight_decay=...)",
+    "SGD": "sgd(learning_rate, momentum), and tx.init(params)",
+    "Adam": "adam(learning_rate), and tx.init(params)",
+    "AdamW": "adamw(learning_rate, weight_decay=...), and tx.init(params)",
     "Adamax": "adamax(learning_rate)",
     "NAdam": "nadam(learning_rate)",
     "Nadam": "nadam(learning_rate)",
@@ -136,14 +136,14 @@ ARGUMENTS = {
 """By the name of an argument in another library, or in another factory, the names here where there is one of them."""
 
 PARTS_FOR_ARGUMENTS = {
-    "weight_decay": "add_decayed_weights(weight_decay) is a part of its own, and adamw has it",
+    "weight_decay": "chain(add_decayed_weights(weight_decay), tx) adds it to the gradient; adamw does not",
     "amsgrad": "amsgrad(learning_rate) is an optimizer of its own",
     "nesterov": "nesterov(learning_rate, momentum) and nadam(learning_rate) are optimizers of their own",
-    "momentum": "add_momentum(decay) is a part of its own, for a chain",
+    "momentum": "chain(add_momentum(decay), tx) puts it before the optimizer",
     "maximize": "gradients that ascend: chain(scale(-1), tx)",
-    "clipnorm": "clip_by_block_norm(max_norm) is a part of its own, before the optimizer in a chain",
-    "global_clipnorm": "clip_by_global_norm(max_norm) is a part of its own, before the optimizer in a chain",
-    "clipvalue": "clip(max_delta) is a part of its own, before the optimizer in a chain",
+    "clipnorm": "chain(clip_by_block_norm(max_norm), tx) clips before the optimizer",
+    "global_clipnorm": "chain(clip_by_global_norm(max_norm), tx) clips before the optimizer",
+    "clipvalue": "chain(clip(max_delta), tx) clips before the optimizer",
     "mu_dtype": "store(tx, codecs.bfloat16) keeps the state in 16 bits",
     "accumulator_dtype": "store(tx, codecs.bfloat16) keeps the state in 16 bits",
     "use_ema": "average_params(tx, decay) is a wrapper of its own",

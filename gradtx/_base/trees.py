@@ -160,7 +160,7 @@ def _remedy(what: str, other_what: str, shape: tuple[int, ...], other: tuple[int
             f"; the updates have one axis more, of {shape[0]}: if they are gradients of examples, take the mean, or "
             f"put aggregate_privately in front"
         )
-    return "; the state must come from tx.init(params) for parameters of the shapes of the gradients"
+    return "; the state was made for parameters of its shapes: is this the gradient of others, or transposed?"
 
 
 def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any]:
@@ -208,6 +208,8 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     texts = [f"only the {what} {_have(what)} {listing(only_ours)}"] if only_ours else []
     if only_theirs:
         texts.append(f"only the {other_what} {_have(other_what)} {listing(only_theirs)}")
+        if (what, other_what) == ("updates", "parameters") and not only_ours:
+            texts.append("give zeros for what shall stay, or freeze it")
     return "; ".join(texts)
 
 

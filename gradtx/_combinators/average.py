@@ -13,7 +13,7 @@ from gradtx._base.numerics import align, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.averages import averages_of
-from gradtx._core.constructors import combinator, required
+from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._core.updates import apply_updates
@@ -98,7 +98,7 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
         average = moved() if every == 1 else one_of(first | (count == 0), moved, lambda: state.average)
         return updates, Averaged(count, weight, average, new)
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), keeps_params=True)
 
 
 def _heavier(weight: Array, rest: Any) -> Array:

@@ -1,5 +1,6 @@
 """Lookahead: slow parameters that follow fast ones."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from gradtx._base.numerics import weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.compose import compose
-from gradtx._core.constructors import clocked_memory, combinator
+from gradtx._core.constructors import clocked_memory, combinator, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._core.updates import apply_updates
@@ -60,7 +61,8 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
     synchronize = _synchronize(whole_number("sync_period", sync_period), slow_step_size)
     if not reset_state:
         built = [inner._built(), synchronize._built()]
-        return GradientTransformation._of(compose(built, in_series=True, keys=("inner", "slow")))
+        work = compose(built, in_series=True, keys=("inner", "slow"))
+        return GradientTransformation._of(replace(work, keeps_params=True))
 
     def init(step: Context, params: Params) -> State:
         return {"inner": step.init(inner, params), "slow": step.init(synchronize, params)}
@@ -76,7 +78,7 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
         )
         return updates, {"inner": new, "slow": slow}
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), keeps_params=True)
 
 
 def _synchronize(period: int, slow_step_size: Any) -> GradientTransformation:

@@ -9,7 +9,7 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, required
+from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 
@@ -67,7 +67,7 @@ def master_weights(inner: Transform):
         out = [u if w is None else w - align(w, p)[1] for w, p, u in rows]
         return treedef.unflatten(out), Master(treedef.unflatten(moved), new)
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), keeps_params=True)
 
 
 def _moved(w: Array | None, u: Array) -> Array | None:

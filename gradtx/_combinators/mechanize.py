@@ -11,7 +11,7 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, required
+from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
 from gradtx._core.norms import inner_product, norm
 from gradtx._core.protocol import as_transformation, transformation
@@ -118,4 +118,4 @@ def mechanize(
         new = Mechanized(state.start, scales, largest, variance, reward, inner_state)
         return treedef.unflatten(outputs), new
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), keeps_params=True)

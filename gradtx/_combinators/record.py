@@ -14,7 +14,7 @@ from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._core.constructors import combinator, required
+from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
 from gradtx._core.hyperparams import places, shortest
 from gradtx._core.protocol import Scheduled, as_transformation, transformation
@@ -83,7 +83,7 @@ def record(name: str, measure: Callable[..., Any]):
             raise wrong_state("a `Recorded`", state)
         return updates, Recorded(jax.tree.map(like, numbers(updates, params), state.numbers))
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), passes=True)
 
 
 def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:

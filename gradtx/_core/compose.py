@@ -10,7 +10,7 @@ import jax
 from gradtx import _cpu
 from gradtx._base.errors import add_stages, listing, wrong_state
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.context import Built, Context, Work
+from gradtx._core.context import FACTS, Built, Context, Work
 from gradtx._core.leafwise import SCALARS, LeafTransform, Scalars, Slots, leafwise
 
 
@@ -152,7 +152,7 @@ def around(
         out, own = at(now).work.update(inside(step, now), updates, own, params)
         return out, kind(*step.keep(new, tuple(old)), own)
 
-    facts = {name: getattr(inner.work, name) for name in ("takes_gradient", "descends", "takes_ascent")}
+    facts = {name: getattr(inner.work, name) for name in FACTS}
     if leaf is None:
         return Work(init, update, is_cheap=inner.work.is_cheap, **facts)
 

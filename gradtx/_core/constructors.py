@@ -331,8 +331,10 @@ def combinator(
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
     arguments in a tuple.
     """
-    function_of("init", init, "step", "params")
-    function_of("update", update, "step", "updates", "state", "params")
+    inside = "; an inner transform is called as step.{}"
+    function_of("init", init, "step", "params", hint=inside.format("init(inner, params)"))
+    by_step = inside.format("update(inner, updates, state, params)")
+    function_of("update", update, "step", "updates", "state", "params", hint=by_step)
     return GradientTransformation._of(Work(init, update, takes_gradient=takes_gradient))
 
 

@@ -132,6 +132,8 @@ class Work:
         takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
         descends: whether its output has the sign of a step of descent.
         takes_ascent: whether its input must not have it yet.
+        keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
+        passes: whether its output is its input.
     """
 
     def __repr__(self) -> str:
@@ -146,6 +148,12 @@ class Work:
     takes_gradient: bool = False
     descends: bool = False
     takes_ascent: bool = False
+    keeps_params: bool = False
+    passes: bool = False
+
+
+FACTS = ("takes_gradient", "descends", "takes_ascent", "keeps_params", "passes")
+"""What is said of input and output: a transform that hands on both as they are has those of its inner transform."""
 
 
 class Built(NamedTuple):

@@ -21,7 +21,7 @@ def identity():
 
     State: none. The unit of `chain`.
     """
-    return _on_any_dtype(lambda g: g)
+    return _on_any_dtype(lambda g: g, passes=True)
 
 
 @transformation
@@ -35,7 +35,7 @@ def set_to_zero():
     return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g))
 
 
-def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
+def _on_any_dtype(function: Callable[[Any], Any], passes: bool = False) -> GradientTransformation:
     """A function of one array of any dtype, without state."""
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -48,4 +48,4 @@ def _on_any_dtype(function: Callable[[Any], Any]) -> GradientTransformation:
         return jax.tree.map(function, step.safe(updates)), state
 
     leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
-    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True))
+    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True, passes=passes))

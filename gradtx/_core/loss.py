@@ -34,7 +34,7 @@ def checked_loss(caller: str, loss_fn: Any, has_aux: bool = False) -> Any:
         if jnp.shape(loss) != ():
             raise GradtxTypeError(
                 f"{caller}: expected one real number from the loss, got {dtype} of the shape "
-                f"{jnp.shape(loss)}; take the mean, for instance"
+                f"{jnp.shape(loss)}; take its sum or mean"
             )
         return result
 

@@ -292,6 +292,8 @@ def _mismatch(tx: GradientTransformation, missing: list[str], extra: list[str], 
         lines.append(f"names begin in another way now: load_state_dict(..., rename={change!r})")
     elif missing and len(missing) == expected:
         lines.append("this is the state of another optimizer, or of parameters with other names")
+    if change is None and len(missing) == len(extra):
+        lines.append("where names have changed: load_state_dict(..., rename={'old/beginning': 'new/beginning'})")
     lines.append("strict=False initializes missing entries and ignores unexpected ones")
     return "\n  ".join(lines)
 

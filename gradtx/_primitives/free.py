@@ -8,7 +8,7 @@ from gradtx._base.numerics import safe_divide, times
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params
 from gradtx._core.averages import averages_of
-from gradtx._core.constructors import clocked_memory
+from gradtx._core.constructors import clocked_memory, with_facts
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
@@ -79,7 +79,7 @@ def schedule_free_averaging(learning_rate: NonNegative, b1: Decay = 0.9, weight_
         total = old.total + weight
         return safe_divide(weight, total), Weights(total, largest, jnp.full_like(old.b1, b1))
 
-    return clocked_memory(
+    work = clocked_memory(
         init=lambda p: p,
         start=lambda: Weights(jnp.zeros((), float), jnp.zeros((), float), jnp.full((), b1, float)),
         advance=advance,
@@ -88,3 +88,4 @@ def schedule_free_averaging(learning_rate: NonNegative, b1: Decay = 0.9, weight_
         state=AheadOfAverage,
         needs_params=True,
     )
+    return with_facts(work, keeps_params=True)

@@ -129,10 +129,15 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
                 raise
             raise GradtxValueError(f"{error.complaint}; it is called as {spec.usage}") from None
     if not isinstance(argument, (list, tuple)):
-        raise GradtxTypeError(
-            f"{who}: expected a list or tuple of numbers, got {short(argument)}; it is called as {spec.usage}"
-        )
+        raise GradtxTypeError(f"{who}: expected a list or tuple of numbers, got {short(argument)}; {_documented(spec)}")
     return jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
+
+
+def _documented(spec: Spec) -> str:
+    """How a factory is called, and what its docstring says of the arguments."""
+    text = inspect.getdoc(spec.body) or ""
+    lines = text.partition("Args:\n")[2].partition("\n\n")[0].splitlines()
+    return f"it is called as {spec.usage}, with {'; '.join(line.strip().rstrip('.') for line in lines)}"
 
 
 def _structure(who: str, x: Any) -> Any:
@@ -207,7 +212,7 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             raise GradtxTypeError(f"{who}: a {error}") from None
     hint = ""
     if isinstance(x, (tuple, list)) and all(isinstance(item, (int, float)) for item in x):
-        hint = "; give each of these numbers to an argument of its own"
+        hint = "; give each to its argument; gradtx.sweep tries several, and a schedule changes it by the step"
     elif isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
         hint = "; if these are parameters, give them to the transform: tx.init(params)"
     elif isinstance(x, str):

@@ -52,8 +52,8 @@ def in_turn(functions, steps):
     """One function after another; each gets the number of steps since its start."""
     if len(functions) != len(steps) + 1:
         raise GradtxValueError(
-            f"expected {len(functions) - 1} for {len(functions)} segments, a duration (not a boundary) of each but the "
-            f"last, got {len(steps)}"
+            f"steps: expected {len(functions) - 1} durations, of all but the last of {len(functions)} segments, got "
+            f"{len(steps)}; they are no boundaries: [100, 200] ends the second at step 300"
         )
 
     def value(t):
