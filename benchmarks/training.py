@@ -1,6 +1,7 @@
 """Does it train? Matrix optimizers beside AdamW, each with the same steps, the same rates to choose from, three seeds.
 
     python -m benchmarks.training [--tasks transformer mlp cnn] [--optimizers adamw muon ...] [--json FILE]
+    python -m benchmarks.training --plot training.png --json FILE    draws what is stored
 
 A character transformer on the source of Python's own library, and a perceptron and a convolutional network on the
 digits of scikit-learn. The learning rate warms up for a twentieth of the steps and falls by a cosine to a tenth; rates
@@ -20,6 +21,7 @@ import numpy as np
 
 import gradtx as gx
 from gradtx import schedules
+from gradtx._inspection.sweep_result import SweepResult
 
 ALPHABET, CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 128, 48, 64, 4, 2, 16
 STEPS = {"transformer": 200, "mlp": 500, "cnn": 300}
@@ -174,13 +176,36 @@ def trained(task, name, rates, seeds):
     return losses, float(np.median(seconds))
 
 
+def drawn(rows, path):
+    """A panel for each task: the loss at the end by learning rate, with the band over the seeds."""
+    from matplotlib.figure import Figure
+
+    from gradtx import plot
+
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    figure = Figure(figsize=(7.2, 3.4 * len(tasks)), layout="constrained")
+    for task, ax in zip(tasks, figure.subplots(len(tasks), squeeze=False)[:, 0], strict=True):
+        results = {}
+        for row in rows:
+            if row["task"] == task:
+                grid, losses = {"learning_rate": np.asarray(row["rates"])}, np.asarray(row["losses"])
+                # An optimizer stands in for the one that was run: only the numbers are drawn.
+                results[row["optimizer"]] = SweepResult(gx.sgd(1.0), grid, tuple(range(losses.shape[1])), losses)
+        plot.sweep(results, ax)
+        ax.set_title(f"{task}, {STEPS[task]} steps")
+    figure.savefig(path, dpi=150)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     arguments.add_argument("--optimizers", nargs="+", choices=list(optimizers(0.1, None)), default=None)
     arguments.add_argument("--seeds", type=int, default=SEEDS)
     arguments.add_argument("--json", type=Path, default=None)
+    arguments.add_argument("--plot", type=Path, default=None)
     options = arguments.parse_args()
+    if options.plot:
+        return drawn(json.loads(options.json.read_text()), options.plot)
     rows = []
     for task in options.tasks:
         print(f"\n{task}, {STEPS[task]} steps\n\n| optimizer | loss | rate | seconds |\n|---|---|---|---|")
@@ -196,6 +221,7 @@ def main():
             )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
+    return None
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import gc
 
-import hypothesis
 import jax
 import pytest
 
@@ -13,10 +12,6 @@ from gradtx.testing import trials
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# The same examples in every run; `pytest --hypothesis-profile default` looks for others.
-hypothesis.settings.register_profile("the same", derandomize=True)
-hypothesis.settings.load_profile("the same")
 
 # What one worker or an earlier run has compiled is read, which takes a twentieth of the time of compiling an operation
 # again: most of a run. `pytest --cache-clear` empties it.

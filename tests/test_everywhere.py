@@ -125,7 +125,22 @@ OTHER_INPUT = {
 LEAFWISE = {"bucketed"}
 INNER = gx.chain(gx.scale_by_ema(0.5), gx.bias_correction(0.5))
 
-by_name = pytest.mark.parametrize("name", COMBINATORS)
+# They compile for several times as long as the others, and wait for the slow run.
+LONG = {
+    "as_matrices",
+    "in_eigenbasis",
+    "precondition_by_kronecker",
+    "precondition_by_kl_kronecker",
+    "low_rank",
+    "line_search",
+    "backtracking",
+    "mechanize",
+    "momo_step",
+    "over_layers",
+}
+by_name = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in COMBINATORS]
+)
 
 
 def test_every_combinator_is_here():

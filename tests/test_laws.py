@@ -6,7 +6,7 @@ import pytest
 from cases import CASES, is_direction
 
 import gradtx as gx
-from gradtx.testing import LAWS, check
+from gradtx.testing import LAWS, check, values
 from gradtx.testing.trials import same_form
 
 # Half of the time of all laws goes here; they wait for the slow run.
@@ -21,8 +21,7 @@ COSTLY = {
 }
 
 # An expression of parts that keep these laws keeps nearly all of them too: for
-# expressions they wait as well, and for what compiles for longest: transforms of
-# matrices, and those with temporary buffers.
+# expressions they wait as well.
 INHERITED = {
     "init_is_abstract",
     "inputs_stay",
@@ -58,8 +57,9 @@ def _now(case):
     """The laws of the default run."""
     if case not in FIRST:
         return []
-    is_long = case.transform.expression is not None or case.matrices or case.temporary[0] > 1
-    waiting = COSTLY | INHERITED if is_long else COSTLY
+    if case.matrices or case.temporary[0] > 1:  # they compile for longest; their own tests are in the default run
+        return [law.__name__ for law in values.LAWS]
+    waiting = COSTLY | INHERITED if case.transform.expression is not None else COSTLY
     return [law for law in LAWS if law not in waiting]
 
 

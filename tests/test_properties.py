@@ -2,6 +2,7 @@
 
 import json
 import operator
+from functools import partial
 
 import chex
 import hypothesis.strategies as st
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 
 import gradtx as gx
 from gradtx import schedules
+
+the_same = partial(settings, deadline=None, derandomize=True)  # the same examples in every run
 
 PARAMS = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.asarray([0.25, -1.0, 2.0])}
 GRADIENTS = [jax.tree.map(lambda p, i=i: jnp.cos(p * (i + 1)), PARAMS) for i in range(3)]
@@ -80,7 +83,7 @@ def _without_kernels(tx):
     return gx.GradientTransformation(tx.init, tx.update)
 
 
-@settings(max_examples=30, deadline=None)
+@the_same(max_examples=30)
 @given(kernels)
 def test_a_composed_kernel_does_what_its_parts_do_one_after_the_other(tx):
     assert tx._built().work.leaf is not None
@@ -92,7 +95,7 @@ def test_a_composed_kernel_does_what_its_parts_do_one_after_the_other(tx):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@the_same(max_examples=40)
 @given(expressions)
 def test_states_are_fixed_points_and_summaries_count_them(tx):
     first = tx.init(PARAMS)
@@ -102,7 +105,7 @@ def test_states_are_fixed_points_and_summaries_count_them(tx):
     assert gx.summary(tx, PARAMS).nbytes == gx.tree.nbytes(first)
 
 
-@settings(max_examples=100, deadline=None)
+@the_same(max_examples=100)
 @given(expressions)
 def test_values_print_compare_and_travel(tx):
     if "parallel(" not in repr(tx):  # its function has no name that could be looked up
@@ -119,7 +122,7 @@ def _by(pattern):
     return gx.by_path({pattern: 1} | ({} if pattern == "**" else {"**": 2}), allow_unused=True)
 
 
-@settings(max_examples=60, deadline=None)
+@the_same(max_examples=60)
 @given(st.lists(st.sampled_from(["a", "b", "kernel", "0", "x1"]), min_size=1, max_size=5))
 def test_patterns_match_the_paths_they_are_made_of(names):
     tree = 1.0
@@ -132,7 +135,7 @@ def test_patterns_match_the_paths_they_are_made_of(names):
         assert jax.tree.leaves(_by(pattern)(tree)) == [2]
 
 
-@settings(max_examples=60, deadline=None)
+@the_same(max_examples=60)
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=20))
 def test_the_global_norm_is_that_of_float64(values):
     exact = np.sqrt(np.sum(np.square(np.asarray(values, np.float64))))
