@@ -215,7 +215,7 @@ def main():
             best = int(np.argmin(means))
             edge = " (edge)" if best in (0, len(RATES) - 1) else ""
             spread = losses[best].std(ddof=1) if options.seeds > 1 else 0.0
-            print(f"| {name} | {means[best]:.4f} ± {spread:.4f} | {RATES[best]:g}{edge} | {seconds:.1f} |", flush=True)
+            print(f"| {name} | {means[best]:.3g} ± {spread:.1g} | {RATES[best]:g}{edge} | {seconds:.1f} |", flush=True)
             rows.append(
                 {"task": task, "optimizer": name, "rates": RATES, "losses": losses.tolist(), "seconds": seconds}
             )
