@@ -183,7 +183,7 @@ def drawn(rows, path):
     from gradtx import plot
 
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    figure = Figure(figsize=(7.2, 3.4 * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(8.0, 4.2 * len(tasks)), layout="constrained")
     for task, ax in zip(tasks, figure.subplots(len(tasks), squeeze=False)[:, 0], strict=True):
         results = {}
         for row in rows:
@@ -192,8 +192,10 @@ def drawn(rows, path):
                 # An optimizer stands in for the one that was run: only the numbers are drawn.
                 results[row["optimizer"]] = SweepResult(gx.sgd(1.0), grid, tuple(range(losses.shape[1])), losses)
         plot.sweep(results, ax)
+        ax.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
+        ax.set_xticks([], minor=True)
         ax.set_title(f"{task}, {STEPS[task]} steps")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)
 
 
 def main():
