@@ -248,3 +248,10 @@ def test_two_learning_rates_would_ascend(second):
     for first in (gx.sgd(0.1), gx.chain(gx.clip(1.0), gx.scale_by_learning_rate(1.0))):
         with pytest.raises(gx.GradtxValueError, match="each has a learning rate with the minus of a descent step"):
             gx.chain(first, second)
+
+
+def test_an_error_of_gradtx_within_a_schedule_is_no_table():
+    tx = gx.sgd(lambda step: s.constant("0.1")(step))
+    with pytest.raises(gx.GradtxTypeError, match="constant: value: expected a number") as caught:
+        tx.init(PARAMS)
+    assert "table" not in str(caught.value)

@@ -136,7 +136,7 @@ ARGUMENTS = {
 """By the name of an argument in another library, or in another factory, the names here where there is one of them."""
 
 PARTS_FOR_ARGUMENTS = {
-    "weight_decay": "chain(add_decayed_weights(weight_decay), tx) adds it to the gradient; adamw does not",
+    "weight_decay": "chain(add_decayed_weights(weight_decay), tx) adds it to the gradient; adamw has it apart",
     "amsgrad": "amsgrad(learning_rate) is an optimizer of its own",
     "nesterov": "nesterov(learning_rate, momentum) and nadam(learning_rate) are optimizers of their own",
     "momentum": "chain(add_momentum(decay), tx) puts it before the optimizer",

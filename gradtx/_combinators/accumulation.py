@@ -100,6 +100,8 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 def has_updated(state: State) -> Array:
     """Whether the last step completed a window of `accumulate_gradients`, as a 0-d boolean array.
 
+    A gradient that is skipped changes no count, so after it the answer is that of the step before.
+
     Args:
         state: a state with one `accumulate_gradients` in it.
 

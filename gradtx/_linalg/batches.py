@@ -63,6 +63,7 @@ def _in_turn(function: Callable[..., Any], stacks: tuple[Array, ...]) -> tuple[t
 
     Gain: SOAP of 48 matrices 64x128 compiles in 0.55 of the time of a loop over copies, and needs 11 arrays of
     the size of the parameters for temporaries instead of 13 (jaxlib 0.10.2, two cores).
+    Test: test_eigenbasis.py.
     """
 
     def one(index: Any, carry: tuple[tuple[Array, ...], Array]) -> tuple[tuple[Array, ...], Array]:

@@ -88,7 +88,7 @@ def adamw(
         mask: which parameters decay; see `add_decayed_weights`.
 
     State: two arrays per parameter, in float32 also for bfloat16 parameters: 8 bytes for each element, where Optax has
-    4. `store(adamw(...), codecs.bfloat16)` has 4, and codecs of 8 bits 2. Needs the parameters.
+    4; `store(adamw(...), codecs.bfloat16)` has 4 too. Needs the parameters.
 
     Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2; the paper's
     schedule multiplier is the learning rate here.

@@ -39,7 +39,7 @@ class Schedule(Value):
                     "the schedule branches on the step, which is traced; use jnp.where, or schedules.join"
                 ) from error
             except (TypeError, IndexError) as error:
-                if self._spec is not _FUNCTION:
+                if self._spec is not _FUNCTION or isinstance(error, GradtxTypeError):
                     raise
                 raise GradtxTypeError(
                     f"the schedule raises {type(error).__name__}: {str(error).splitlines()[0]}; it gets the step as an "
