@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import log_of_decay
 from gradtx._base.typing import Array, State
+from gradtx._core.constructors import Clocked
 from gradtx._core.parts import parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._primitives.accumulate import DecaySum, bias_correction, bias_correction_ahead
+from gradtx._primitives.lag import gradient_difference, scale_by_previous_ema
 from gradtx._primitives.rectify import DecayCount, radam_denominator
 from gradtx._values.schedule import scheduled_names
 from gradtx.interop._specs import spec_of
@@ -23,11 +25,11 @@ class Clock(NamedTuple):
 
     Attributes:
         from_count: converts the step count to the state of the part.
-        to_count: converts the state of the part to the step count, int32.
+        to_count: converts the state of the part to the step count, int32; None where it does not say as much.
     """
 
     from_count: Callable[[Array], State]
-    to_count: Callable[[State], Array]
+    to_count: Callable[[State], Array] | None
 
     def recipes(self, own: State) -> list[tuple[int, Callable[[Array], Array]]]:
         """For each leaf of the state its index, which `own` has in its place, and the leaf for a step count."""
@@ -45,7 +47,7 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
     """
     own = unscheduled(state)
     if tx._spec in _STATES:
-        found = [(_clock(tx), own)]
+        found = [(_clock(tx), own.clock if isinstance(own, Clocked) else own)]
     elif (whole := unfolded(tx)) is not None:
         found = clocks(whole, own)
     else:
@@ -66,8 +68,10 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
 def _clock(tx: GradientTransformation) -> Clock:
     if scheduled_names(tx):  # a placeholder: `clocks` raises right after this call
         return Clock(lambda count: count, lambda x: x)
-    log, (state, read) = log_of_decay(tx.decay, jnp.zeros((), float).dtype), _STATES[tx._spec]
-    return Clock(lambda count: state(count.astype(float), log), lambda x: read(x, log).astype(jnp.int32))
+    log = log_of_decay(tx.decay, jnp.zeros((), float).dtype) if "decay" in tx.arguments else None
+    state, read = _STATES[tx._spec]
+    to_count = None if read is None else lambda x: read(x, log).astype(jnp.int32)
+    return Clock(lambda count: state(count.astype(float), log), to_count)
 
 
 def _summed(count: Array, log: Any) -> DecaySum:
@@ -86,5 +90,7 @@ _STATES = {
         lambda count, log: DecayCount(count, count * log),
         lambda state, log: jnp.round(state.steps),
     ),
+    spec_of(gradient_difference): (lambda count, log: (count > 0).astype(float), None),
+    spec_of(scale_by_previous_ema): (lambda count, log: count * log, lambda state, log: jnp.round(state / log)),
 }
 """Per factory, two functions: the state for a count and the logarithm of the decay; the count for a state."""

@@ -26,7 +26,7 @@ from gradtx._inspection.state_dict import names
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.registry import Spec
 from gradtx._values.schedule import scheduled_names
-from gradtx.interop._clocks import Clock, clocks
+from gradtx.interop._clocks import clocks
 from gradtx.interop._specs import spec_of
 from gradtx.interop._stages import RATE_BEFORE_MOMENTUM, STAGES
 
@@ -43,10 +43,10 @@ class Recipe(NamedTuple):
     sources: tuple[int, ...]
 
 
-def _count_of(clock: Clock, own: State) -> Recipe:
+def _count_of(to_count: Callable[[State], Any], own: State) -> Recipe:
     """The step count, from the leaves of the state of a clock; `own` has their indices."""
     indices, treedef = jax.tree.flatten(own)
-    return Recipe(lambda *leaves: clock.to_count(treedef.unflatten(leaves)), tuple(indices))
+    return Recipe(lambda *leaves: to_count(treedef.unflatten(leaves)), tuple(indices))
 
 
 @dataclass
@@ -195,8 +195,9 @@ class Pairing:
         for clock, own in clocks(tx, state):
             for index, recipe in clock.recipes(own):
                 self.ours[index] = Recipe(recipe, (found.count,))
-            self.theirs[found.count] = _count_of(clock, own)
-            row.ours.append(self.theirs[found.count])
+            if clock.to_count is not None:
+                self.theirs[found.count] = _count_of(clock.to_count, own)
+                row.ours.append(self.theirs[found.count])
 
     def _centre(self, decay: Any, own: list[int], other: list[int]) -> None:
         """Converts the second moment of a centred RMSProp.
@@ -230,7 +231,8 @@ class Pairing:
             if row.steps():
                 for index, recipe in clock.recipes(own):
                     self.ours[index] = Recipe(lambda *counts, recipe=recipe: recipe(_agreed(*counts)), row.steps())
-            row.ours.append(_count_of(clock, own))
+            if clock.to_count is not None:
+                row.ours.append(_count_of(clock.to_count, own))
 
     def _accumulate(self, tx: GradientTransformation, state: Any, row: Row) -> None:
         found = self._take("MultiStepsState", row)
