@@ -157,17 +157,19 @@ from gradtx.minimization import StopReason as StopReason
 from gradtx.minimization import minimize as minimize
 from gradtx.training import make_train_step as make_train_step
 
-# Imported when they are first used: `plot` wants matplotlib, and nobody trains with `testing`.
+# Imported when they are first used: `plot` wants matplotlib, `optax` imports Optax where it is installed, and nobody
+# trains with `testing`.
 if TYPE_CHECKING:
     from gradtx import interop as interop
+    from gradtx import optax as optax
     from gradtx import plot as plot
     from gradtx import testing as testing
 
-_LAZY = {"interop", "plot", "testing"}
+_LAZY = {"interop", "optax", "plot", "testing"}
 _WITHOUT_ADDRESS = {"TYPE_CHECKING", "annotations", "inspect", "minimization", "training"}
 
 if not TYPE_CHECKING:  # a type checker must read the exports above: with `__getattr__` every name would be right
-    __all__ = sorted({name for name in globals() if not name.startswith("_")} - _WITHOUT_ADDRESS | _LAZY)
+    __all__ = sorted({name for name in globals() if not name.startswith("_")} - _WITHOUT_ADDRESS | _LAZY - {"optax"})
 
     def __getattr__(name: str) -> _Any:
         if name in _LAZY:

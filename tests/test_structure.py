@@ -22,7 +22,7 @@ LAYERS = [
     ("_optimizers",),
     ("training", "minimization", "inspect", "_inspection", "interop", "plot", "testing"),
     ("transforms",),
-    ("__init__",),
+    ("__init__", "optax"),
 ]
 # Within the second layer too: what a row may not see.
 UNSEEN = {

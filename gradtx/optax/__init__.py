@@ -7,10 +7,13 @@ fields, in the same dtypes, so that checkpoints are read by both. Where Optax is
 that `isinstance(tx, optax.GradientTransformation)` holds, and losses, assignment, projections, perturbations and
 microbatching are handed on.
 
-It is a way in: the page "Coming from Optax" says name by name what the same is in gradtx itself, where optimizers can be
-printed, compared, swept and saved.
+It is a way in: the page "Coming from Optax" says name by name what the same is in gradtx itself, where optimizers can
+be printed, compared, swept and saved.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax import assignment as assignment
 from gradtx.optax import contrib as contrib
 from gradtx.optax import losses as losses
@@ -22,6 +25,27 @@ from gradtx.optax import second_order as second_order
 from gradtx.optax import transforms as transforms
 from gradtx.optax import tree as tree
 from gradtx.optax import tree_utils as tree_utils
+from gradtx.optax.contrib._privacy import DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState
+from gradtx.optax.contrib._privacy import differentially_private_aggregate as differentially_private_aggregate
+from gradtx.optax.contrib._privacy import dpsgd as dpsgd
+from gradtx.optax.contrib._privacy import per_example_global_norm_clip as per_example_global_norm_clip
+from gradtx.optax.contrib._privacy import per_example_layer_norm_clip as per_example_layer_norm_clip
+from gradtx.optax._adam_family import adabelief as adabelief
+from gradtx.optax._adam_family import adam as adam
+from gradtx.optax._adam_family import adamax as adamax
+from gradtx.optax._adam_family import adamaxw as adamaxw
+from gradtx.optax._adam_family import adamw as adamw
+from gradtx.optax._adam_family import adan as adan
+from gradtx.optax._adam_family import amsgrad as amsgrad
+from gradtx.optax._adam_family import lamb as lamb
+from gradtx.optax._adam_family import lion as lion
+from gradtx.optax._adam_family import nadam as nadam
+from gradtx.optax._adam_family import nadamw as nadamw
+from gradtx.optax._adam_family import novograd as novograd
+from gradtx.optax._adam_family import optimistic_adam as optimistic_adam
+from gradtx.optax._adam_family import optimistic_adam_v2 as optimistic_adam_v2
+from gradtx.optax._adam_family import radam as radam
+from gradtx.optax._adam_family import yogi as yogi
 from gradtx.optax._combining import chain as chain
 from gradtx.optax._combining import flatten as flatten
 from gradtx.optax._combining import named_chain as named_chain
@@ -65,37 +89,21 @@ from gradtx.optax._numerics import safe_int32_increment as safe_int32_increment
 from gradtx.optax._numerics import safe_norm as safe_norm
 from gradtx.optax._numerics import safe_root_mean_squares as safe_root_mean_squares
 from gradtx.optax._numerics import scale_gradient as scale_gradient
-from gradtx.optax._optimizers import adabelief as adabelief
 from gradtx.optax._optimizers import adadelta as adadelta
 from gradtx.optax._optimizers import adafactor as adafactor
 from gradtx.optax._optimizers import adagrad as adagrad
-from gradtx.optax._optimizers import adam as adam
-from gradtx.optax._optimizers import adamax as adamax
-from gradtx.optax._optimizers import adamaxw as adamaxw
-from gradtx.optax._optimizers import adamw as adamw
-from gradtx.optax._optimizers import adan as adan
-from gradtx.optax._optimizers import amsgrad as amsgrad
 from gradtx.optax._optimizers import fromage as fromage
-from gradtx.optax._optimizers import lamb as lamb
 from gradtx.optax._optimizers import lars as lars
 from gradtx.optax._optimizers import lbfgs as lbfgs
-from gradtx.optax._optimizers import lion as lion
-from gradtx.optax._optimizers import nadam as nadam
-from gradtx.optax._optimizers import nadamw as nadamw
 from gradtx.optax._optimizers import noisy_sgd as noisy_sgd
-from gradtx.optax._optimizers import novograd as novograd
-from gradtx.optax._optimizers import optimistic_adam as optimistic_adam
-from gradtx.optax._optimizers import optimistic_adam_v2 as optimistic_adam_v2
 from gradtx.optax._optimizers import optimistic_gradient_descent as optimistic_gradient_descent
 from gradtx.optax._optimizers import polyak_sgd as polyak_sgd
-from gradtx.optax._optimizers import radam as radam
 from gradtx.optax._optimizers import rmsprop as rmsprop
 from gradtx.optax._optimizers import rprop as rprop
 from gradtx.optax._optimizers import sgd as sgd
 from gradtx.optax._optimizers import sign_sgd as sign_sgd
 from gradtx.optax._optimizers import signum as signum
 from gradtx.optax._optimizers import sm3 as sm3
-from gradtx.optax._optimizers import yogi as yogi
 from gradtx.optax._quasi_newton import ScaleByLBFGSState as ScaleByLBFGSState
 from gradtx.optax._quasi_newton import scale_by_lbfgs as scale_by_lbfgs
 from gradtx.optax._scaling import adaptive_grad_clip as adaptive_grad_clip
@@ -208,13 +216,15 @@ from gradtx.optax._wrappers import conditionally_transform as conditionally_tran
 from gradtx.optax._wrappers import lookahead as lookahead
 from gradtx.optax._wrappers import skip_large_updates as skip_large_updates
 from gradtx.optax._wrappers import skip_not_finite as skip_not_finite
-from gradtx.optax.contrib._privacy import DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState
-from gradtx.optax.contrib._privacy import differentially_private_aggregate as differentially_private_aggregate
-from gradtx.optax.contrib._privacy import dpsgd as dpsgd
-from gradtx.optax.contrib._privacy import per_example_global_norm_clip as per_example_global_norm_clip
-from gradtx.optax.contrib._privacy import per_example_layer_norm_clip as per_example_layer_norm_clip
-from gradtx.optax._handed_on import hand_on
 
-__version__ = "0.2.8"
+__version__ = "0.2.8"  # the version of Optax whose names and meanings these are
 
-__getattr__ = hand_on("")
+if _TYPE_CHECKING:
+    from optax import matrix_inverse_pth_root as matrix_inverse_pth_root
+    from optax import microbatch as microbatch
+    from optax import multi_normal as multi_normal
+    from optax import nnls as nnls
+    from optax import power_iteration as power_iteration
+    from optax.losses import *  # pyright: ignore[reportWildcardImportFromLibrary]
+else:  # a type checker reads the exports above
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

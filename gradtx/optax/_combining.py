@@ -1,5 +1,6 @@
 """Transforms one after the other, or on all parameters as one vector."""
 
+from collections import OrderedDict
 from typing import Any
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, with_extra_args_support
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import with_extra_args_support
 
 
 def chain(*args: Any) -> Pair:
@@ -41,10 +43,10 @@ def _chained(pairs: list[tuple[Any, Any]]) -> Pair:
     transforms = {name: with_extra_args_support(tx) for name, tx in pairs}
 
     def init(params: Params) -> State:
-        return {name: tx.init(params) for name, tx in transforms.items()}
+        return OrderedDict((name, tx.init(params)) for name, tx in transforms.items())
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        new = {}
+        new = OrderedDict()
         for name, tx in transforms.items():
             updates, new[name] = tx.update(updates, state[name], params, **extra)
         return updates, new

@@ -6,18 +6,19 @@ parameter, in the order in which the expression has them.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.numerics import increment
+from gradtx._base.numerics import increment, widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.protocol import GradientTransformation as Native
 from gradtx.interop._clocks import clocks
 from gradtx.optax._states import EmptyState
+from gradtx.optax._tree_math import full_like, zeros_like
 from gradtx.optax._types import GradientTransformationExtraArgs
 
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -74,11 +75,12 @@ def with_state(
     def entries(
         new: State, steps: Array, dtype_of: Callable[[str, Array, Any], Any], likes: Mapping[str, Any]
     ) -> dict[str, Any]:
-        found: dict[str, Any] = dict.fromkeys(counts, steps)
-        for name, tree in layout.taken(new).items():
-            there = convert[name][1] if name in convert else lambda x: x
-            found[name] = jax.tree.map(lambda x, like: there(x).astype(dtype_of(name, x, like)), tree, likes[name])
-        return found
+        def one(name: str, x: Array, like: Any) -> Array:
+            x = convert[name][1](x) if name in convert else x
+            return x.astype(dtype_of(name, x, like))
+
+        arrays = {name: jax.tree.map(partial(one, name), tree, likes[name]) for name, tree in layout.taken(new).items()}
+        return dict.fromkeys(counts, steps) | arrays
 
     def init(params: Params) -> State:
         def dtype(name: str, x: Array, p: Any) -> Any:
@@ -88,18 +90,21 @@ def with_state(
             is_half = jnp.issubdtype(p, jnp.complexfloating) and not jnp.iscomplexobj(x)
             return jnp.finfo(p).dtype if is_half else p  # finfo of complex numbers is that of their parts
 
-        found = entries(at(zero_count()).init(params), zero_count(), dtype, dict.fromkeys(fields, params))
+        zeros = zeros_like(params)  # of abstract parameters too
+        found = entries(at(zero_count()).init(zeros), zero_count(), dtype, dict.fromkeys(fields, params))
         for name, number in start.items():
-            found[name] = jax.tree.map(lambda x: jnp.full_like(x, number), found[name])
+            found[name] = full_like(found[name], number)
         return kind(**found)
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         own = state._asdict()
         steps = own[counts[0]] if counts else zero_count()
-        arrays = {}
-        for name in fields:
-            here = convert[name][0] if name in convert else lambda x, steps: x
-            arrays[name] = jax.tree.map(lambda x: here(_wide(x), steps), own[name])
+
+        def one(name: str, x: Any) -> Array:
+            x = widened(jnp.asarray(x))
+            return convert[name][0](x, steps) if name in convert else x
+
+        arrays = {name: jax.tree.map(partial(one, name), own[name]) for name in fields}
         updates, new = at(steps).update(updates, layout.put(arrays, steps), params, **extra)
         return updates, kind(**entries(new, increment(steps), lambda name, x, old: jnp.result_type(old), own))
 
@@ -135,8 +140,3 @@ class _Layout:
         parts = {index: recipe(count) for index, recipe in recipes.items()}
         parts |= {index: arrays[name] for name, index in places.items()}
         return self._treedef.unflatten([parts[index] for index in range(self._treedef.num_leaves)])
-
-
-def _wide(x: Any) -> Array:
-    x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,33 +1,39 @@
-"""What is out of scope here is that of the installed Optax."""
+"""The public modules here: what they list, and where they take from what is out of scope."""
 
+import types
 from collections.abc import Callable
 from typing import Any
 
 from gradtx.optax._installed import OPTAX
 
 
-def hand_on(name: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a module: what it does not have is taken from Optax's module of this name.
+def surface(name: str, names: dict[str, Any]) -> tuple[list[str], Callable[[], list[str]], Callable[[str], Any]]:
+    """`__all__`, `__dir__` and `__getattr__` of a public module; what it does not have is taken from Optax's.
 
     Args:
-        name: the path of the module within Optax; empty for Optax itself.
+        name: its name, such as "gradtx.optax.tree".
+        names: its global names.
     """
-    here, there = ".".join(filter(None, ("gradtx.optax", name))), ".".join(filter(None, ("optax", name)))
+    there = name.removeprefix("gradtx.")
+    own = sorted(key for key, item in names.items() if not key.startswith("_") and not _is_foreign(item))
 
     def getattr_(attribute: str) -> Any:
         if attribute.startswith("__"):
-            raise AttributeError(f"module {here!r} has no attribute {attribute!r}")
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
         if OPTAX is None:
             raise AttributeError(
-                f"module {here!r} has no attribute {attribute!r}; what Optax has besides optimizers, such as losses, "
+                f"module {name!r} has no attribute {attribute!r}; what Optax has besides optimizers, such as losses, "
                 f"is handed on where Optax is installed: pip install optax"
             )
         module: Any = OPTAX
-        for part in filter(None, name.split(".")):
+        for part in there.split(".")[1:]:
             module = getattr(module, part)
-        try:
-            return getattr(module, attribute)
-        except AttributeError:
-            raise AttributeError(f"neither {here!r} nor {there!r} has an attribute {attribute!r}") from None
+        if not hasattr(module, attribute):
+            raise AttributeError(f"neither {name!r} nor {there!r} has an attribute {attribute!r}")
+        return getattr(module, attribute)
 
-    return getattr_
+    return own, lambda: own, getattr_
+
+
+def _is_foreign(item: Any) -> bool:
+    return isinstance(item, types.ModuleType) and not item.__name__.startswith("gradtx.")

@@ -17,6 +17,8 @@ from gradtx.optax._engine import zero_count
 from gradtx.optax._numerics import safe_increment
 from gradtx.optax._types import (
     GradientTransformationExtraArgs as Pair,
+)
+from gradtx.optax._types import (
     Schedule,
     StatefulSchedule,
     StaticArgs,
@@ -88,7 +90,7 @@ def _injected(
 ) -> Pair:
     def converted(value: Any, params: Params) -> Any:
         """A float in the dtype; arrays that have chosen theirs, and integers, as they are."""
-        if isinstance(value, jax.Array) and not value.weak_type:
+        if isinstance(value, jax.Array) and not getattr(value, "weak_type", False):  # keys have none
             return value
         is_float = jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
         wanted = dtype if dtype is not None else trees.dtype(params, "highest")

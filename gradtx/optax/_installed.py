@@ -11,8 +11,9 @@ except ImportError:
 
 OPTAX: ModuleType | None = _optax
 
-_MODULES = ("optax", "optax.contrib", "optax.schedules", "optax._src.transform", "optax.transforms._adding")
-"""Where Optax has its classes; two of them are not public."""
+_PUBLIC = ("optax", "optax.contrib", "optax.schedules")
+_MODULES = (*_PUBLIC, "optax._src.transform", "optax.transforms._adding", "optax.schedules._inject")
+"""Where Optax has its classes; some have no public name."""
 
 T = TypeVar("T", bound=type)
 
@@ -23,7 +24,7 @@ def as_in_optax(own: T) -> T:
     So `isinstance` holds in code that asks for Optax's classes, and pickled states are read by both.
     """
     for module in _MODULES:
-        theirs: Any = getattr(sys.modules.get(module), own.__name__, None)
+        theirs: Any = vars(sys.modules[module]).get(own.__name__) if module in sys.modules else None
         if getattr(theirs, "_fields", None) == getattr(own, "_fields", ()):
             return theirs
     return own

@@ -1,4 +1,4 @@
-"""Line searches as the last link of a chain; `gradtx.line_search` and `gradtx.backtracking` stand around a direction."""
+"""Line searches as the last link of a chain; `gradtx.line_search` and `backtracking` stand around a direction."""
 
 import functools
 import inspect
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees as wide
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing
-from gradtx._base.numerics import safe_divide
+from gradtx._base.numerics import safe_divide, weak
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._linesearch import wolfe
 from gradtx._linesearch.along import Found, Line, Rules, line_along, searched
@@ -117,7 +117,7 @@ def scale_by_zoom_linesearch(
     initial_guess_strategy: str = "keep",
     verbose: bool = False,
 ) -> Pair:
-    """Steps until the Wolfe conditions hold, by the search of `gradtx.line_search`.
+    """Steps until the strong Wolfe conditions hold, by the search of `gradtx.line_search`.
 
     That search has its own rules for larger steps and for where rounding ends it: `tol`, `increase_factor`,
     `approx_dec_rtol` and `stepsize_precision` change nothing. Along a direction that does not descend the step is 0.
@@ -152,7 +152,7 @@ def scale_by_zoom_linesearch(
         first = first if max_learning_rate is None else jnp.minimum(first, max_learning_rate)
         search = _Search(updates, params, value, grad, first)
         rules = Rules(
-            lambda trial, noise: wolfe.is_accepted(trial, slope_rtol, curv_rtol, noise),
+            lambda trial, noise: wolfe.is_low_enough(trial, slope_rtol, noise) & (jnp.abs(trial.slope) <= curv_rtol),
             lambda trial, noise: wolfe.is_low_enough(trial, slope_rtol, noise),
             lambda bracket, trial, noise: wolfe.narrowed(bracket, trial, slope_rtol, noise),
         )
@@ -178,7 +178,7 @@ class _Search:
 
     def __init__(self, updates: Updates, params: Params, value: Any, grad: Updates, first: Any):
         self.updates, self.first, self.grad = updates, jnp.asarray(first, float), wide.widened(grad)
-        direction = trees.scale(self.first, wide.widened(updates))
+        direction = trees.scale(weak(self.first), wide.widened(updates))
         line, is_ascent = line_along(self.grad, direction, params, jnp.asarray(value, float), jnp.zeros((), bool))
         self.line: Line = line._replace(direction=direction, is_finite=line.is_finite & ~is_ascent)
         self.slope = jnp.real(trees.vdot(self.grad, updates))

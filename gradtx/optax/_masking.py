@@ -8,7 +8,8 @@ import jax
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.typing import Params, State, Updates
 from gradtx.optax import _states as states
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, Labels, Transforms, with_extra_args_support
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import Labels, Transforms, with_extra_args_support
 
 
 @jax.tree_util.register_pytree_node_class

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 import gradtx as gx
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
+from gradtx._base.numerics import abs_square, widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._preconditioners.factored import Factors
 from gradtx.optax import _states as states
@@ -43,14 +44,14 @@ def scale_by_factored_rms(
         def field(name: str) -> Any:
             def one(factors: Factors, p: Array) -> Array:
                 x = getattr(factors, name)
-                return jnp.zeros((1,), p.dtype) if x is None else x.astype(p.real.dtype)
+                return jnp.zeros((1,), p.dtype) if x is None else x.astype(jnp.finfo(p.dtype).dtype)
 
             return jax.tree.map(one, native, params, is_leaf=lambda x: isinstance(x, Factors))
 
         return states.FactoredState(count, field("row"), field("column"), field("full"))
 
     def init(params: Params) -> State:
-        return stored(second(0.5).init(params), params, zero_count())
+        return stored(second(0.5).init(zeros_like(params)), params, zero_count())
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         decay = jnp.asarray(decay_rate_fn(state.count - step_offset, decay_rate), float)
@@ -59,11 +60,9 @@ def scale_by_factored_rms(
         def native(factors: Factors, *fields: Array) -> Factors:
             return Factors(*(None if have is None else x for have, x in zip(factors, fields, strict=True)))
 
-        own = jax.tree.map(
-            native, form, state.v_row, state.v_col, state.v, is_leaf=lambda x: isinstance(x, Factors)
-        )
-        squares = gx.chain(gx.square(), gx.add_constant(epsilon))
-        noise, new = second(decay).update(squares.update(updates, squares.init(updates))[0], own)
+        own = jax.tree.map(native, form, state.v_row, state.v_col, state.v, is_leaf=lambda x: isinstance(x, Factors))
+        squares = jax.tree.map(lambda g: abs_square(widened(g)) + epsilon, updates)
+        noise, new = second(decay).update(squares, own)
         direction = jax.tree.map(lambda g, v: g * (v**-0.5).astype(g.dtype), updates, noise)
         return direction, stored(new, params, safe_increment(state.count))
 
@@ -79,7 +78,7 @@ def scale_by_sm3(b1: Any = 0.9, b2: Any = 1.0, eps: Any = 1e-8) -> Pair:
     def init(params: Params) -> State:
         if any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
             raise GradtxTypeError("scale_by_sm3: expected real parameters, got complex ones")
-        _, native = sums.init(params)
+        _, native = sums.init(zeros_like(params))
         return states.ScaleBySM3State(_like(list, params, native), zeros_like(params))
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:

@@ -75,7 +75,9 @@ def scale_by_belief(
     b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16, eps_root: Any = 1e-16, *, nesterov: bool = False
 ) -> Pair:
     """AdaBelief's direction; `eps_root` is added to the stored moment, and not as in `gradtx.scale_by_belief`."""
-    deviation = gx.chain(gx.difference(gx.identity(), gx.use("mean")), gx.square(), gx.add_constant(eps_root / (1 - b2)))
+    deviation = gx.chain(
+        gx.difference(gx.identity(), gx.use("mean")), gx.square(), gx.add_constant(eps_root / (1 - b2))
+    )
     how_noisy = gx.chain(_corrected(gx.chain(deviation, gx.scale_by_ema(b2)), b2), gx.sqrt())
     tx = gx.let("mean", gx.scale_by_ema(b1), gx.ratio(first_moment(b1, nesterov, gx.use("mean")), how_noisy, eps))
     return with_state(tx, states.ScaleByBeliefState, "mu", "nu")
@@ -88,7 +90,7 @@ def scale_by_yogi(
     eps_root: Any = 0.0,
     initial_accumulator_value: Any = 1e-6,
 ) -> Pair:
-    """Yogi's direction; the first moment starts from the initial value too, and not at 0 as in `gradtx.scale_by_yogi`."""
+    """Yogi's direction; both moments start from the initial value, in `gradtx.scale_by_yogi` the second only."""
     second = _corrected(gx.chain(gx.square(), gx.scale_by_additive_ema(b2)), b2)
     tx = gx.ratio(first_moment(b1, False), gx.chain(second, gx.sqrt()), eps, eps_root)
     start = {"mu": initial_accumulator_value, "nu": initial_accumulator_value}
@@ -110,7 +112,7 @@ def scale_by_radam(
 
 
 def scale_by_adan(b1: Any = 0.98, b2: Any = 0.92, b3: Any = 0.99, eps: Any = 1e-8, eps_root: Any = 0.0) -> Pair:
-    """Adan's direction; changes are weighted by `1 - b2`, and not by `b2` as in the paper and `gradtx.scale_by_adan`."""
+    """Adan's direction; changes are weighted by `1 - b2`; by `b2` in the paper and in `gradtx.scale_by_adan`."""
     change = gx.chain(gx.use("change"), gx.scale(1 - b2))
     mean_change = gx.chain(_corrected(gx.chain(gx.use("change"), gx.scale_by_ema(b2)), b2), gx.scale(1 - b2))
     how_noisy = gx.chain(gx.add(gx.identity(), change), _second(b3), gx.sqrt())
@@ -187,9 +189,7 @@ def scale_by_novograd(
     mu_dtype: Any = None,
 ) -> Pair:
     """NovoGrad's direction; gradtx stores the root of `nu`, and -1 before the first step."""
-    tx = gx.chain(
-        gx.scale_by_norm_ema(b2, eps, eps_root), gx.add_decayed_weights(weight_decay), gx.add_momentum(b1)
-    )
+    tx = gx.chain(gx.scale_by_norm_ema(b2, eps, eps_root), gx.add_decayed_weights(weight_decay), gx.add_momentum(b1))
     root = (lambda nu, count: jnp.where(count == 0, -1.0, jnp.sqrt(nu)), lambda root: jnp.maximum(root, 0.0) ** 2)
     dtypes = {"mu": canonical(mu_dtype)}
     return with_state(tx, states.ScaleByNovogradState, "nu", "mu", dtypes=dtypes, convert={"nu": root})

@@ -8,7 +8,8 @@ from gradtx.optax import _states as states
 from gradtx.optax._combining import chain
 from gradtx.optax._moments import ema
 from gradtx.optax._scaling import stateless
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, with_extra_args_support
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import with_extra_args_support
 
 
 def snapshot(measure_name: str, measure: Callable[[Updates], Any]) -> Pair:

@@ -40,8 +40,8 @@ def safe_increment(count: Any) -> Array:
     if not jnp.issubdtype(count.dtype, jnp.number) or jnp.iscomplexobj(count):
         raise GradtxValueError(f"safe_increment: expected a real number, got the dtype {count.dtype}")
     of_ints = jnp.issubdtype(count.dtype, jnp.integer)
-    largest = (jnp.iinfo if of_ints else jnp.finfo)(count.dtype).max
-    return jnp.where(count < largest, count + jnp.ones_like(count), jnp.asarray(largest, count.dtype))
+    largest = jnp.asarray((jnp.iinfo if of_ints else jnp.finfo)(count.dtype).max, count.dtype)
+    return jnp.where(count < largest, count + jnp.ones_like(count), largest)
 
 
 safe_int32_increment = safe_increment

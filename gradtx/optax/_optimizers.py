@@ -1,4 +1,4 @@
-"""Optimizers with Optax's names, arguments, defaults and meanings: chains of the transforms here."""
+"""The other optimizers with Optax's names, arguments, defaults and meanings: chains of the transforms here."""
 
 from typing import Any
 
@@ -8,23 +8,11 @@ from gradtx.optax._combining import chain
 from gradtx.optax._linesearch import scale_by_zoom_linesearch
 from gradtx.optax._masking import masked
 from gradtx.optax._memory_light import scale_by_factored_rms, scale_by_sm3
-from gradtx.optax._moments import ema, scale_by_adam, trace
+from gradtx.optax._moments import ema, trace
 from gradtx.optax._quasi_newton import scale_by_lbfgs
 from gradtx.optax._scaling import add_decayed_weights, identity, scale, scale_by_learning_rate, scale_by_polyak
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, MaskOrFn, ScalarOrSchedule
-
-
-def adabelief(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-16,
-    eps_root: Any = 1e-16,
-    *,
-    nesterov: bool = False,
-) -> Pair:
-    """AdaBelief; `gradtx.adabelief`."""
-    return chain(moments.scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov), scale_by_learning_rate(learning_rate))
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import MaskOrFn, ScalarOrSchedule
 
 
 def adadelta(
@@ -73,124 +61,6 @@ def adagrad(learning_rate: ScalarOrSchedule, initial_accumulator_value: Any = 0.
     return chain(moments.scale_by_rss(initial_accumulator_value, eps), scale_by_learning_rate(learning_rate))
 
 
-def adam(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nesterov: bool = False,
-) -> Pair:
-    """Adam; `gradtx.adam`, or `gradtx.nadam` with `nesterov`."""
-    return chain(scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov), scale_by_learning_rate(learning_rate))
-
-
-def nadam(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nesterov: bool = True,
-) -> Pair:
-    """NAdam; `gradtx.nadam`."""
-    return adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
-
-
-def adamw(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    weight_decay: ScalarOrSchedule = 1e-4,
-    mask: MaskOrFn = None,
-    *,
-    nesterov: bool = False,
-) -> Pair:
-    """AdamW; `gradtx.adamw`, or `gradtx.nadamw` with `nesterov`."""
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
-    )
-
-
-def nadamw(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    weight_decay: ScalarOrSchedule = 1e-4,
-    mask: MaskOrFn = None,
-    *,
-    nesterov: bool = True,
-) -> Pair:
-    """NAdamW; `gradtx.nadamw`."""
-    return adamw(learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=nesterov)
-
-
-def adamax(learning_rate: ScalarOrSchedule, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Pair:
-    """AdaMax; `gradtx.adamax`."""
-    return chain(moments.scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
-
-
-def adamaxw(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    weight_decay: ScalarOrSchedule = 1e-4,
-    mask: MaskOrFn = None,
-) -> Pair:
-    """AdaMaxW; `gradtx.adamaxw`."""
-    return chain(
-        moments.scale_by_adamax(b1, b2, eps),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
-    )
-
-
-def adan(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.98,
-    b2: Any = 0.92,
-    b3: Any = 0.99,
-    eps: Any = 1e-8,
-    eps_root: Any = 1e-8,
-    weight_decay: ScalarOrSchedule = 0.0,
-    mask: MaskOrFn = None,
-) -> Pair:
-    """Adan; `gradtx.adan` weights the change as the paper does."""
-    return chain(
-        moments.scale_by_adan(b1, b2, b3, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
-    )
-
-
-def amsgrad(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    bias_correction_mu: bool = True,
-    bias_correction_nu: bool = True,
-) -> Pair:
-    """AMSGrad; `gradtx.amsgrad`."""
-    direction = moments.scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu)
-    return chain(direction, scale_by_learning_rate(learning_rate))
-
-
 def fromage(learning_rate: ScalarOrSchedule, min_norm: Any = 1e-6) -> Pair:
     """Fromage; `gradtx.fromage`."""
 
@@ -204,24 +74,6 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: Any = 1e-6) -> Pair:
     if not callable(learning_rate):
         rate, shrink = rate(0), shrink(0)
     return chain(scaling.scale_by_trust_ratio(min_norm), scale_by_learning_rate(rate), add_decayed_weights(shrink))
-
-
-def lamb(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-6,
-    eps_root: Any = 0.0,
-    weight_decay: ScalarOrSchedule = 0.0,
-    mask: MaskOrFn = None,
-) -> Pair:
-    """LAMB; `gradtx.lamb`."""
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
-        scaling.scale_by_trust_ratio(),
-        scale_by_learning_rate(learning_rate),
-    )
 
 
 def lars(
@@ -244,30 +96,19 @@ def lars(
     )
 
 
+_ZOOM = scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one")
+
+
 def lbfgs(
     learning_rate: ScalarOrSchedule | None = None,
     memory_size: int = 10,
     scale_init_precond: bool = True,
-    linesearch: Any = scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one"),
+    linesearch: Any = _ZOOM,
 ) -> Pair:
     """L-BFGS with a line search; `gradtx.lbfgs`."""
     rate = scale(-1.0) if learning_rate is None else scale_by_learning_rate(learning_rate)
-    return chain(scale_by_lbfgs(memory_size, scale_init_precond), rate, identity() if linesearch is None else linesearch)
-
-
-def lion(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.99,
-    mu_dtype: Any = None,
-    weight_decay: ScalarOrSchedule = 1e-3,
-    mask: MaskOrFn = None,
-) -> Pair:
-    """Lion; `gradtx.lion`."""
     return chain(
-        moments.scale_by_lion(b1, b2, mu_dtype),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        scale_by_lbfgs(memory_size, scale_init_precond), rate, identity() if linesearch is None else linesearch
     )
 
 
@@ -278,63 +119,9 @@ def noisy_sgd(
     return chain(scaling.add_noise(eta, gamma, key, seed=seed), scale_by_learning_rate(learning_rate))
 
 
-def novograd(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.25,
-    eps: Any = 1e-6,
-    eps_root: Any = 0.0,
-    weight_decay: Any = 0.0,
-) -> Pair:
-    """NovoGrad; `gradtx.novograd`."""
-    return chain(
-        moments.scale_by_novograd(b1, b2, eps, eps_root, weight_decay), scale_by_learning_rate(learning_rate)
-    )
-
-
 def optimistic_gradient_descent(learning_rate: ScalarOrSchedule, alpha: Any = 1.0, beta: Any = 1.0) -> Pair:
     """Optimistic gradient descent; `gradtx.optimistic_gradient_descent`."""
     return chain(scaling.scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate))
-
-
-def optimistic_adam(
-    learning_rate: Any,
-    optimism: Any = None,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nesterov: bool = True,
-) -> Pair:
-    """Optimistic Adam with a constant rate; `optimistic_adam_v2` has other arguments."""
-    optimism = learning_rate if optimism is None else optimism
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-        scaling.scale_by_optimistic_gradient(learning_rate, optimism),
-        scale(-1.0),
-    )
-
-
-def optimistic_adam_v2(
-    learning_rate: ScalarOrSchedule,
-    *,
-    alpha: Any = 1.0,
-    beta: Any = 1.0,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    nesterov: bool = True,
-) -> Pair:
-    """Optimistic Adam; `gradtx.optimistic_adam`."""
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-        scaling.scale_by_optimistic_gradient(alpha, beta),
-        scale_by_learning_rate(learning_rate),
-    )
 
 
 def polyak_sgd(
@@ -346,21 +133,6 @@ def polyak_sgd(
 ) -> Pair:
     """SGD with Polyak's step size; `gradtx.polyak_sgd`."""
     return chain(sgd(scaling), scale_by_polyak(f_min, max_learning_rate, eps, variant))
-
-
-def radam(
-    learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    threshold: Any = 5.0,
-    *,
-    nesterov: bool = False,
-) -> Pair:
-    """RAdam; `gradtx.radam`."""
-    direction = moments.scale_by_radam(b1, b2, eps, eps_root, threshold, nesterov=nesterov)
-    return chain(direction, scale_by_learning_rate(learning_rate))
 
 
 def rmsprop(
@@ -417,8 +189,3 @@ def signum(learning_rate: ScalarOrSchedule, beta: Any = 0.9, accumulator_dtype: 
 def sm3(learning_rate: Any, momentum: Any = 0.9) -> Pair:
     """SM3; `gradtx.sm3`."""
     return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))
-
-
-def yogi(learning_rate: ScalarOrSchedule, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-3) -> Pair:
-    """Yogi; `gradtx.yogi`."""
-    return chain(moments.scale_by_yogi(b1, b2, eps), scale_by_learning_rate(learning_rate))

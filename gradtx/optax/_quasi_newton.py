@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 import gradtx as gx
 from gradtx._base.errors import GradtxValueError
 from gradtx.optax._installed import as_in_optax
@@ -22,4 +25,5 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
     """L-BFGS's direction: `gradtx.precondition_by_lbfgs`, with its own state."""
     if not scale_init_precond:
         raise GradtxValueError("scale_by_lbfgs: expected scale_init_precond=True, got False; there is no other start")
-    return Pair(*gx.precondition_by_lbfgs(memory_size))
+    tx = gx.precondition_by_lbfgs(memory_size)
+    return Pair(lambda params: tx.init(jax.tree.map(jnp.zeros_like, params)), tx.update)

@@ -11,11 +11,12 @@ import gradtx as gx
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx.optax import _states as states
-from gradtx.optax._engine import init_empty_state, with_state, without_state, zero_count
+from gradtx.optax._engine import init_empty_state, without_state, zero_count
 from gradtx.optax._masking import masked
 from gradtx.optax._numerics import safe_increment
 from gradtx.optax._tree_math import add_scale, full_like, random_like, where, zeros_like
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, MaskOrFn, Schedule
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import MaskOrFn, ScalarOrSchedule, Schedule
 
 NO_PARAMS_MSG = "the parameters are missing; call tx.update(updates, state, params)"
 
@@ -75,12 +76,12 @@ def scale_by_schedule(step_size_fn: Schedule) -> Pair:
     return Pair(lambda params: states.ScaleByScheduleState(zero_count()), update)
 
 
-def scale_by_learning_rate(learning_rate: Any = None, *, flip_sign: bool = True) -> Any:
+def scale_by_learning_rate(learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True) -> Any:
     """Multiplies by the negative learning rate, a number or a schedule; None changes nothing."""
     if learning_rate is None:
         return identity()
     sign = -1 if flip_sign else 1
-    if callable(learning_rate):
+    if isinstance(learning_rate, Callable):
         return scale_by_schedule(lambda count: sign * learning_rate(count))
     return scale(sign * learning_rate)
 
@@ -105,12 +106,16 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> Pair:
     return of_params(without_state(gx.scale_by_param_rms(min_scale)))
 
 
-def scale_by_polyak(
-    f_min: Any = 0.0, max_learning_rate: Any = 1.0, eps: Any = 0.0, variant: str = "sps"
-) -> Pair:
+def scale_by_polyak(f_min: Any = 0.0, max_learning_rate: Any = 1.0, eps: Any = 0.0, variant: str = "sps") -> Pair:
     """Polyak's step size, which needs the extra argument `value`: `gradtx.scale_by_polyak`."""
-    tx = gx.scale_by_polyak(f_min, max_learning_rate, eps, variant)
-    return without_state(tx)
+    tx = without_state(gx.scale_by_polyak(f_min, max_learning_rate, eps, variant))
+
+    def update(
+        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
+    ) -> tuple[Updates, State]:
+        return tx.update(updates, state, params, value=value)
+
+    return Pair(init_empty_state, update)
 
 
 def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Pair:
@@ -280,9 +285,7 @@ def scale_by_distance_over_gradients(
         return states.ScaleByDistanceOverGradientsState(start, none, kept)
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
-        far = jax.tree.map(
-            lambda d, p, q: jnp.maximum(d, length(p, q)), state.max_dist, params, state.init_params
-        )
+        far = jax.tree.map(lambda d, p, q: jnp.maximum(d, length(p, q)), state.max_dist, params, state.init_params)
         total = jax.tree.map(lambda s, g: s + jnp.sum(jnp.square(g)), state.grad_sum_of_squares, updates)
         out = jax.tree.map(lambda g, d, s: global_scale * (d / jnp.sqrt(s + eps)) * g, updates, far, total)
         return out, states.ScaleByDistanceOverGradientsState(far, total, state.init_params)

@@ -79,8 +79,8 @@ def cosine_decay_schedule(init_value: Any, decay_steps: int, alpha: Any = 0.0, e
         raise GradtxValueError(f"cosine_decay_schedule: decay_steps: expected a positive number, got {decay_steps!r}")
 
     def schedule(count: Any) -> Array:
-        count = jnp.minimum(jnp.asarray(count, float), decay_steps)
-        wave = 0.5 * (1 + jnp.cos(jnp.pi * count / decay_steps))
+        done = jnp.minimum(jnp.asarray(count, float), float(decay_steps)) / decay_steps
+        wave = 0.5 * (1 + jnp.cos(jnp.pi * done))
         return init_value * ((1 - alpha) * wave**exponent + alpha)
 
     return schedule
@@ -114,7 +114,9 @@ def warmup_cosine_decay_schedule(
     """A linear warm-up and half a cosine, `decay_steps` for both together; `gradtx.schedules.warmup`."""
     alpha = 0.0 if peak_value == 0.0 else end_value / peak_value
     up = linear_schedule(init_value, peak_value, warmup_steps)
-    return join_schedules([up, cosine_decay_schedule(peak_value, decay_steps - warmup_steps, alpha, exponent)], [warmup_steps])
+    return join_schedules(
+        [up, cosine_decay_schedule(peak_value, decay_steps - warmup_steps, alpha, exponent)], [warmup_steps]
+    )
 
 
 def warmup_exponential_decay_schedule(

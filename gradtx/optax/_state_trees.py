@@ -76,9 +76,10 @@ def set(tree: Any, filtering: Filtering = None, /, **kwargs: Any) -> Any:
             return x
         new = [replaced((*path, key), name, child) for key, name, child in children]
         if _is_named(x):
-            return type(x)(*new)
+            return x._make(new)
         if isinstance(x, Mapping):
-            return type(x)(zip((name for _, name, _ in children), new, strict=True))
+            kind: Any = type(x)
+            return kind(zip((name for _, name, _ in children), new, strict=True))
         return jax.tree.structure(x, is_leaf=lambda node: node is not x).unflatten(new)
 
     return rebuilt((), tree)

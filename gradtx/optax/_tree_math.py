@@ -51,13 +51,13 @@ def add_scale(tree_x: PyTree, scalar: Any, tree_y: PyTree) -> PyTree:
     return _map(lambda x, y: x + scalar * y, tree_x, tree_y)
 
 
-def vdot(tree_x: PyTree, tree_y: PyTree) -> Array:
+def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
     """The inner product; the first tree is conjugated."""
     dots = jax.tree.map(lambda x, y: jnp.vdot(x, y, precision=jax.lax.Precision.HIGHEST), tree_x, tree_y)
     return jax.tree.reduce(operator.add, dots, initializer=0)
 
 
-def sum(tree: PyTree, associative_reduction: bool = False) -> Array:
+def sum(tree: PyTree, associative_reduction: bool = False) -> Any:
     """The sum of all elements; with `associative_reduction` the leaves are added in pairs."""
     sums = jax.tree.map(jnp.sum, tree)
     if associative_reduction:

@@ -73,7 +73,7 @@ class GradientTransformationExtraArgs(GradientTransformation):
 def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
     """The transform with an `update` that ignores extra arguments, unless it takes them already."""
     if isinstance(tx, (GradientTransformationExtraArgs, Native)):
-        return tx
+        return tx  # pyright: ignore[reportReturnType]
 
     def update(updates: Updates, state: OptState, params: Params = None, **extra_args: Any) -> Any:
         return tx.update(updates, state, params)

@@ -14,7 +14,8 @@ from gradtx.optax import _states as states
 from gradtx.optax._engine import zero_count
 from gradtx.optax._numerics import canonical, safe_increment
 from gradtx.optax._tree_math import cast_like, norm, where, zeros_like
-from gradtx.optax._types import GradientTransformation, GradientTransformationExtraArgs as Pair, with_extra_args_support
+from gradtx.optax._types import GradientTransformation, with_extra_args_support
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 
 
 class ShouldSkipUpdateFunction(Protocol):
@@ -144,9 +145,7 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
 
 def conditionally_transform(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
     """Applies a transform at some steps, and hands the updates on at the others; see `gradtx.conditional`."""
-    return _conditional(
-        inner, should_transform_fn, forward_extra_args, lambda g: g, states.ConditionallyTransformState
-    )
+    return _conditional(inner, should_transform_fn, forward_extra_args, lambda g: g, states.ConditionallyTransformState)
 
 
 def conditionally_mask(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
@@ -172,9 +171,7 @@ def _where(
     active: Any, inner: Pair, updates: Updates, state: State, params: Params, extra: dict[str, Any], otherwise: Updates
 ) -> tuple[Updates, State]:
     """What `inner` makes of the updates where `active`, else other updates and the state as it is."""
-    return lax.cond(
-        active, lambda: inner.update(updates, state, params, **extra), lambda: (otherwise, state)
-    )
+    return lax.cond(active, lambda: inner.update(updates, state, params, **extra), lambda: (otherwise, state))
 
 
 def lookahead(fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_state: bool = False) -> Pair:

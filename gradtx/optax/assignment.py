@@ -1,5 +1,10 @@
 """`optax.assignment`, which is handed on from the installed Optax."""
 
-from gradtx.optax._handed_on import hand_on
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-__getattr__ = hand_on("assignment")
+from gradtx.optax._handed_on import surface as _surface
+
+if _TYPE_CHECKING:
+    from optax.assignment import *  # pyright: ignore[reportWildcardImportFromLibrary]
+else:
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,6 +1,8 @@
 """Schedules under Optax's names; see `gradtx.optax`."""
 
-from gradtx.optax._handed_on import hand_on
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._inject import WrappedSchedule as WrappedSchedule
 from gradtx.optax._inject import inject_hyperparams as inject_hyperparams
 from gradtx.optax._inject import inject_stateful_hyperparams as inject_stateful_hyperparams
@@ -23,4 +25,5 @@ from gradtx.optax._states import InjectStatefulHyperparamsState as InjectStatefu
 from gradtx.optax._types import Schedule as Schedule
 from gradtx.optax._types import StatefulSchedule as StatefulSchedule
 
-__getattr__ = hand_on("schedules")
+if not _TYPE_CHECKING:  # a type checker reads the exports above
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

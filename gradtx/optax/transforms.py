@@ -1,9 +1,11 @@
 """Transforms under Optax's names; see `gradtx.optax`."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from gradtx.optax._combining import chain as chain
 from gradtx.optax._combining import flatten as flatten
 from gradtx.optax._combining import named_chain as named_chain
-from gradtx.optax._handed_on import hand_on
+from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._masking import freeze as freeze
 from gradtx.optax._masking import masked as masked
 from gradtx.optax._masking import partition as partition
@@ -45,4 +47,5 @@ from gradtx.optax._wrappers import skip_not_finite as skip_not_finite
 from gradtx.optax.contrib._privacy import per_example_global_norm_clip as per_example_global_norm_clip
 from gradtx.optax.contrib._privacy import per_example_layer_norm_clip as per_example_layer_norm_clip
 
-__getattr__ = hand_on("transforms")
+if not _TYPE_CHECKING:  # a type checker reads the exports above
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,8 +1,9 @@
 """The same as `gradtx.optax.tree` under older names."""
 
-import functools
+import functools as _functools
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from gradtx.optax._handed_on import hand_on
+from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._state_trees import NamedTupleKey as NamedTupleKey
 from gradtx.optax._state_trees import get as tree_get
 from gradtx.optax._state_trees import get_all_with_path as tree_get_all_with_path
@@ -42,8 +43,9 @@ from gradtx.optax._tree_math import zeros_like as tree_zeros_like
 
 tree_scalar_mul = tree_scale
 tree_add_scalar_mul = tree_add_scale
-tree_l1_norm = functools.partial(tree_norm, ord=1)
-tree_l2_norm = functools.partial(tree_norm, ord=2)
-tree_linf_norm = functools.partial(tree_norm, ord="inf")
+tree_l1_norm = _functools.partial(tree_norm, ord=1)
+tree_l2_norm = _functools.partial(tree_norm, ord=2)
+tree_linf_norm = _functools.partial(tree_norm, ord="inf")
 
-__getattr__ = hand_on("tree_utils")
+if not _TYPE_CHECKING:  # a type checker reads the exports above
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

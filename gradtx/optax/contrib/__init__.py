@@ -1,13 +1,25 @@
 """Contributed optimizers under Optax's names; see `gradtx.optax`."""
 
-from gradtx.optax._handed_on import hand_on
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax.contrib._matrices import GaLoreDimensionNumbers as GaLoreDimensionNumbers
+from gradtx.optax.contrib._matrices import GaLoreState as GaLoreState
 from gradtx.optax.contrib._matrices import MuonDimensionNumbers as MuonDimensionNumbers
 from gradtx.optax.contrib._matrices import MuonState as MuonState
 from gradtx.optax.contrib._matrices import galore as galore
 from gradtx.optax.contrib._matrices import muon as muon
 from gradtx.optax.contrib._matrices import scale_by_galore as scale_by_galore
 from gradtx.optax.contrib._matrices import scale_by_muon as scale_by_muon
+from gradtx.optax.contrib._optimizers import COCOBState as COCOBState
+from gradtx.optax.contrib._optimizers import DAdaptAdamWState as DAdaptAdamWState
+from gradtx.optax.contrib._optimizers import DoGState as DoGState
+from gradtx.optax.contrib._optimizers import DoWGState as DoWGState
+from gradtx.optax.contrib._optimizers import MadgradState as MadgradState
+from gradtx.optax.contrib._optimizers import MechanicState as MechanicState
+from gradtx.optax.contrib._optimizers import MomoAdamState as MomoAdamState
+from gradtx.optax.contrib._optimizers import MomoState as MomoState
+from gradtx.optax.contrib._optimizers import ProdigyState as ProdigyState
 from gradtx.optax.contrib._optimizers import ScaleByAdemamixState as ScaleByAdemamixState
 from gradtx.optax.contrib._optimizers import ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState
 from gradtx.optax.contrib._optimizers import acprop as acprop
@@ -50,4 +62,5 @@ from gradtx.optax.contrib._wrappers import schedule_free_eval_params as schedule
 from gradtx.optax.contrib._wrappers import schedule_free_sgd as schedule_free_sgd
 from gradtx.optax.contrib._wrappers import split_real_and_imaginary as split_real_and_imaginary
 
-__getattr__ = hand_on("contrib")
+if not _TYPE_CHECKING:  # a type checker reads the exports above
+    __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,7 +1,7 @@
 """Muon and GaLore, on gradtx's readings of arrays as matrices."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,17 @@ import jax.numpy as jnp
 import gradtx as gx
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing
 from gradtx._base.typing import Array, Params, State, Updates
+from gradtx.optax._adam_family import adamw
 from gradtx.optax._combining import chain
 from gradtx.optax._engine import with_state, without_state
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._masking import partition
 from gradtx.optax._moments import first_moment, scale_by_adam
 from gradtx.optax._numerics import canonical
-from gradtx.optax._optimizers import adamw
 from gradtx.optax._scaling import add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._states import EmaState, MaskedNode
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, MaskOrFn, ScalarOrSchedule
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import MaskOrFn, ScalarOrSchedule
 
 STANDARD = (3.4445, -4.7750, 2.0315)
 PRESETS = {
@@ -48,6 +49,9 @@ class GaLoreDimensionNumbers(NamedTuple):
 
     reduction_axis: Any = 0
     output_axis: Any = 1
+
+
+GaLoreState: TypeAlias = Any  # gradtx's own
 
 
 @as_in_optax
@@ -103,12 +107,12 @@ def _rows(ns_coeffs: Any, ns_steps: int) -> tuple[tuple[float, ...], ...]:
         if ns_coeffs not in PRESETS:
             raise GradtxValueError(f"ns_coeffs: expected one of {listing(PRESETS)}, or numbers, got {ns_coeffs!r}")
         ns_coeffs = PRESETS[ns_coeffs]
-    table = jax.tree.map(float, [ns_coeffs] * ns_steps if jnp.ndim(jnp.asarray(ns_coeffs)) == 1 else list(ns_coeffs))
+    table = [ns_coeffs] * ns_steps if jnp.ndim(jnp.asarray(ns_coeffs)) == 1 else list(ns_coeffs)
     if any(len(row) != 3 for row in table):
         raise GradtxValueError(f"ns_coeffs: expected three numbers, or rows of three, got {ns_coeffs!r}")
     if len(table) > ns_steps:
         table = table[-ns_steps:]
-    return tuple(map(tuple, table))
+    return tuple(tuple(map(float, row)) for row in table)
 
 
 def scale_by_muon(
@@ -136,7 +140,7 @@ def scale_by_muon(
 
     def init(params: Params) -> State:
         own = momentum.init(params)
-        return MuonState(own.count, own.ema, jnp.asarray(rows if jnp.ndim(jnp.asarray(ns_coeffs)) > 1 else rows[0]))
+        return MuonState(own.count, own.ema, jnp.asarray(rows if len(set(rows)) > 1 else rows[0]))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         mean, own = momentum.update(updates, EmaState(state.count, state.mu))
@@ -216,10 +220,10 @@ def scale_by_galore(
     base_optimizer: Any = None,
     weight_dimension_numbers: Any = None,
 ) -> Pair:
-    """A transform of matrices' projections: `gradtx.low_rank`, which projects the shorter side, and has its own state."""
+    """A transform of matrices' projections: `gradtx.low_rank`, which projects the shorter side; with its own state."""
     if not isinstance(rank, int):
         raise GradtxTypeError(f"rank: expected a whole number, got {rank!r}")
-    inner = gx.transforms.chain(scale_by_adam() if base_optimizer is None else base_optimizer)
+    inner = gx.chain(scale_by_adam() if base_optimizer is None else base_optimizer)
     axes = _axes(weight_dimension_numbers)
     matrices = gx.as_matrices(gx.low_rank(inner, rank, update_proj_gap, scale), axes)
 

@@ -1,20 +1,46 @@
 """Contributed optimizers: gradtx's, with Optax's arguments. States without a class of Optax here are gradtx's own."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 
 import gradtx as gx
 from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import widened
 from gradtx._base.typing import Params, State, Updates
+from gradtx._combinators.mechanize import Mechanized
+from gradtx.optax import _tree_math as trees
 from gradtx.optax._combining import chain
-from gradtx.optax._engine import with_state
+from gradtx.optax._engine import with_state, zero_count
 from gradtx.optax._installed import as_in_optax
-from gradtx.optax._numerics import canonical
+from gradtx.optax._numerics import canonical, safe_increment
 from gradtx.optax._scaling import add_decayed_weights, identity, scale_by_learning_rate
 from gradtx.optax._states import ScaleByAdamState
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, MaskOrFn, ScalarOrSchedule
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import MaskOrFn, ScalarOrSchedule, with_extra_args_support
+
+# The states of these optimizers are gradtx's own.
+COCOBState: TypeAlias = Any
+DAdaptAdamWState: TypeAlias = Any
+DoGState: TypeAlias = Any
+DoWGState: TypeAlias = Any
+MadgradState: TypeAlias = Any
+MomoState: TypeAlias = Any
+MomoAdamState: TypeAlias = Any
+ProdigyState: TypeAlias = Any
+
+
+@as_in_optax
+class MechanicState(NamedTuple):
+    base_optimizer_state: Any
+    count: Any
+    r: Any
+    m: Any
+    v: Any
+    s: Any
+    x0: Any
 
 
 @as_in_optax
@@ -77,13 +103,13 @@ def scale_by_ademamix(
     mu_dtype: Any = None,
 ) -> Pair:
     """AdEMAMix's direction: `gradtx.scale_by_ademamix`."""
-    dtypes = dict.fromkeys(("m1", "m2", "nu"), canonical(mu_dtype))
+    moments: tuple[str, ...] = ("m1", "m2", "nu")
     return with_state(
         lambda count: gx.scale_by_ademamix(b1, b2, _at(b3, count), _at(alpha, count), eps, eps_root),
         ScaleByAdemamixState,
-        *("m1", "m2", "nu"),
+        *moments,
         counts=("count", "count_m2"),
-        dtypes=dtypes,
+        dtypes=dict.fromkeys(moments, canonical(mu_dtype)),
     )
 
 
@@ -269,7 +295,23 @@ def mechanize(
     base_optimizer: Any, weight_decay: Any = 1e-2, eps: Any = 1e-8, s_init: Any = 1e-6, num_betas: int = 6
 ) -> Pair:
     """Mechanic; `gradtx.mechanize`."""
-    return Pair(*gx.mechanize(base_optimizer, weight_decay, eps, s_init, num_betas))
+    tx = gx.mechanize(with_extra_args_support(base_optimizer), weight_decay, eps, s_init, num_betas)
+
+    def stored(native: Mechanized, count: Any, like: Params, dtype: Any) -> State:
+        r, m, v, s = (x.astype(dtype) for x in (native.reward, native.largest, native.variance, native.scales))
+        return MechanicState(native.inner, count, r, m, v, s, trees.cast_like(native.start, like))
+
+    def init(params: Params) -> State:
+        return stored(tx.init(params), zero_count(), params, trees.dtype(params, "lowest"))
+
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        r, m, v, s = (jnp.asarray(x, float) for x in (state.r, state.m, state.v, state.s))
+        start = jax.tree.map(widened, state.x0)
+        native = Mechanized(start, s, m, v, r, state.base_optimizer_state)
+        updates, native = tx.update(updates, native, params, **extra)
+        return updates, stored(native, safe_increment(state.count), state.x0, state.s.dtype)
+
+    return Pair(init, update)
 
 
 def momo(

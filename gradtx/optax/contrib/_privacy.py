@@ -12,7 +12,8 @@ from gradtx.optax._combining import chain
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._moments import trace
 from gradtx.optax._scaling import identity, one_key, scale_by_learning_rate
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, ScalarOrSchedule
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import ScalarOrSchedule
 
 
 @as_in_optax
@@ -30,7 +31,8 @@ def per_example_global_norm_clip(grads: Updates, l2_norm_clip: Any) -> tuple[Upd
     _check_examples(grads)
     norms = jax.vmap(trees.norm)(grads)
     factors = jnp.where(norms <= l2_norm_clip, 1.0, l2_norm_clip / jnp.where(norms == 0, 1.0, norms))
-    total = jax.tree.map(lambda g: jnp.tensordot(factors.astype(g.dtype), g, axes=1), grads)
+    wide = jax.tree.map(lambda g: g.astype(jnp.promote_types(g.dtype, factors.dtype)), grads)
+    total = jax.tree.map(lambda g: jnp.tensordot(factors.astype(g.dtype), g, axes=1), wide)
     return total, jnp.sum(factors < 1.0)
 
 

@@ -15,6 +15,8 @@ from gradtx.optax._numerics import canonical, safe_increment
 from gradtx.optax._scaling import NO_PARAMS_MSG, add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._types import (
     GradientTransformationExtraArgs as Pair,
+)
+from gradtx.optax._types import (
     MaskOrFn,
     ScalarOrSchedule,
     with_extra_args_support,
@@ -35,7 +37,7 @@ class SophiaState(NamedTuple):
 
 
 def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
-    """Estimates the diagonal of the Hessian of the extra argument `obj_fn`; `gradtx.hutchinson` takes the key per step."""
+    """Estimates the diagonal of the Hessian of `obj_fn`, an extra argument; `gradtx.hutchinson` takes keys too."""
 
     def init(params: Params) -> State:
         return HutchinsonState(jax.random.PRNGKey(0) if random_seed is None else random_seed)

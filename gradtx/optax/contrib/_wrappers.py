@@ -21,7 +21,8 @@ from gradtx.optax._optimizers import sgd
 from gradtx.optax._scaling import add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._schedules import warmup_constant_schedule
 from gradtx.optax._states import EmptyState
-from gradtx.optax._types import GradientTransformationExtraArgs as Pair, ScalarOrSchedule, with_extra_args_support
+from gradtx.optax._types import GradientTransformationExtraArgs as Pair
+from gradtx.optax._types import ScalarOrSchedule, with_extra_args_support
 from gradtx.optax._updates import apply_updates
 
 
