@@ -121,6 +121,16 @@ def test_names_of_other_libraries(name, here):
         getattr(gx, name)
 
 
+def test_a_name_of_optax_is_told_in_both_ways():
+    import gradtx.optax as facade
+
+    for name in facade.__all__:
+        if hasattr(gx, name):
+            continue
+        with pytest.raises(AttributeError, match=rf"here it is .+; as in Optax it is gradtx.optax.{name}$"):
+            getattr(gx, name)
+
+
 def test_counterparts_are_there():
     """Every function that a counterpart begins with exists, and no name is that of something of gradtx."""
     from gradtx._base.counterparts import COUNTERPARTS

@@ -296,3 +296,16 @@ def test_the_largest_moment_of_pytorch_is_not_that_of_optax():
         adam_after(tx=optax.amsgrad(1e-2)),
         gx.amsgrad(1e-2, corrected=False),
     )
+
+
+def test_optax_maps_over_what_a_masked_state_holds_of_the_parameters():
+    """It asks `init` with an empty node in place of the parameters, which fits every mask and all labels."""
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    for tx in (
+        gx.masked(gx.adam(0.1), {"a": True, "b": False}),
+        gx.partition({"x": gx.adam(0.1), "y": gx.sgd(0.1)}, {"a": "x", "b": "y"}),
+        gx.masked(gx.adam(0.1), gx.by_path({"a": True, "**": False})),
+    ):
+        state = tx.init(params)
+        counted = optax.tree_map_params(tx, jnp.ones_like, state)
+        assert sum(float(jnp.sum(x)) for x in jax.tree.leaves(counted)) == 6.0

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import gradtx as gx
 from gradtx import get_hyperparams, inject, schedules, set_hyperparams
@@ -152,3 +153,8 @@ def test_elements_of_a_sequence_have_names_and_may_follow_schedules():
     changed = get_hyperparams(set_hyperparams(state, **{"momentums/1": 0.5}))
     assert float(changed["momentums/1"]) == 0.5
     assert float(changed["momentums/0"]) == 0.0
+
+
+def test_a_function_in_place_of_a_transform():
+    with pytest.raises(gx.GradtxTypeError, match="that is a function: call it, and give what it returns"):
+        gx.inject(lambda learning_rate: gx.sgd(learning_rate))

@@ -11,5 +11,6 @@ sharing      one trace for all arrays of one shape
 sums         sums of squares
 optax_class  the base class of transforms for a type checker
 counterparts what other libraries call what is here
+optax_names  the names of Optax that have another name here
 checks       checks of arguments that several transforms share
 """

@@ -4,69 +4,10 @@ import difflib
 from collections.abc import Iterable
 
 from gradtx._base.errors import listing
+from gradtx._base.optax_names import OPTAX
 
 COUNTERPARTS = {
-    # Optax: transforms and wrappers.
-    "MultiSteps": "accumulate_gradients(tx, every)",
-    "apply_every": "accumulate_gradients(tx, every)",
-    "apply_if_finite": "skip_nonfinite(tx, max_consecutive)",
-    "skip_not_finite": "skip_nonfinite(tx)",
-    "skip_large_updates": "conditional(tx, predicate, set_to_zero())",
-    "conditionally_transform": "conditional(tx, predicate)",
-    "conditionally_mask": "conditional(tx, predicate, set_to_zero())",
-    "multi_transform": "partition(transforms, labels)",
-    "selective_transform": "masked(tx, mask)",
-    "named_chain": "chain((name, tx), ...)",
-    "inject_hyperparams": "inject(tx), where tx is made with numbers: inject(adam(1e-3))",
-    "inject_stateful_hyperparams": "inject(tx), or a schedule as the hyperparameter",
-    "ema": "chain(scale_by_ema(decay), bias_correction(decay))",
-    "trace": "add_momentum(decay)",
-    "stateless": "elementwise(fn), or treewise(update)",
-    "stateless_with_tree_map": "elementwise(fn, needs_params=True)",
-    "snapshot": "let(name, tx, rest) and use(name), or record(name, measure)",
-    "monitor": "record(name, measure)",
-    "measure_with_ema": "record(name, measure)",
-    "keep_params_nonnegative": "project_nonnegative()",
-    "scale_by_schedule": "scale(schedule)",
-    "scale_by_sign": "sign()",
-    "scale_by_adadelta": "adadelta(1.0)",
-    "scale_by_novograd": "novograd(1.0)",
-    "scale_by_rprop": "rprop(1.0)",
-    "scale_by_sm3": "sm3(1.0)",
-    "scale_by_optimistic_gradient": "optimistic_gradient_descent(1.0)",
-    "scale_by_distance_over_gradients": "dog()",
-    "scale_by_param_block_norm": "scale_by_param_norm()",
-    "scale_by_param_block_rms": "scale_by_param_rms()",
-    "normalize_by_update_norm": "normalize_by_global_norm()",
-    "per_example_global_norm_clip": "aggregate_privately(l2_norm_clip, 0.0)",
-    "optimistic_adam_v2": "optimistic_adam(learning_rate)",
-    "flatten": "bucketed(tx)",
-    "with_extra_args_support": "nothing: every update takes extra arguments",
-    "GradientTransformationExtraArgs": "GradientTransformation; every update takes extra arguments",
-    # Optax: schedules.
-    "constant_schedule": "schedules.constant(value)",
-    "linear_schedule": "schedules.linear(init_value, end_value, steps)",
-    "cosine_decay_schedule": "schedules.cosine_decay(init_value, steps, alpha)",
-    "exponential_decay": "schedules.exponential_decay",
-    "polynomial_schedule": "schedules.polynomial(init_value, end_value, power, steps)",
-    "join_schedules": "schedules.join(schedules, steps), where steps are durations and no boundaries",
-    "piecewise_constant_schedule": "schedules.piecewise_constant(values, steps), with values in place of factors and "
-    "durations in place of boundaries",
-    "piecewise_interpolate_schedule": "schedules.piecewise_interpolate(values, steps)",
-    "warmup_constant_schedule": "schedules.warmup(steps, value)",
-    "warmup_cosine_decay_schedule": "schedules.warmup(warmup_steps, schedules.cosine_decay(peak_value, decay_steps - "
-    "warmup_steps))",
-    "warmup_exponential_decay_schedule": "schedules.warmup(steps, schedules.exponential_decay(...))",
-    "cosine_onecycle_schedule": "schedules.one_cycle(peak_value, warmup_steps, decay_steps)",
-    "linear_onecycle_schedule": "schedules.one_cycle(peak_value, warmup_steps, decay_steps, shape='linear')",
-    "sgdr_schedule": "schedules.cosine_restarts",
-    # Optax: utilities.
-    "global_norm": "tree.norm(tree)",
-    "tree_utils": "tree",
-    "incremental_update": "jax.tree.map(lambda new, old: step_size * new + (1 - step_size) * old, new_tree, old_tree)",
-    "tree_map_params": "state_dict(tx, state), which names every array of a state",
-    "value_and_grad_from_state": "jax.value_and_grad(loss)",
-    "safe_norm": "tree.norm(x), which has finite derivatives at 0",
+    **OPTAX,
     # PyTorch and Keras: classes of optimizers, averages and schedulers.
     "SGD": "sgd(learning_rate, momentum), and tx.init(params)",
     "Adam": "adam(learning_rate), and tx.init(params)",
@@ -105,7 +46,6 @@ COUNTERPARTS = {
     "SAM": "sharpness_aware(tx, rho)",
     "ExponentialMovingAverage": "average_params(tx, decay)",
     "additive_weight_decay": "add_decayed_weights(weight_decay)",
-    "safe_increment": "jax.numpy.where(count < limit, count + 1, count)",
     "multi_steps": "accumulate_gradients(tx, every)",
     "clip_by_norm": "clip_by_block_norm(max_norm), or clip_by_global_norm(max_norm)",
     "apply_gradients": "make_train_step(loss, tx), or apply_updates(params, updates)",
@@ -190,6 +130,8 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     if name in COUNTERPARTS:
         hint = f"; here it is {COUNTERPARTS[name]}"
+        if name in OPTAX and module == "gradtx":
+            hint += f"; as in Optax it is gradtx.optax.{name}"
     else:
         names = sorted(known)
         hint = f"; did you mean {close[0]!r}?" if close else f"; it has {listing(names)}" if len(names) < 20 else ""

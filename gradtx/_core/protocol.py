@@ -267,6 +267,8 @@ def as_transformation(pair: Any) -> GradientTransformation:
         hint = "; give the transforms one by one, as in chain(*transforms)"
     elif spec := getattr(pair, "spec", None):
         hint = f"; that is a factory, call it: {spec.usage}"
+    elif inspect.isfunction(pair):
+        hint = "; that is a function: call it, and give what it returns"
     error = GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
     error.lacks_transform = not hint
     raise error

@@ -118,6 +118,8 @@ def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True
         is_whole: whether these are all parameters, and not those of a group.
         what: what the labels are, in messages.
     """
+    if not jax.tree.leaves(updates):
+        return []  # there is nothing to label, as where somebody asks by an empty node in place of the parameters
     if isinstance(labels, Labels) and not is_whole:
         labels = functools.partial(labels, is_whole=False)
     if not _is_function(labels):

@@ -23,8 +23,8 @@ def as_in_optax(own: T) -> T:
 
     So `isinstance` holds in code that asks for Optax's classes, and pickled states are read by both.
     """
-    for module in _MODULES:
-        theirs: Any = vars(sys.modules[module]).get(own.__name__) if module in sys.modules else None
+    for module in filter(None, map(sys.modules.get, _MODULES)):
+        theirs: Any = vars(module).get(own.__name__)
         if getattr(theirs, "_fields", None) == getattr(own, "_fields", ()):
             return theirs
     return own

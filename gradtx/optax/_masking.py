@@ -38,7 +38,7 @@ def masked(inner: Any, mask: Any, *, mask_compatible_extra_args: bool = False) -
         return jax.tree.map(lambda m, x: x if m else states.MaskedNode(), chosen, tree)
 
     def init(params: Params) -> State:
-        if isinstance(params, ParamsPlaceholder):
+        if not jax.tree.leaves(params):  # as where `tree.map_params` asks by a placeholder
             return states.MaskedState(inner.init(params))
         return states.MaskedState(inner.init(seen(params, _called(mask, params))))
 

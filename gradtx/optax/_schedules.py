@@ -79,7 +79,7 @@ def cosine_decay_schedule(init_value: Any, decay_steps: int, alpha: Any = 0.0, e
         raise GradtxValueError(f"cosine_decay_schedule: decay_steps: expected a positive number, got {decay_steps!r}")
 
     def schedule(count: Any) -> Array:
-        done = jnp.minimum(jnp.asarray(count, float), float(decay_steps)) / decay_steps
+        done = jnp.minimum(jnp.asarray(count, float), float(decay_steps)) / float(decay_steps)
         wave = 0.5 * (1 + jnp.cos(jnp.pi * done))
         return init_value * ((1 - alpha) * wave**exponent + alpha)
 

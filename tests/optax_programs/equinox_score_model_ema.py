@@ -63,7 +63,7 @@ def main() -> list[float]:
 
     model = eqx.filter_jit(ScoreNet)(5.0, key=jr.PRNGKey(7))
     opt = optax.adam(3e-3)
-    # Public programs leave out nothing but the arrays here: floats among the fields get no state.
+    # The float t1 among the fields is no parameter: only arrays get a state.
     params = eqx.filter(model, eqx.is_inexact_array)
     opt_state = opt.init(params)
     step = make_step(opt.update)
