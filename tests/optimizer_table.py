@@ -1,4 +1,4 @@
-"""The README's table of optimizers, made from registry and sources: `python tests/optimizer_table.py` writes it.
+"""The table of named optimizers, made from registry and sources: `python tests/optimizer_table.py` writes it.
 
 What is stored is a fact of the cases, the paper is in the docstring, and the expression is the factory's body.
 """
@@ -12,7 +12,7 @@ from cases import OPTIMIZERS
 
 import gradtx as gx
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "optimizers.md"
 BEGIN, END = "<!-- optimizers -->\n", "<!-- end -->"
 HEADER = ["| optimizer | arrays stored per parameter | paper | expression |", "|---|---|---|---|"]
 
@@ -25,7 +25,7 @@ def table():
 
 
 def rewritten(text):
-    """The README with the table as it should be."""
+    """The page with the table as it should be."""
     before, rest = text.split(BEGIN)
     return before + BEGIN + table() + END + rest.split(END)[1]
 
@@ -109,4 +109,4 @@ class _WrittenOut(ast.NodeTransformer):
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    PAGE.write_text(rewritten(PAGE.read_text()))

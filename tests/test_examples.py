@@ -24,7 +24,7 @@ def _run(name, *arguments, cwd):
 @pytest.mark.slow
 def test_quickstart_reaches_its_accuracy_and_saves_its_picture(tmp_path):
     out = _run("quickstart.py", cwd=tmp_path)
-    shown = (EXAMPLES.parent / "README.md").read_text().split("\n```\nchain\n")[1].split("training:")[0]
+    shown = (EXAMPLES.parent / "README.md").read_text().split("\n```\nchain\n")[1].split("```")[0]
     assert f"chain\n{shown}" in out, "the README shows other parts"
     assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) > 97
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000

@@ -15,7 +15,7 @@ def main() -> list[float]:
         "down": {"kernel": jnp.asarray(rng.normal(size=(12, 6)) / 4, jnp.float32), "bias": jnp.zeros(6)},
     }
     optimizer = optax.contrib.muon(
-        learning_rate=optax.cosine_decay_schedule(0.05, 15, alpha=0.2),
+        learning_rate=optax.cosine_decay_schedule(0.04, 15, alpha=0.2),
         ns_steps=5,
         beta=0.95,
         weight_decay=1e-3,
