@@ -24,7 +24,7 @@ class InverseRoot(NamedTuple):
 
     Attributes:
         root: the roots.
-        residual: the norm of root^p (A + ridge |A| I) - I, over that of I, for each matrix. Where eigenvectors were
+        residual: the norm of root^p (A + ridge norm(A) I) - I, over that of I, for each matrix. Where eigenvectors were
             used, those of eigenvalues below 0 count as of 0.
     """
 

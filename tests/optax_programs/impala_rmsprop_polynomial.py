@@ -1,4 +1,4 @@
-"""An IMPALA-like learner: RMSProp with momentum under a polynomial schedule, for a policy gradient with V-trace weights."""
+"""An IMPALA-like learner: RMSProp with momentum under a polynomial schedule, for clipped importance weights."""
 
 import haiku as hk
 import jax

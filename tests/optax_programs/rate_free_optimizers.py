@@ -1,4 +1,4 @@
-"""Optimizers from contrib on logistic regression: those that need no rate, those that take the value, and others."""
+"""Logistic regression by the optimizers of contrib that find the rate themselves."""
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,6 @@ def main() -> list[float]:
         "dowg": optax.contrib.dowg(1.0),
         "cocob": optax.contrib.cocob(),
         "mechanize": optax.contrib.mechanize(optax.sgd(0.1), s_init=0.1),
-        "momo": optax.contrib.momo(0.5, beta=0.8),
-        "momo_adam": optax.contrib.momo_adam(0.05, lower_bound=0.0),
-        "adopt": optax.contrib.adopt(0.1, b2=0.99),
-        "ademamix": optax.contrib.ademamix(0.05, b3=0.99, alpha=2.0),
-        "madgrad": optax.contrib.madgrad(0.05, momentum=0.9),
-        "acprop": optax.contrib.acprop(0.02, b2=0.99),
     }
 
     def loss_fn(params):
@@ -34,8 +28,7 @@ def main() -> list[float]:
         new, losses = {}, {}
         for name, (params, opt_state) in carry.items():
             value, grads = jax.value_and_grad(loss_fn)(params)
-            extra = {"value": value} if name.startswith("momo") else {}
-            updates, opt_state = optimizers[name].update(grads, opt_state, params, **extra)
+            updates, opt_state = optimizers[name].update(grads, opt_state, params)
             new[name] = optax.apply_updates(params, updates), opt_state
             losses[name] = value
         return new, losses

@@ -1,0 +1,67 @@
+"""A page for each named optimizer: formula, expression, what it stores, and its names elsewhere."""
+
+import inspect
+from pathlib import Path
+
+from api_pages import by_topic, write
+
+import gradtx as gx
+
+TORCH = {
+    "sgd": "SGD", "nesterov": "SGD(nesterov=True)", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax",
+    "nadam": "NAdam", "radam": "RAdam", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adadelta": "Adadelta",
+    "rprop": "Rprop", "amsgrad": "Adam(amsgrad=True)", "lbfgs": "LBFGS", "adafactor": "Adafactor", "muon": "Muon",
+}  # fmt: skip
+"""The class of `torch.optim`, where there is one."""
+
+EXAMPLES = {"dpsgd": {"l2_norm_clip": 1.0, "noise_multiplier": 1.0}, "dion": {"rank": 8}}
+"""Arguments without a default, besides the learning rate."""
+
+
+def example(name: str) -> gx.GradientTransformation:
+    """The optimizer with its defaults, and a learning rate of 1e-3 where one is needed."""
+    parameters = inspect.signature(getattr(gx, name)).parameters
+    needed = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
+    rate = {"learning_rate": 1e-3} if "learning_rate" in needed else {}
+    inner = {"inner": gx.sgd(1e-3)} if "inner" in needed else {}
+    return getattr(gx, name)(**rate, **inner, **EXAMPLES.get(name, {}))
+
+
+def named() -> list[str]:
+    """The optimizers, without the directions that they are made of."""
+    return [name for name in by_topic()["Optimizers"] if not name.startswith("scale_by_")]
+
+
+def write_atlas(folder: Path) -> None:
+    """Writes the pages that have changed."""
+    folder.mkdir(exist_ok=True)
+    for name in named():
+        tx = example(name)
+        lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
+        lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n"]
+        elsewhere = _elsewhere(name)
+        if elsewhere:
+            lines += ["## Elsewhere\n", *(f"- {line}" for line in elsewhere), ""]
+        write(folder, name, lines)
+    pages = "\n".join(named())
+    lines = [
+        "# Atlas\n",
+        "A page for each named optimizer: its formula, the parts that it is made of, and its source.\n",
+    ]
+    write(folder, "index", [*lines, f"```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"])
+
+
+def _elsewhere(name: str) -> list[str]:
+    import optax
+
+    found = []
+    if hasattr(optax, name) or hasattr(optax.contrib, name):
+        found.append(
+            f"Optax: `optax.{'' if hasattr(optax, name) else 'contrib.'}{name}`; where its numbers or arguments are "
+            f"others, [Coming from Optax](../coming_from_optax.md) says so"
+        )
+    if name in TORCH:
+        found.append(
+            f"PyTorch: `torch.optim.{TORCH[name]}`; see [From PyTorch and Keras](../from_pytorch_and_keras.md)"
+        )
+    return found
