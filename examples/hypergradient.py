@@ -117,11 +117,11 @@ def main():
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     left.semilogy(path, color="#0072B2", linewidth=2)
-    left.set(xlabel="step of the outer descent", ylabel=f"loss after {INNER} steps", title="Adam's numbers improve,")
+    left.set(xlabel="step of the outer descent", ylabel=f"loss after {INNER} steps", title="Adam's numbers improve")
     looks = zip(results.items(), (("#D55E00", ":"), ("#555555", "--"), ("#0072B2", "-")), strict=True)
     for (name, result), (color, dashes) in looks:
         right.semilogy(result.aux.mean(0), color=color, linestyle=dashes, linewidth=2, label=name)
-    right.set(xlabel="step of training", ylabel="loss of the batch", title="and training becomes faster")
+    right.set(xlabel="step of training", ylabel="loss of the batch", title="and end beside the best rate found by trying")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -38,7 +38,14 @@ def test_the_tests_of_optax_pass(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-n2", "--import-mode=importlib", "-p", "no:cacheprovider"]
     command += ["-p", "stand_in", f"--rootdir={tmp_path}", f"--junitxml={report}", str(tmp_path)]
     path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
-    environment = {**os.environ, "PYTHONPATH": path, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=3000)
     assert report.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
 

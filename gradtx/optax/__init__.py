@@ -11,7 +11,7 @@ It is a way in: the page "Coming from Optax" says name by name what the same is 
 be printed, compared, swept and saved.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax import assignment as assignment
@@ -219,7 +219,7 @@ from gradtx.optax._wrappers import skip_not_finite as skip_not_finite
 
 __version__ = "0.2.8"  # the version of Optax whose names and meanings these are
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from optax import matrix_inverse_pth_root as matrix_inverse_pth_root
     from optax import microbatch as microbatch
     from optax import multi_normal as multi_normal

@@ -15,7 +15,7 @@ def surface(name: str, names: dict[str, Any]) -> tuple[list[str], Callable[[], l
         names: its global names.
     """
     there = name.removeprefix("gradtx.")
-    own = sorted(key for key, item in names.items() if not key.startswith("_") and not _is_foreign(item))
+    own = sorted(key for key, item in names.items() if _is_public(key, item))
 
     def getattr_(attribute: str) -> Any:
         if attribute.startswith("__"):
@@ -35,5 +35,7 @@ def surface(name: str, names: dict[str, Any]) -> tuple[list[str], Callable[[], l
     return own, lambda: own, getattr_
 
 
-def _is_foreign(item: Any) -> bool:
-    return isinstance(item, types.ModuleType) and not item.__name__.startswith("gradtx.")
+def _is_public(key: str, item: Any) -> bool:
+    """Whether a global name is one of the module, and not what it imports for itself."""
+    is_foreign = isinstance(item, types.ModuleType) and not item.__name__.startswith("gradtx.")
+    return not key.startswith("_") and key != "TYPE_CHECKING" and not is_foreign

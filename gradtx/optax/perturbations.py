@@ -1,10 +1,10 @@
 """`optax.perturbations`, which is handed on from the installed Optax."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from optax.perturbations import *  # pyright: ignore[reportWildcardImportFromLibrary]
 else:
     __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,6 +1,6 @@
 """Schedules under Optax's names; see `gradtx.optax`."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._inject import WrappedSchedule as WrappedSchedule
@@ -25,5 +25,5 @@ from gradtx.optax._states import InjectStatefulHyperparamsState as InjectStatefu
 from gradtx.optax._types import Schedule as Schedule
 from gradtx.optax._types import StatefulSchedule as StatefulSchedule
 
-if not _TYPE_CHECKING:  # a type checker reads the exports above
+if not TYPE_CHECKING:  # a type checker reads the exports above
     __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,6 +1,6 @@
 """Transforms under Optax's names; see `gradtx.optax`."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._combining import chain as chain
 from gradtx.optax._combining import flatten as flatten
@@ -47,5 +47,5 @@ from gradtx.optax._wrappers import skip_not_finite as skip_not_finite
 from gradtx.optax.contrib._privacy import per_example_global_norm_clip as per_example_global_norm_clip
 from gradtx.optax.contrib._privacy import per_example_layer_norm_clip as per_example_layer_norm_clip
 
-if not _TYPE_CHECKING:  # a type checker reads the exports above
+if not TYPE_CHECKING:  # a type checker reads the exports above
     __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,6 +1,6 @@
 """Arithmetic on trees, and states by names, under Optax's names; see `gradtx.optax`."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._state_trees import NamedTupleKey as NamedTupleKey
@@ -40,5 +40,5 @@ from gradtx.optax._tree_math import vdot as vdot
 from gradtx.optax._tree_math import where as where
 from gradtx.optax._tree_math import zeros_like as zeros_like
 
-if not _TYPE_CHECKING:  # a type checker reads the exports above
+if not TYPE_CHECKING:  # a type checker reads the exports above
     __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,7 +1,7 @@
 """The same as `gradtx.optax.tree` under older names."""
 
 import functools as _functools
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax._state_trees import NamedTupleKey as NamedTupleKey
@@ -47,5 +47,5 @@ tree_l1_norm = _functools.partial(tree_norm, ord=1)
 tree_l2_norm = _functools.partial(tree_norm, ord=2)
 tree_linf_norm = _functools.partial(tree_norm, ord="inf")
 
-if not _TYPE_CHECKING:  # a type checker reads the exports above
+if not TYPE_CHECKING:  # a type checker reads the exports above
     __all__, __dir__, __getattr__ = _surface(__name__, globals())

@@ -1,13 +1,12 @@
 """A tiny decoder-only transformer on characters: AdamW under warmup and cosine decay, no decay for biases and norms."""
 
 import math
+from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax.training import train_state
 
 TEXT = "the quick brown fox jumps over the lazy dog and the slow red hen naps under the old oak tree. " * 3
 VOCAB = sorted(set(TEXT))
@@ -15,26 +14,46 @@ TOKENS = np.array([VOCAB.index(c) for c in TEXT], np.int32)
 CONTEXT, WIDTH, BATCH, NUM_STEPS, WARMUP = 8, 16, 8, 16, 3
 
 
-class Block(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-        h = nn.LayerNorm(use_bias=False)(x)
-        qkv = nn.Dense(3 * WIDTH, use_bias=False, name="qkv")(h)
-        q, k, v = jnp.split(qkv, 3, axis=-1)
-        scores = jnp.einsum("btd,bsd->bts", q, k) / math.sqrt(WIDTH)
-        causal = jnp.tril(jnp.ones((1, CONTEXT, CONTEXT), bool))
-        x = x + jnp.einsum("bts,bsd->btd", jax.nn.softmax(jnp.where(causal, scores, -1e9)), v)
-        h = nn.LayerNorm(use_bias=False)(x)
-        return x + nn.Dense(WIDTH, name="down")(nn.gelu(nn.Dense(2 * WIDTH, name="up")(h)))
+class TrainState(NamedTuple):
+    params: optax.Params
+    opt_state: optax.OptState
 
 
-class Decoder(nn.Module):
-    @nn.compact
-    def __call__(self, tokens):
-        embed = nn.Embed(len(VOCAB), WIDTH, name="embed")
-        pos = self.param("pos", nn.initializers.normal(0.02), (1, CONTEXT, WIDTH))
-        x = Block()(embed(tokens) + pos)
-        return embed.attend(nn.LayerNorm(use_bias=False)(x))
+def init_params(rng):
+    def normal(*shape, scale=0.3):
+        return jnp.asarray(scale * rng.normal(size=shape), jnp.float32)
+
+    return {
+        "embed": normal(len(VOCAB), WIDTH),
+        "pos_embed": normal(CONTEXT, WIDTH, scale=0.02),
+        "attention": {"norm_scale": jnp.ones(WIDTH), "qkv": normal(WIDTH, 3 * WIDTH), "out": normal(WIDTH, WIDTH)},
+        "mlp": {
+            "norm_scale": jnp.ones(WIDTH),
+            "up": {"kernel": normal(WIDTH, 2 * WIDTH), "bias": jnp.zeros(2 * WIDTH)},
+            "down": {"kernel": normal(2 * WIDTH, WIDTH), "bias": jnp.zeros(WIDTH)},
+        },
+    }
+
+
+def rms_norm(x, scale):
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6) * scale[None, None]
+
+
+def dense(p, x):
+    return x @ p["kernel"] + p["bias"][None, None]
+
+
+def forward(params, tokens):
+    x = params["embed"][tokens] + params["pos_embed"][None]
+    h = rms_norm(x, params["attention"]["norm_scale"])
+    q, k, v = jnp.split(h @ params["attention"]["qkv"], 3, axis=-1)
+    scores = jnp.einsum("btd,bsd->bts", q, k) / math.sqrt(WIDTH)
+    causal = jnp.tril(jnp.ones((1, CONTEXT, CONTEXT), bool))
+    attended = jnp.einsum("bts,bsd->btd", jax.nn.softmax(jnp.where(causal, scores, -1e9)), v)
+    x = x + attended @ params["attention"]["out"]
+    h = rms_norm(x, params["mlp"]["norm_scale"])
+    x = x + dense(params["mlp"]["down"], jax.nn.gelu(dense(params["mlp"]["up"], h)))
+    return x @ params["embed"].T
 
 
 def decay_mask_fn(params):
@@ -57,19 +76,19 @@ def get_optimizer() -> optax.GradientTransformation:
 
 def main() -> list[float]:
     rng = np.random.default_rng(36)
-    model = Decoder()
-    params = jax.jit(model.init)(jax.random.PRNGKey(36), np.zeros((1, CONTEXT), np.int32))["params"]
-    state = train_state.TrainState.create(apply_fn=model.apply, params=params, tx=get_optimizer())
+    params = init_params(rng)
+    tx = get_optimizer()
 
     @jax.jit
     def train_step(state, x, y):
         def loss_fn(params):
-            logits = state.apply_fn({"params": params}, x)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(forward(params, x), y).mean()
 
         loss, grads = jax.value_and_grad(loss_fn)(state.params)
-        return state.apply_gradients(grads=grads), loss
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        return TrainState(optax.apply_updates(state.params, updates), opt_state), loss
 
+    state = TrainState(params, jax.jit(tx.init)(params))
     losses = []
     for _ in range(NUM_STEPS):
         starts = rng.integers(0, len(TOKENS) - CONTEXT - 1, size=BATCH)

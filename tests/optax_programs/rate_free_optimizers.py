@@ -23,19 +23,18 @@ def main() -> list[float]:
     def loss_fn(params):
         return optax.sigmoid_binary_cross_entropy(x @ params["w"] + params["b"], y).mean()
 
-    @jax.jit
-    def step(carry):
-        new, losses = {}, {}
+    def step(carry, _):
+        new, losses = {}, []
         for name, (params, opt_state) in carry.items():
             value, grads = jax.value_and_grad(loss_fn)(params)
             updates, opt_state = optimizers[name].update(grads, opt_state, params)
             new[name] = optax.apply_updates(params, updates), opt_state
-            losses[name] = value
-        return new, losses
+            losses.append(value)
+        return new, jnp.stack(losses)
 
-    carry = {name: (params, optimizer.init(params)) for name, optimizer in optimizers.items()}
-    results = []
-    for _ in range(10):
-        carry, losses = step(carry)
-        results += [float(losses[name]) for name in optimizers]
-    return results
+    @jax.jit
+    def train(params):
+        carry = {name: (params, optimizer.init(params)) for name, optimizer in optimizers.items()}
+        return jax.lax.scan(step, carry, length=10)[1]
+
+    return train(params).reshape(-1).tolist()

@@ -89,7 +89,7 @@ _ended = itertools.count(1)
 
 
 def pytest_runtest_teardown():
-    """Compiled functions would grow to gigabytes."""
-    if next(_ended) % 100 == 0:
+    """Compiled functions would grow to gigabytes; what is used again is read from the cache."""
+    if next(_ended) % 200 == 0:
         jax.clear_caches()
         gc.collect()

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 import gradtx as gx
+import gradtx.optax as facade
 from gradtx import schedules
 
 
@@ -164,3 +165,12 @@ assert_type(around(tx), gx.GradientTransformation)
 assert_type(root(1.0), gx.Schedule)
 gx.chain(mine(0.2), mine(schedules.linear(1.0, 0.0, 10)), mine(x=lambda step: 0.1), computed(1e-3), around(theirs))
 gx.adam(root(1e-3))
+
+
+def as_in_optax(rate: facade.ScalarOrSchedule) -> facade.GradientTransformation:
+    return facade.chain(facade.clip_by_global_norm(1.0), facade.adamw(rate, mu_dtype="bfloat16"), gx.scale(1.0))
+
+
+held: facade.OptState = as_in_optax(facade.cosine_decay_schedule(1e-3, 10)).init(params)
+facade.tree.get(held, "count")
+facade.contrib.muon(1e-3)

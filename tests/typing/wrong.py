@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx as gx
+import gradtx.optax as facade
 from gradtx import schedules
 
 
@@ -77,3 +78,6 @@ def around(inner: gx.Transform):
 
 around(1.0)  # error
 around(gx.adam)  # error
+
+facade.adam(1e-3, beta1=0.9)  # error
+missing = facade.adan_w  # error

@@ -1,6 +1,6 @@
 """Contributed optimizers under Optax's names; see `gradtx.optax`."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from gradtx.optax._handed_on import surface as _surface
 from gradtx.optax.contrib._matrices import GaLoreDimensionNumbers as GaLoreDimensionNumbers
@@ -62,5 +62,5 @@ from gradtx.optax.contrib._wrappers import schedule_free_eval_params as schedule
 from gradtx.optax.contrib._wrappers import schedule_free_sgd as schedule_free_sgd
 from gradtx.optax.contrib._wrappers import split_real_and_imaginary as split_real_and_imaginary
 
-if not _TYPE_CHECKING:  # a type checker reads the exports above
+if not TYPE_CHECKING:  # a type checker reads the exports above
     __all__, __dir__, __getattr__ = _surface(__name__, globals())
