@@ -1,9 +1,11 @@
 """A page for each named optimizer: formula, expression, what it stores, and its names elsewhere."""
 
 import inspect
+import os
 from pathlib import Path
 
 from api_pages import by_topic, write
+from atlas_pictures import draw
 
 import gradtx as gx
 
@@ -39,6 +41,8 @@ def write_atlas(folder: Path) -> None:
         tx = example(name)
         lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
         lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n"]
+        if "DOCS_QUICK" not in os.environ:
+            lines += draw(folder, name, tx)
         elsewhere = _elsewhere(name)
         if elsewhere:
             lines += ["## Elsewhere\n", *(f"- {line}" for line in elsewhere), ""]

@@ -1,5 +1,6 @@
 """A deterministic actor-critic: one Adam per network, soft targets by incremental_update, a learned temperature."""
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ def mlp_init(rng, sizes):
             "w": jnp.asarray(rng.normal(size=(m, n)) / np.sqrt(m), jnp.float32),
             "b": jnp.zeros(n, jnp.float32),
         }
-        for i, (m, n) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+        for i, (m, n) in enumerate(itertools.pairwise(sizes))
     }
 
 

@@ -1,4 +1,4 @@
-"""A bigram language model with an optimizer factory of the EasyLM kind: bfloat16 moments, MultiSteps, apply_if_finite."""
+"""A bigram language model with an EasyLM-like optimizer factory: bfloat16 moments, MultiSteps, apply_if_finite."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Checkpoints as bytes: flax.serialization of a TrainState and a pickle of the optimizer state, and training resumed."""
+"""Checkpoints as bytes: flax.serialization of a TrainState and a pickle of its parts, and training resumed."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Fine-tuning in Flax Linen: the backbone is frozen by multi_transform with set_to_zero, and thawed for a second phase."""
+"""Fine-tuning in Flax Linen: a backbone frozen by multi_transform with set_to_zero, then thawed in a second phase."""
 
 import flax.linen as nn
 import jax

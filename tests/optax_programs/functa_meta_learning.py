@@ -1,4 +1,4 @@
-"""Functa-like meta-learning: inner gradient steps by hand on modulations of a sine network, outer Adam on its weights."""
+"""Functa-like meta-learning: inner steps by hand on modulations of a sine network, outer Adam on its weights."""
 
 import haiku as hk
 import jax

@@ -1,4 +1,4 @@
-"""A loop that logs norms of gradients and updates per step, clips by hand above a limit, and stops early when it is done."""
+"""A loop that logs the norms of gradients, updates and parameters at each step, and clips by hand above a limit."""
 
 import warnings
 

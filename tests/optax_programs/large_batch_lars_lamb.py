@@ -1,4 +1,4 @@
-"""Large-batch training by LARS with masks for biases and by LAMB, both under warmup with a polynomial or cosine decay."""
+"""Large-batch training by LARS with masks for biases and by LAMB, under warmup with polynomial or cosine decay."""
 
 import jax
 import jax.numpy as jnp

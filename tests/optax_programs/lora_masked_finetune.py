@@ -1,4 +1,4 @@
-"""Low-rank adapters: masked AdamW for the adapters, masked set_to_zero for the base weights, and a masked weight decay."""
+"""Low-rank adapters: masked Adam for the adapters, masked set_to_zero for the base weights, masked weight decay."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Mixed precision: float32 weights, a bfloat16 forward pass, a dynamic loss scale, and steps with infinities skipped."""
+"""Mixed precision: float32 weights, a bfloat16 forward pass, a dynamic loss scale, steps with infinities skipped."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""An optimizer factory that looks names up with getattr: every optimizer of the configs trains the same small network."""
+"""An optimizer factory that looks names up with getattr: every optimizer of the configs trains a small network."""
 
 import functools
 import operator

@@ -1,4 +1,4 @@
-"""Fully sharded training: the shardings of the optimizer state follow from those of the parameters, by tree_map_params."""
+"""Fully sharded training: shardings of the optimizer state follow from those of the parameters (tree_map_params)."""
 
 import jax
 import jax.numpy as jnp
