@@ -151,3 +151,25 @@ def test_states_of_wrappers_are_not_taken_for_something_else():
             gx.adam(0.1).update(PARAMS, other.init(PARAMS), PARAMS)
         assert "unpack" not in str(error.value)
         assert "restored" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: gx.sgd(0.1, dampening=0.1), "chain\\(scale\\(1 - dampening\\), tx\\)"),
+        (lambda: gx.adagrad(0.1, lr_decay=0.1), "schedules.inverse_time_decay"),
+        (lambda: gx.adam(0.1, decoupled_weight_decay=True), "adamw"),
+        (lambda: gx.reduce_on_plateau(min_lr=1e-3), "min_scale"),
+        (lambda: gx.schedules.cosine_decay(1e-3, T_max=10), "here it is steps"),
+        (lambda: gx.schedules.exponential_decay(1e-3, 10, gamma=0.1), "here it is decay_rate"),
+    ],
+)
+def test_arguments_of_pytorch(call, hint):
+    with pytest.raises(gx.GradtxTypeError, match=hint):
+        call()
+
+
+def test_a_range_is_named_once():
+    tx = gx.inject(gx.sgd(0.1))
+    with pytest.raises(gx.GradtxValueError, match="learning_rate: expected a number of at least 0, got -1.0"):
+        gx.set_hyperparams(tx.init(PARAMS), learning_rate=-1.0)

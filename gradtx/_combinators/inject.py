@@ -182,7 +182,9 @@ def _check_range(name: str, number: Any) -> None:
     argument = next(word for word in reversed(name.split("/")) if not word.isdecimal())
     ranges = {spec.numbers[argument] for spec in REGISTRY.values() if argument in spec.numbers}
     if isinstance(number, (int, float)) and ranges and not any(range.allows(number) for range in ranges):
-        raise GradtxValueError(f"set_hyperparams: {name}: expected {listing(sorted(map(str, ranges)))}, got {number!r}")
+        raise GradtxValueError(
+            f"set_hyperparams: {name}: expected {listing(sorted(set(map(str, ranges))))}, got {number!r}"
+        )
 
 
 def named_numbers(

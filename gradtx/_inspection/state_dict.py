@@ -328,7 +328,7 @@ def in_place_of(old: Any, new: Any, who: str) -> Array:
     if new.shape != shape:
         raise GradtxValueError(
             f"{who}: expected the shape {shape}, got {new.shape}; "
-            f"without this entry, and with strict=False, it begins anew"
+            f"without this entry it begins anew, which load_state_dict allows with strict=False"
         )
     if _kind(new.dtype) != _kind(dtype):
         raise GradtxTypeError(f"{who}: cannot cast {new.dtype} to {dtype}, a dtype of another kind; got {short(new)}")

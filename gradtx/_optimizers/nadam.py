@@ -60,7 +60,7 @@ def nadam(
     State: two arrays per parameter.
 
     Reference: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, without its momentum schedule, as in
-    Optax; to use one, pass a schedule as `b1`.
+    Optax. A schedule as `b1` is not it: that changes the average too.
     """
     return chain(scale_by_nadam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.counterparts import PARTS_FOR_ARGUMENTS
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import parts, share
@@ -199,7 +200,10 @@ def _refuse_options(groups: Sequence[Mapping[str, Any]]) -> None:
     for group in groups:
         for name in ("dampening", "maximize"):
             if group.get(name):
-                raise GradtxValueError(f"gradtx has no counterpart for PyTorch's option {name}={group[name]}")
+                option = f"{name}={group[name]}"
+                raise GradtxValueError(
+                    f"gradtx has no counterpart for PyTorch's option {option}; {PARTS_FOR_ARGUMENTS[name]}"
+                )
 
 
 def _numpy(x: Any) -> np.ndarray:
