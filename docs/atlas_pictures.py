@@ -3,18 +3,19 @@
 import inspect
 from pathlib import Path
 
-import gradtx as gx
 import matplotlib.pyplot as plt
 import numpy as np
+
+import gradtx as gx
 from gradtx import plot, problems
 
 SURFACES = ("hills_and_canyon", "rosenbrock")
 RATES = tuple(float(rate) for rate in np.round(10.0 ** np.arange(-3, 0.75, 0.5), 5))
 
-OF_MATRICES = frozenset(
-    ("adamuon", "dion", "galore_adamw", "kl_shampoo", "mars_muon", "muon", "muon_hyperball", "normuon", "polargrad")
-    + ("psgd_kron", "scion", "shampoo", "soap")
-)
+OF_MATRICES = {
+    *("adamuon", "dion", "galore_adamw", "kl_shampoo", "mars_muon", "muon", "muon_hyperball", "normuon", "polargrad"),
+    *("psgd_kron", "scion", "shampoo", "soap"),
+}
 """What works on matrices gives the rest to AdamW, and a point of two numbers is the rest."""
 
 NOT_DRAWN = {

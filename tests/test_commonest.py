@@ -171,5 +171,5 @@ def test_arguments_of_pytorch(call, hint):
 
 def test_a_range_is_named_once():
     tx = gx.inject(gx.sgd(0.1))
-    with pytest.raises(gx.GradtxValueError, match="learning_rate: expected a number of at least 0, got -1.0"):
+    with pytest.raises(gx.GradtxValueError, match=r"learning_rate: expected a number of at least 0, got -1\.0"):
         gx.set_hyperparams(tx.init(PARAMS), learning_rate=-1.0)
