@@ -1,6 +1,7 @@
 """The documentation: `python -m sphinx -W -b html docs docs/_build` after `pip install -e ".[docs]"`.
 
-With the environment variable DOCS_OFFLINE, names of JAX and Python are not linked, which needs the network.
+With the environment variable DOCS_OFFLINE, names of JAX and Python are not linked, which needs the network; with
+DOCS_QUICK, the atlas has no pictures, which take two minutes.
 """
 
 import os
