@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from api_pages import by_topic, write
+from atlas_curves import ABOUT, STORED, WIDTH, draw_curves, table
 from atlas_pictures import draw
 
 import gradtx as gx
@@ -43,6 +44,7 @@ def write_atlas(folder: Path) -> None:
         lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n"]
         if "DOCS_QUICK" not in os.environ:
             lines += draw(folder, name, tx)
+            lines += _curves(folder, name)
         elsewhere = _elsewhere(name)
         if elsewhere:
             lines += ["## Elsewhere\n", *(f"- {line}" for line in elsewhere), ""]

@@ -147,6 +147,13 @@ def replace(tree: Any, changes: Mapping[str, Any] = {}, /, **named: Any) -> Any:
     return tree
 
 
+_OF_OPTAX = {
+    "count": "a step count is stored only where a schedule or a wrapper reads it",
+    **dict.fromkeys(("mu", "nu", "trace"), "here state_dict(tx, state) names every array"),
+}
+"""Fields of states of Optax that people look for."""
+
+
 def _place(who: str, tree: Any, name: str) -> tuple[tuple, Any]:
     """The keys of the one part whose path ends in `name`, and the part."""
     found = []
@@ -166,6 +173,8 @@ def _place(who: str, tree: Any, name: str) -> tuple[tuple, Any]:
         raise GradtxValueError(f"{who}: several paths end in {name!r}: {several}; give more of the path")
     close = difflib.get_close_matches(name, {path.split("/")[-1] for path, *_ in found}, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    if name in _OF_OPTAX:
+        hint = f"; {_OF_OPTAX[name]}, and the states of gradtx.optax have {name!r}"
     raise GradtxValueError(f"{who}: no path ends in {name!r}{hint}; known paths: {listing(paths(tree)) or 'none'}")
 
 

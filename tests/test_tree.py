@@ -190,3 +190,9 @@ def test_replace_of_keys_and_of_variables():
 def test_replace_that_fails(changes, message):
     with pytest.raises(gx.GradtxValueError, match=message):
         tree.replace(nested(), changes)
+
+
+@pytest.mark.parametrize("name", ["count", "mu"])
+def test_fields_of_optax_are_told_where_they_are(name):
+    with pytest.raises(gx.GradtxValueError, match=f"the states of gradtx.optax have '{name}'"):
+        gx.tree.find(gx.adam(1e-3).init(jnp.ones(2)), name)

@@ -39,7 +39,7 @@ def main() -> list[float]:
     model = Model(nnx.Rngs(81))
     accumulated = optax.MultiSteps(optax.adamw(2e-2, weight_decay=1e-3), every_k_schedule=2)
     weights_optimizer = nnx.Optimizer(model, accumulated.gradient_transformation(), wrt=nnx.Param)
-    scale_optimizer = nnx.Optimizer(model, optax.sgd(optax.linear_schedule(0.1, 0.02, 16), momentum=0.5), wrt=Scale)
+    scale_optimizer = nnx.Optimizer(model, optax.sgd(optax.linear_schedule(0.01, 0.002, 16), momentum=0.5), wrt=Scale)
     results = []
     for xs, ys in zip(x, y, strict=True):
         results.append(float(train_step(model, weights_optimizer, scale_optimizer, xs, ys)))

@@ -45,4 +45,4 @@ def main() -> list[float]:
         optax.zero_nans(), optax.adamw(learning_rate=0.05, weight_decay=1e-3, mask=no_decay_for_mean, nesterov=True)
     )
     fitted, history = fit(lambda p: negative_mll(p, x, y), params, optim, num_iters=25)
-    return [*history.tolist(), *(float(fitted[name]) for name in names)]
+    return [*history.tolist(), *(float(jnp.exp(fitted[name])) for name in names)]

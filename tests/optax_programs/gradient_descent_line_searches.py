@@ -1,4 +1,4 @@
-"""Gradient descent on a convex quadratic with the backtracking and the zoom line search in a chain after sgd."""
+"""Gradient descent on a convex quadratic with the backtracking line search, after sgd and after scale_by_lbfgs."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def main() -> list[float]:
         optax.sgd(learning_rate=1.0),
         optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, store_grad=True),
     )
-    # BFGS memory and a backtracking search without the stored gradient.
+    # The memory of L-BFGS and a backtracking search without the stored gradient.
     quasi_newton = optax.chain(
         optax.scale_by_lbfgs(memory_size=4),
         optax.scale(-1.0),

@@ -33,7 +33,7 @@ def main() -> list[float]:
 
             updates, pair_state = both.update(jax.grad(reversed_game)(pair), pair_state)
             pair = optax.apply_updates(pair, updates)
-            values = jnp.stack([game(x, y), jnp.linalg.norm(x), game(*pair), jnp.linalg.norm(pair[1])])
+            values = jnp.stack([jnp.linalg.norm(v) for v in (x, y, *pair)])
             return ((x, y), (x_state, y_state), pair, pair_state), values
 
         carry = ((x, y), (minimizer.init(x), maximizer.init(y)), (x, y), both.init((x, y)))

@@ -1,4 +1,4 @@
-"""Mixed precision: float32 weights, a bfloat16 forward pass, a dynamic loss scale, steps with infinities skipped."""
+"""Mixed precision: float32 weights, a float16 forward pass, a dynamic loss scale, steps with infinities skipped."""
 
 from typing import NamedTuple
 
@@ -37,8 +37,8 @@ def main() -> list[float]:
     @jax.jit
     def step(params, opt_state, scale, x, y):
         def loss_fn(params):
-            half = optax.tree_utils.tree_cast(params, jnp.bfloat16)
-            logits = jnp.tanh(x.astype(jnp.bfloat16) @ half["w1"]) @ half["w2"]
+            half = optax.tree_utils.tree_cast(params, jnp.float16)
+            logits = jnp.tanh(x.astype(jnp.float16) @ half["w1"]) @ half["w2"]
             loss = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), y).mean()
             return loss * scale.scale, loss
 

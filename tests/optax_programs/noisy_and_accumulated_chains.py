@@ -11,7 +11,7 @@ def chains(key) -> dict[str, optax.GradientTransformation]:
         "noise": optax.chain(optax.add_noise(eta=0.05, gamma=0.55, key=key), optax.sgd(0.1)),
         "noisy_sgd": optax.noisy_sgd(0.1, eta=0.02, gamma=0.6, key=key),
         "ema": optax.chain(optax.ema(0.9, debias=True), optax.scale(-0.2)),
-        "ema_bfloat16": optax.chain(optax.ema(0.8, debias=False, accumulator_dtype=jnp.float32), optax.scale(-0.3)),
+        "ema_float32": optax.chain(optax.ema(0.8, debias=False, accumulator_dtype=jnp.float32), optax.scale(-0.3)),
         "trace": optax.chain(optax.trace(decay=0.8, nesterov=True), optax.scale(-0.05)),
         "rss": optax.chain(optax.scale_by_rss(initial_accumulator_value=0.1, eps=1e-6), optax.scale(-0.2)),
         "stddev": optax.chain(optax.scale_by_stddev(decay=0.9, eps=1e-4, initial_scale=1.0), optax.scale(-0.03)),

@@ -30,8 +30,8 @@ class ActorCritic(nn.Module):
     @nn.compact
     def __call__(self, x):
         hidden = nn.tanh(nn.Dense(16, kernel_init=orthogonal(np.sqrt(2)), bias_init=constant(0.0))(x))
-        logits = nn.Dense(self.action_dim, kernel_init=orthogonal(0.01))(hidden)
-        value = nn.Dense(1, kernel_init=orthogonal(1.0))(hidden)
+        logits = nn.Dense(self.action_dim, kernel_init=constant(0.0))(hidden)
+        value = nn.Dense(1, kernel_init=constant(0.1))(hidden)
         return logits, jnp.squeeze(value, axis=-1)
 
 
@@ -75,7 +75,8 @@ def make_train(config):
             value_losses = jnp.maximum((value - batch.reward) ** 2, (value_clipped - batch.reward) ** 2)
             probs = jax.nn.softmax(logits)
             entropy = -jnp.sum(probs * jnp.log(probs), axis=-1).mean()
-            return loss_actor + config["VF_COEF"] * 0.5 * value_losses.mean() - config["ENT_COEF"] * entropy
+            value_loss = 0.5 * value_losses.mean()
+            return loss_actor + config["VF_COEF"] * value_loss - config["ENT_COEF"] * entropy, (value_loss, entropy)
 
         def update_step(carry, _):
             train_state, key = carry
@@ -92,14 +93,16 @@ def make_train(config):
             )
 
             def update_minibatch(train_state, minibatch):
-                loss, grads = jax.value_and_grad(loss_fn)(train_state.params, *minibatch)
-                return train_state.apply_gradients(grads=grads), loss
+                (_, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(train_state.params, *minibatch)
+                return train_state.apply_gradients(grads=grads), aux
 
             def update_epoch(train_state, _):
                 return jax.lax.scan(update_minibatch, train_state, minibatches)
 
-            train_state, losses = jax.lax.scan(update_epoch, train_state, None, config["UPDATE_EPOCHS"])
-            return (train_state, key), (losses.mean(), reward.mean())
+            train_state, (value_losses, entropies) = jax.lax.scan(
+                update_epoch, train_state, None, config["UPDATE_EPOCHS"]
+            )
+            return (train_state, key), (value_losses.mean(), entropies.mean(), reward.mean())
 
         (train_state, _), metrics = jax.lax.scan(update_step, (train_state, key), None, config["NUM_UPDATES"])
         return train_state, metrics
@@ -109,10 +112,10 @@ def make_train(config):
 
 def main() -> list[float]:
     best_actions = jnp.array([2, 0, 3])
-    train_state, (losses, rewards) = jax.jit(make_train(CONFIG))(jax.random.PRNGKey(30), best_actions)
+    train_state, (losses, entropies, rewards) = jax.jit(make_train(CONFIG))(jax.random.PRNGKey(30), best_actions)
     counts = [
         float(train_state.step),
         float(train_state.opt_state[1][0].count),
         float(train_state.opt_state[1][1].count),
     ]
-    return [*losses.tolist(), *rewards.tolist(), *counts]
+    return [*losses.tolist(), *entropies.tolist(), *rewards.tolist(), *counts]
