@@ -51,5 +51,9 @@ def measure_with_ema(
 ) -> Pair:
     """The moving average of a measurement, for `monitor`."""
     mean = ema(decay, debias, accumulator_dtype)
-    of_measured = Pair(lambda params: mean.init(measure(params)), mean.update)
+
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        return mean.update(updates, state)  # the measurement is not like the parameters
+
+    of_measured = Pair(lambda params: mean.init(measure(params)), update)
     return chain(stateless(lambda updates, params: measure(updates)), of_measured)
