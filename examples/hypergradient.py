@@ -121,7 +121,9 @@ def main():
     looks = zip(results.items(), (("#D55E00", ":"), ("#555555", "--"), ("#0072B2", "-")), strict=True)
     for (name, result), (color, dashes) in looks:
         right.semilogy(result.aux.mean(0), color=color, linestyle=dashes, linewidth=2, label=name)
-    right.set(xlabel="step of training", ylabel="loss of the batch", title="and end beside the best rate found by trying")
+    right.set(
+        xlabel="step of training", ylabel="loss of the batch", title="and end beside the best rate found by trying"
+    )
     right.legend(frameon=False)
     for axes in (left, right):
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

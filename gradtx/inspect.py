@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
+from gradtx._base.errors import GradtxTypeError
 from gradtx._base.typing import Params, State
 from gradtx._core.context import Context
-from gradtx._core.parts import holds_transforms, parts, share
+from gradtx._core.parts import holds_transforms, is_transform, parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unscheduled, written_out
 
@@ -128,6 +129,8 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
         tx: any transform.
         params: the parameters, arrays or abstract.
     """
+    if is_transform(params) and not is_transform(tx):
+        raise GradtxTypeError("summary: transform and parameters are swapped; call summary(tx, params)")
     tx = as_transformation(tx)
     notes: dict[str, str] = {}
     state = jax.eval_shape(tx.init, params)

@@ -173,3 +173,18 @@ def test_a_range_is_named_once():
     tx = gx.inject(gx.sgd(0.1))
     with pytest.raises(gx.GradtxValueError, match=r"learning_rate: expected a number of at least 0, got -1\.0"):
         gx.set_hyperparams(tx.init(PARAMS), learning_rate=-1.0)
+
+
+def test_how_to_ascend_is_said_of_rates_only():
+    with pytest.raises(gx.GradtxValueError, match="to ascend"):
+        gx.sgd(-0.1)
+    with pytest.raises(gx.GradtxValueError) as error:
+        gx.clip_by_global_norm(-1.0)
+    assert "ascend" not in str(error.value)
+
+
+def test_a_string_is_no_number_and_swapped_arguments_are_told():
+    with pytest.raises(gx.GradtxValueError, match="learning_rate: expected a number"):
+        gx.set_hyperparams(gx.inject(gx.sgd(0.1)).init(PARAMS), learning_rate="a")
+    with pytest.raises(gx.GradtxTypeError, match="swapped"):
+        gx.summary(PARAMS, gx.sgd(0.1))

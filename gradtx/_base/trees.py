@@ -237,7 +237,7 @@ def like(old: Array, new: Any, who: str) -> Array:
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     try:
         # No fraction for a count, and no complex number for a real one.
-        fits = _rank(jnp.asarray(new).dtype) <= _rank(dtype)
+        fits = not isinstance(new, str) and _rank(jnp.asarray(new).dtype) <= _rank(dtype)
         moved = jnp.broadcast_to(jnp.array(new, dtype), shape) if fits else None
     except (TypeError, ValueError):
         moved = None
