@@ -25,7 +25,9 @@ RATES = [float(f"{10.0**k:.3g}") for k in np.arange(-4, 1.25, 0.5)]
 WINDOW = 8
 
 EXAMPLES = {"dion": {"rank": 8}}
+BATCHED = "decomposes matrices at some steps, and under vmap at all; see `benchmarks.training`"
 LEFT_OUT = {
+    **dict.fromkeys(("kl_shampoo", "shampoo", "soap"), BATCHED),
     "dpsgd": "takes gradients of single examples",
     "lbfgs": "searches along lines, for losses without noise",
     "newton_cg": "searches along lines, for losses without noise",

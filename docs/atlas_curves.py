@@ -12,11 +12,11 @@ RATES = np.asarray(STORED["rates"])
 TITLES = {"digits": "digits, a perceptron", "letters": "letters, from the eight before"}
 
 ABOUT = (
-    f"Final loss against a constant learning rate, after {STORED['steps']} steps from {STORED['seeds']} seeds: the mean, "
-    f"and the band from the smallest to the largest. A perceptron with 32 hidden units on the digits of scikit-learn, and "
-    f"one that guesses the next letter of Python's library from the eight before. Measured on a {STORED['device'].upper()} "
-    f"with JAX {STORED['jax']} by `python -m benchmarks.atlas --json benchmarks/atlas.json`. Such small tasks show how "
-    f"wide a valley is and where, not which optimizer is the best at yours.\n"
+    f"Final loss by constant learning rate, after {STORED['steps']} steps from {STORED['seeds']} seeds: the mean, "
+    f"and the band from the smallest to the largest. A perceptron with 32 hidden units on the digits of scikit-learn, "
+    f"and one that guesses the next letter of Python's library from the eight before. Measured on a "
+    f"{STORED['device'].upper()} with JAX {STORED['jax']}: `python -m benchmarks.atlas --json benchmarks/atlas.json`. "
+    f"Such small tasks show how wide a valley is and where, not which optimizer is the best at yours.\n"
 )
 
 
@@ -58,6 +58,6 @@ def table() -> list[str]:
 
 
 WIDTH = (
-    "The width is the factor between the largest and the smallest rate whose loss is within a tenth of the best; * is a "
-    "best rate at the edge of the range.\n"
+    "The width is the factor between the largest and the smallest rate whose loss is within a tenth of the best; * is "
+    "a best rate at the edge of the range.\n"
 )

@@ -50,11 +50,22 @@ def write_atlas(folder: Path) -> None:
             lines += ["## Elsewhere\n", *(f"- {line}" for line in elsewhere), ""]
         write(folder, name, lines)
     pages = "\n".join(named())
-    lines = [
-        "# Atlas\n",
-        "A page for each named optimizer: its formula, the parts that it is made of, and its source.\n",
+    lines = ["# Atlas\n", "A page for each named optimizer: formula, parts, what it does, and its source.\n"]
+    lines += ["## Beside each other\n", ABOUT, WIDTH, *table(), ""]
+    write(folder, "index", [*lines, f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"])
+
+
+def _curves(folder: Path, name: str) -> list[str]:
+    if name not in STORED["losses"]:
+        return []
+    path = folder / f"{name}-curves.png"
+    if not path.exists():
+        draw_curves(path, name)
+    return [
+        "## How it depends on the learning rate\n",
+        f"![Final loss of {name} by learning rate]({path.name})\n",
+        ABOUT,
     ]
-    write(folder, "index", [*lines, f"```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"])
 
 
 def _elsewhere(name: str) -> list[str]:
