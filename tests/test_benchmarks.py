@@ -137,3 +137,19 @@ def test_a_sweep_is_faster_than_jitted_runs_in_a_loop():
     finally:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
     assert theirs > 2 * ours
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
+def test_the_atlas_is_as_it_is_measured(name):
+    """Near the best rate, where training is not chaotic."""
+    from benchmarks import atlas
+
+    stored = json.loads((Path(atlas.__file__).parent / "atlas.json").read_text())
+    assert set(stored["losses"]) == set(atlas.named())
+    assert stored["rates"] == atlas.RATES
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        found = atlas.losses_of(name, "digits").mean(1)
+    wanted = np.asarray([np.nan if None in row else np.mean(row) for row in stored["losses"][name]["digits"]])
+    best = int(np.nanargmin(wanted))
+    np.testing.assert_allclose(found[: best + 1], wanted[: best + 1], rtol=0.1)
