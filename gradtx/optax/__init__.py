@@ -59,11 +59,11 @@ from gradtx.optax._linesearch import ZoomLinesearchInfo as ZoomLinesearchInfo
 from gradtx.optax._linesearch import scale_by_backtracking_linesearch as scale_by_backtracking_linesearch
 from gradtx.optax._linesearch import scale_by_zoom_linesearch as scale_by_zoom_linesearch
 from gradtx.optax._linesearch import value_and_grad_from_state as value_and_grad_from_state
-from gradtx.optax._masking import freeze as freeze
+from gradtx.optax._freezing import freeze as freeze
 from gradtx.optax._masking import masked as masked
 from gradtx.optax._masking import partition as multi_transform
 from gradtx.optax._masking import partition as partition
-from gradtx.optax._masking import selective_transform as selective_transform
+from gradtx.optax._freezing import selective_transform as selective_transform
 from gradtx.optax._memory_light import scale_by_factored_rms as scale_by_factored_rms
 from gradtx.optax._memory_light import scale_by_sm3 as scale_by_sm3
 from gradtx.optax._moments import ema as ema

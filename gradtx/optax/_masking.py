@@ -1,6 +1,5 @@
 """Transforms of some of the parameters."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -95,18 +94,3 @@ def partition(transforms: Transforms, param_labels: Labels, *, mask_compatible_e
         return updates, states.PartitionState(new)
 
     return Pair(init, update)
-
-
-def freeze(mask: Any) -> Pair:
-    """Zeros where the mask is True."""
-    from gradtx.optax._scaling import set_to_zero
-
-    return masked(set_to_zero(), mask)
-
-
-def selective_transform(optimizer: Any, *, freeze_mask: Any) -> Pair:
-    """Applies an optimizer where the mask is False, and zeros where it is True."""
-    from gradtx.optax._scaling import set_to_zero
-
-    labels: Callable[[Params], Any] = lambda params: jax.tree.map(lambda m: "freeze" if m else "train", freeze_mask)
-    return partition({"train": optimizer, "freeze": set_to_zero()}, labels)

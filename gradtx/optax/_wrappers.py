@@ -47,7 +47,7 @@ def skip_large_updates(
 
 
 class MultiSteps:
-    """Accumulates gradients over steps; `gradtx.accumulate_gradients` also looks at no more than it needs to.
+    """Accumulates gradients over steps; see `gradtx.accumulate_gradients`, a transform like all others.
 
     Args:
         opt: the optimizer that gets the accumulated gradient.

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from gradtx.optax._combining import chain as chain
 from gradtx.optax._combining import flatten as flatten
 from gradtx.optax._combining import named_chain as named_chain
+from gradtx.optax._freezing import freeze as freeze
+from gradtx.optax._freezing import selective_transform as selective_transform
 from gradtx.optax._handed_on import surface as _surface
-from gradtx.optax._masking import freeze as freeze
 from gradtx.optax._masking import masked as masked
 from gradtx.optax._masking import partition as partition
-from gradtx.optax._masking import selective_transform as selective_transform
 from gradtx.optax._moments import ema as ema
 from gradtx.optax._moments import trace as trace
 from gradtx.optax._monitoring import measure_with_ema as measure_with_ema
