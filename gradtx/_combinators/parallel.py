@@ -73,7 +73,7 @@ def difference(minuend: Transform, subtrahend: Transform):
 
 @transformation(role="side by side")
 def interpolate(first: Transform, second: Transform, weight: Scalar):
-    r"""Interpolation: takes the weighted mean of the outputs of two branches.
+    r"""Interpolation: takes the weighted mean of the outputs of two branches, where `weight` is that of the first.
 
     .. math:: u = weight \cdot a(g) + (1 - weight) b(g)
 
