@@ -9,6 +9,7 @@ from atlas_curves import ABOUT, STORED, WIDTH, draw_curves, table
 from atlas_pictures import draw
 
 import gradtx as gx
+import gradtx.optax as facade
 
 TORCH = {
     "sgd": "SGD", "nesterov": "SGD(nesterov=True)", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax",
@@ -69,12 +70,10 @@ def _curves(folder: Path, name: str) -> list[str]:
 
 
 def _elsewhere(name: str) -> list[str]:
-    import optax
-
     found = []
-    if hasattr(optax, name) or hasattr(optax.contrib, name):
+    if name in facade.__all__ or name in facade.contrib.__all__:
         found.append(
-            f"Optax: `optax.{'' if hasattr(optax, name) else 'contrib.'}{name}`; where its numbers or arguments are "
+            f"Optax: `optax.{'' if name in facade.__all__ else 'contrib.'}{name}`; where its numbers or arguments are "
             f"others, [Coming from Optax](../coming_from_optax.md) says so"
         )
     if name in TORCH:
