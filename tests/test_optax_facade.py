@@ -41,6 +41,7 @@ def _both(module, name):
     return tuple(getattr(library, name) for library in pair)
 
 
+@pytest.mark.skipif(optax.__version__ != facade.__version__, reason="another version of Optax may have other names")
 @pytest.mark.parametrize(("module", "name"), CASES, ids=[".".join(filter(None, case)) for case in CASES])
 def test_every_name_is_there_with_the_same_arguments(module, name):
     ours, theirs = _both(module, name)
