@@ -24,7 +24,9 @@ STEPS, SEEDS = 150, 3
 RATES = [float(f"{10.0**k:.3g}") for k in np.arange(-4, 1.25, 0.5)]
 WINDOW = 8
 
-EXAMPLES = {"dion": {"rank": 8}}
+EXAMPLES = {"dpsgd": {"l2_norm_clip": 1.0, "noise_multiplier": 1.0}, "dion": {"rank": 8}}
+"""Arguments without a default, besides the learning rate; the documentation shows them too."""
+
 BATCHED = "decomposes matrices at some steps, and under vmap at all; see `benchmarks.training`"
 LEFT_OUT = {
     **dict.fromkeys(("kl_shampoo", "shampoo", "soap"), BATCHED),
@@ -36,11 +38,16 @@ LEFT_OUT = {
 }
 
 
-def named():
-    """The optimizers that are tried."""
+def optimizers():
+    """The named optimizers, without the directions that they are made of."""
     homes = {name: getattr(getattr(gx, name), "spec", None) and getattr(gx, name).__module__ for name in gx.__all__}
     factories = [name for name, home in homes.items() if home and home.startswith("gradtx._optimizers")]
-    return [name for name in factories if not name.startswith("scale_by_") and name not in LEFT_OUT]
+    return sorted(name for name in factories if not name.startswith("scale_by_"))
+
+
+def named():
+    """The optimizers that are tried."""
+    return [name for name in optimizers() if name not in LEFT_OUT]
 
 
 def digits_params(key):

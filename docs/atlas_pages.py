@@ -4,12 +4,13 @@ import inspect
 import os
 from pathlib import Path
 
-from api_pages import by_topic, write
+from api_pages import write
 from atlas_curves import ABOUT, STORED, WIDTH, draw_curves, table
 from atlas_pictures import draw
 
 import gradtx as gx
 import gradtx.optax as facade
+from benchmarks.atlas import EXAMPLES, optimizers
 
 TORCH = {
     "sgd": "SGD", "nesterov": "SGD(nesterov=True)", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax",
@@ -17,9 +18,6 @@ TORCH = {
     "rprop": "Rprop", "amsgrad": "Adam(amsgrad=True)", "lbfgs": "LBFGS", "adafactor": "Adafactor", "muon": "Muon",
 }  # fmt: skip
 """The class of `torch.optim`, where there is one."""
-
-EXAMPLES = {"dpsgd": {"l2_norm_clip": 1.0, "noise_multiplier": 1.0}, "dion": {"rank": 8}}
-"""Arguments without a default, besides the learning rate."""
 
 
 def example(name: str) -> gx.GradientTransformation:
@@ -31,15 +29,10 @@ def example(name: str) -> gx.GradientTransformation:
     return getattr(gx, name)(**rate, **inner, **EXAMPLES.get(name, {}))
 
 
-def named() -> list[str]:
-    """The optimizers, without the directions that they are made of."""
-    return [name for name in by_topic()["Optimizers"] if not name.startswith("scale_by_")]
-
-
 def write_atlas(folder: Path) -> None:
     """Writes the pages that have changed."""
     folder.mkdir(exist_ok=True)
-    for name in named():
+    for name in optimizers():
         tx = example(name)
         lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
         lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n"]
@@ -50,7 +43,7 @@ def write_atlas(folder: Path) -> None:
         if elsewhere:
             lines += ["## Elsewhere\n", *(f"- {line}" for line in elsewhere), ""]
         write(folder, name, lines)
-    pages = "\n".join(named())
+    pages = "\n".join(optimizers())
     lines = ["# Atlas\n", "A page for each named optimizer: formula, parts, what it does, and its source.\n"]
     lines += ["## Beside each other\n", ABOUT, WIDTH, *table(), ""]
     write(folder, "index", [*lines, f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"])

@@ -18,14 +18,16 @@ OF_MATRICES = {
 }
 """What works on matrices gives the rest to AdamW, and a point of two numbers is the rest."""
 
-NOT_DRAWN = {
+ON_NO_SURFACE = {
     "adahessian": "asks for a random key at each step",
     "sophia": "asks for a random key at each step",
     "dpsgd": "takes gradients of single examples",
-    "lbfgs": "searches along lines of a loss, and a stream of gradients has none",
-    "newton_cg": "searches along lines of a loss, and a stream of gradients has none",
 }
-"""What has no response to a stream of gradients."""
+"""What has no way on a surface, and no response to a stream of gradients."""
+
+WITHOUT_RESPONSE = ON_NO_SURFACE | dict.fromkeys(
+    ("lbfgs", "newton_cg"), "searches along lines of a loss, and a stream of gradients has none"
+)
 
 
 def draw(folder: Path, name: str, tx: gx.GradientTransformation) -> list[str]:
@@ -33,15 +35,15 @@ def draw(folder: Path, name: str, tx: gx.GradientTransformation) -> list[str]:
     lines = ["## What it does\n"]
     if name in OF_MATRICES:
         return []
-    if name in NOT_DRAWN:
-        lines.append(f"It {NOT_DRAWN[name]}.\n")
+    if name in WITHOUT_RESPONSE:
+        lines.append(f"It {WITHOUT_RESPONSE[name]}.\n")
     else:
         rate = {"learning_rate": 1.0} if "learning_rate" in inspect.signature(getattr(gx, name)).parameters else {}
         signals = {signal.replace("_", " "): getattr(problems.signals, signal)() for signal in problems.signals.__all__}
         _saved(folder / f"{name}-response.png", lambda: plot.response({name: _with(tx, rate)}, signals))
         lines += ["Its answer to streams of gradients, which are grey, at a learning rate of 1:\n"]
         lines += [f"![The updates of {name} for six streams of gradients]({name}-response.png)\n"]
-    if name not in ("adahessian", "sophia", "dpsgd"):
+    if name not in ON_NO_SURFACE:
         for surface in SURFACES:
             _saved(folder / f"{name}-{surface}.png", lambda surface=surface: _trajectory(name, tx, surface))
             what = surface.replace("_", " ")

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+import gradtx as gx
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -153,3 +155,13 @@ def test_the_atlas_is_as_it_is_measured(name):
     wanted = np.asarray([np.nan if None in row else np.mean(row) for row in stored["losses"][name]["digits"]])
     best = int(np.nanargmin(wanted))
     np.testing.assert_allclose(found[: best + 1], wanted[: best + 1], rtol=0.1)
+
+
+def test_errors_of_adam_are_as_the_readme_says():
+    from benchmarks import precision
+
+    gradients = np.random.default_rng(0).standard_normal((20, precision.SIZE)).astype(np.float32)
+    found = precision.errors(gx.adam(precision.RATE), gradients)
+    assert found[0].max() < 3e-7  # the README: at most 2.0e-7
+    assert np.median(found) < 2e-7
+    assert precision.second_moment(gx.scale_by_adam()) == pytest.approx(0.9933, abs=1e-4)

@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.numerics import increment, widened
+from gradtx._base.numerics import widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.protocol import GradientTransformation as Native
 from gradtx.interop._clocks import clocks
+from gradtx.optax._numerics import safe_increment
 from gradtx.optax._states import EmptyState
 from gradtx.optax._tree_math import full_like, zeros_like
 from gradtx.optax._types import GradientTransformationExtraArgs
@@ -106,7 +107,7 @@ def with_state(
 
         arrays = {name: jax.tree.map(partial(one, name), own[name]) for name in fields}
         updates, new = at(steps).update(updates, layout.put(arrays, steps), params, **extra)
-        return updates, kind(**entries(new, increment(steps), lambda name, x, old: jnp.result_type(old), own))
+        return updates, kind(**entries(new, safe_increment(steps), lambda name, x, old: jnp.result_type(old), own))
 
     return GradientTransformationExtraArgs(init, update)
 

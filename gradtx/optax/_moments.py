@@ -10,7 +10,7 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import weak
 from gradtx.optax import _states as states
 from gradtx.optax._engine import with_state
-from gradtx.optax._numerics import canonical
+from gradtx.optax._numerics import canonical_dtype
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 
 
@@ -46,7 +46,7 @@ def scale_by_adam(
 ) -> Pair:
     """Adam's direction: `gradtx.scale_by_adam`, or `gradtx.scale_by_nadam` with `nesterov`."""
     tx = (gx.scale_by_nadam if nesterov else gx.scale_by_adam)(b1, b2, eps, eps_root)
-    return with_state(tx, states.ScaleByAdamState, "mu", "nu", dtypes={"mu": canonical(mu_dtype)})
+    return with_state(tx, states.ScaleByAdamState, "mu", "nu", dtypes={"mu": canonical_dtype(mu_dtype)})
 
 
 def scale_by_amsgrad(
@@ -62,7 +62,7 @@ def scale_by_amsgrad(
     how_far = _corrected(gx.scale_by_ema(b1), b1, bias_correction_mu)
     how_noisy = gx.chain(_second(b2, bias_correction_nu), gx.running_max(), gx.sqrt())
     tx = gx.ratio(how_far, how_noisy, eps, eps_root)
-    return with_state(tx, states.ScaleByAmsgradState, "mu", "nu", "nu_max", dtypes={"mu": canonical(mu_dtype)})
+    return with_state(tx, states.ScaleByAmsgradState, "mu", "nu", "nu_max", dtypes={"mu": canonical_dtype(mu_dtype)})
 
 
 def scale_by_adamax(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Pair:
@@ -136,7 +136,7 @@ def scale_by_lion(
         raise GradtxValueError(f"mode: expected one of {', '.join(_LION_MODES)}, got {mode!r}")
     blend = gx.interpolate(gx.scale_by_ema(b2), gx.identity(), b1 / b2)
     tx = gx.chain(blend, _LION_MODES[mode](smooth_beta))
-    return with_state(tx, states.ScaleByLionState, "mu", dtypes={"mu": canonical(mu_dtype)})
+    return with_state(tx, states.ScaleByLionState, "mu", dtypes={"mu": canonical_dtype(mu_dtype)})
 
 
 def scale_by_rms(
@@ -191,7 +191,7 @@ def scale_by_novograd(
     """NovoGrad's direction; gradtx stores the root of `nu`, and -1 before the first step."""
     tx = gx.chain(gx.scale_by_norm_ema(b2, eps, eps_root), gx.add_decayed_weights(weight_decay), gx.add_momentum(b1))
     root = (lambda nu, count: jnp.where(count == 0, -1.0, jnp.sqrt(nu)), lambda root: jnp.maximum(root, 0.0) ** 2)
-    dtypes = {"mu": canonical(mu_dtype)}
+    dtypes = {"mu": canonical_dtype(mu_dtype)}
     return with_state(tx, states.ScaleByNovogradState, "nu", "mu", dtypes=dtypes, convert={"nu": root})
 
 
@@ -202,10 +202,10 @@ def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> 
         step=lambda g, m, p: weak(decay) * m + g,
         emit=lambda g, m, p: weak(decay) * m + g if nesterov else m,
     )
-    return with_state(tx, states.TraceState, "trace", dtypes={"trace": canonical(accumulator_dtype)})
+    return with_state(tx, states.TraceState, "trace", dtypes={"trace": canonical_dtype(accumulator_dtype)})
 
 
 def ema(decay: Any, debias: bool = True, accumulator_dtype: Any = None) -> Pair:
     """An exponential moving average: `gradtx.scale_by_ema` and `gradtx.bias_correction`."""
     tx = _corrected(gx.scale_by_ema(decay), decay, debias)
-    return with_state(tx, states.EmaState, "ema", dtypes={"ema": canonical(accumulator_dtype)})
+    return with_state(tx, states.EmaState, "ema", dtypes={"ema": canonical_dtype(accumulator_dtype)})

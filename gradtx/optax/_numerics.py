@@ -47,7 +47,7 @@ def safe_increment(count: Any) -> Array:
 safe_int32_increment = safe_increment
 
 
-def canonical(dtype: Any) -> Any:
+def canonical_dtype(dtype: Any) -> Any:
     """The dtype as JAX has it: with 32 bits unless 64 are enabled. None stays None."""
     return None if dtype is None else jnp.zeros((), dtype).dtype
 

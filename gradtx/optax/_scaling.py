@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 import gradtx as gx
 from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import is_key
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx.optax import _states as states
 from gradtx.optax._engine import init_empty_state, without_state, zero_count
@@ -28,6 +29,17 @@ def of_params(tx: Pair) -> Pair:
         if params is None:
             raise GradtxValueError(NO_PARAMS_MSG)
         return tx.update(updates, state, params, **extra)
+
+    return Pair(tx.init, update)
+
+
+def of_value(tx: Any) -> Pair:
+    """The transform, whose extra argument `value` is part of the signature."""
+
+    def update(
+        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
+    ) -> tuple[Updates, State]:
+        return tx.update(updates, state, params, value=value, **extra)
 
     return Pair(tx.init, update)
 
@@ -108,14 +120,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> Pair:
 
 def scale_by_polyak(f_min: Any = 0.0, max_learning_rate: Any = 1.0, eps: Any = 0.0, variant: str = "sps") -> Pair:
     """Polyak's step size, which needs the extra argument `value`: `gradtx.scale_by_polyak`."""
-    tx = without_state(gx.scale_by_polyak(f_min, max_learning_rate, eps, variant))
-
-    def update(
-        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
-    ) -> tuple[Updates, State]:
-        return tx.update(updates, state, params, value=value)
-
-    return Pair(init_empty_state, update)
+    return of_value(without_state(gx.scale_by_polyak(f_min, max_learning_rate, eps, variant)))
 
 
 def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Pair:
@@ -189,11 +194,10 @@ def add_decayed_weights(weight_decay: Any = 0.0, mask: MaskOrFn = None) -> Any:
 
 def add_noise(eta: Any, gamma: Any, key: Any = None, *, seed: int | None = None) -> Pair:
     """Adds Gaussian noise of the variance `eta / steps**gamma`; `gradtx.add_noise` takes the key per step."""
-    key = one_key(key, seed)
+    number_or_key = one_key(key, seed)
 
     def init(params: Params) -> State:
-        own = key if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else None
-        return states.AddNoiseState(zero_count(), jax.random.key(key) if own is None else own)
+        return states.AddNoiseState(zero_count(), as_key(number_or_key))
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         count = safe_increment(state.count)
@@ -215,6 +219,11 @@ def one_key(key: Any, seed: int | None) -> Any:
         warnings.warn("the key is missing, and is 0; give one", stacklevel=3)
         return 0
     return key
+
+
+def as_key(number_or_key: Any) -> Array:
+    """The key itself, or the one that belongs to a number."""
+    return number_or_key if is_key(number_or_key) else jax.random.key(number_or_key)
 
 
 def apply_every(k: Any = 1) -> Pair:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base.errors import GradtxValueError
-from gradtx._base.numerics import abs_square
+from gradtx._base.numerics import abs_square, is_key
 from gradtx._base.typing import Array
+from gradtx.tree import size as size
 
 PyTree = Any
 
@@ -77,11 +78,6 @@ def min(tree: PyTree) -> Any:
 
 def _extreme(within: Callable[..., Array], of_two: Callable[..., Array], tree: PyTree, none: float) -> Any:
     return functools.reduce(of_two, [within(x) for x in jax.tree.leaves(tree) if jnp.size(x)], none)
-
-
-def size(tree: PyTree) -> int:
-    """The number of elements."""
-    return functools.reduce(operator.add, map(jnp.size, jax.tree.leaves(tree)), 0)
 
 
 def conj(tree: PyTree) -> PyTree:
@@ -239,7 +235,6 @@ def unwrap_random_key_data(input_tree: PyTree) -> PyTree:
     """The tree with its random keys as arrays of integers."""
 
     def one(x: Any) -> Any:
-        is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return jax.random.key_data(x) if is_key else x
+        return jax.random.key_data(x) if isinstance(x, jax.Array) and is_key(x) else x
 
     return jax.tree.map(one, input_tree)

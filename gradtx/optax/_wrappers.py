@@ -12,7 +12,7 @@ from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._combinators.condition import has_nonfinite
 from gradtx.optax import _states as states
 from gradtx.optax._engine import zero_count
-from gradtx.optax._numerics import canonical, safe_increment
+from gradtx.optax._numerics import canonical_dtype, safe_increment
 from gradtx.optax._tree_math import cast_like, norm, where, zeros_like
 from gradtx.optax._types import GradientTransformation, with_extra_args_support
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
@@ -69,7 +69,7 @@ class MultiSteps:
         self._every = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
         self._is_mean = use_grad_mean
         self._skips = should_skip_update_fn or (lambda updates, gradient_step, params: (jnp.asarray(False), ()))
-        self._dtype = canonical(accumulator_dtype)
+        self._dtype = canonical_dtype(accumulator_dtype)
 
     @property
     def inner_opt(self) -> Pair:

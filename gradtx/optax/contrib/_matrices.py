@@ -15,7 +15,7 @@ from gradtx.optax._engine import with_state, without_state
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._masking import partition
 from gradtx.optax._moments import first_moment, scale_by_adam
-from gradtx.optax._numerics import canonical
+from gradtx.optax._numerics import canonical_dtype
 from gradtx.optax._scaling import add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._states import EmaState, MaskedNode
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
@@ -135,7 +135,7 @@ def scale_by_muon(
     if preconditioning not in PRECONDITIONINGS:
         raise GradtxValueError(f"preconditioning: expected one of {listing(PRECONDITIONINGS)}, got {preconditioning!r}")
     rows = _rows(ns_coeffs, ns_steps)
-    momentum = with_state(first_moment(beta, nesterov), EmaState, "ema", dtypes={"ema": canonical(mu_dtype)})
+    momentum = with_state(first_moment(beta, nesterov), EmaState, "ema", dtypes={"ema": canonical_dtype(mu_dtype)})
     orthogonal = gx.as_matrices(gx.orthogonalize(len(rows), method=rows), _axes(weight_dimension_numbers))
 
     def init(params: Params) -> State:

@@ -15,8 +15,8 @@ from gradtx.optax import _tree_math as trees
 from gradtx.optax._combining import chain
 from gradtx.optax._engine import with_state, zero_count
 from gradtx.optax._installed import as_in_optax
-from gradtx.optax._numerics import canonical, safe_increment
-from gradtx.optax._scaling import add_decayed_weights, identity, scale_by_learning_rate
+from gradtx.optax._numerics import canonical_dtype, safe_increment
+from gradtx.optax._scaling import add_decayed_weights, identity, of_value, scale_by_learning_rate
 from gradtx.optax._states import ScaleByAdamState
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 from gradtx.optax._types import MaskOrFn, ScalarOrSchedule, with_extra_args_support
@@ -109,7 +109,7 @@ def scale_by_ademamix(
         ScaleByAdemamixState,
         *moments,
         counts=("count", "count_m2"),
-        dtypes=dict.fromkeys(moments, canonical(mu_dtype)),
+        dtypes=dict.fromkeys(moments, canonical_dtype(mu_dtype)),
     )
 
 
@@ -176,7 +176,7 @@ def scale_by_adopt(
         bound = clip_value_fn(step) if use_clipping else jnp.where(step > 0, jnp.inf, 0.0)
         return gx.chain(gx.ratio(gx.identity(), before), gx.clip(bound), momentum)
 
-    return with_state(at, ScaleByAdamState, "nu", "mu", dtypes={"mu": canonical(mu_dtype)})
+    return with_state(at, ScaleByAdamState, "nu", "mu", dtypes={"mu": canonical_dtype(mu_dtype)})
 
 
 def adopt(
@@ -322,7 +322,7 @@ def momo(
     adapt_lower_bound: bool = False,
 ) -> Pair:
     """MoMo, which needs the extra argument `value`; `gradtx.momo`."""
-    return _with_value(gx.momo(_number(learning_rate), beta, lower_bound, weight_decay, adapt_lower_bound))
+    return of_value(gx.momo(_number(learning_rate), beta, lower_bound, weight_decay, adapt_lower_bound))
 
 
 def momo_adam(
@@ -335,13 +335,4 @@ def momo_adam(
     adapt_lower_bound: bool = False,
 ) -> Pair:
     """MoMo with Adam's direction, which needs the extra argument `value`; `gradtx.momo_adam`."""
-    return _with_value(gx.momo_adam(_number(learning_rate), b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound))
-
-
-def _with_value(tx: Any) -> Pair:
-    def update(
-        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
-    ) -> tuple[Updates, State]:
-        return tx.update(updates, state, params, value=value, **extra)
-
-    return Pair(tx.init, update)
+    return of_value(gx.momo_adam(_number(learning_rate), b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound))

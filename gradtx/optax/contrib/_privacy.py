@@ -11,7 +11,7 @@ from gradtx.optax import _tree_math as trees
 from gradtx.optax._combining import chain
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._moments import trace
-from gradtx.optax._scaling import identity, one_key, scale_by_learning_rate
+from gradtx.optax._scaling import as_key, identity, one_key, scale_by_learning_rate
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 from gradtx.optax._types import ScalarOrSchedule
 
@@ -64,11 +64,10 @@ def differentially_private_aggregate(
     l2_norm_clip: Any, noise_multiplier: Any, key: Any = None, *, seed: int | None = None
 ) -> Pair:
     """The mean of clipped gradients of examples, with noise; `gradtx.aggregate_privately`."""
-    key = one_key(key, seed)
-    is_key = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    number_or_key = one_key(key, seed)
 
     def init(params: Params) -> State:
-        return DifferentiallyPrivateAggregateState(key if is_key else jax.random.key(key))
+        return DifferentiallyPrivateAggregateState(as_key(number_or_key))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         leaves, treedef = jax.tree.flatten(updates)

@@ -11,7 +11,7 @@ from gradtx.optax import _tree_math as trees
 from gradtx.optax._combining import chain
 from gradtx.optax._engine import zero_count
 from gradtx.optax._installed import as_in_optax
-from gradtx.optax._numerics import canonical, safe_increment
+from gradtx.optax._numerics import canonical_dtype, safe_increment
 from gradtx.optax._scaling import NO_PARAMS_MSG, add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._types import (
     GradientTransformationExtraArgs as Pair,
@@ -72,7 +72,7 @@ def scale_by_sophia(
     mu_dtype: Any = None,
 ) -> Pair:
     """Sophia's direction. It divides by the estimate of the step before, where `gradtx.sophia` has the newest one."""
-    hessian_diagonal_fn, mu_dtype = with_extra_args_support(hessian_diagonal_fn), canonical(mu_dtype)
+    hessian_diagonal_fn, mu_dtype = with_extra_args_support(hessian_diagonal_fn), canonical_dtype(mu_dtype)
 
     def init(params: Params) -> State:
         inner = hessian_diagonal_fn.init(params)
