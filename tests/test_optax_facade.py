@@ -305,3 +305,14 @@ def test_native_transforms_and_the_facade_go_into_each_other():
     around = gx.chain(gx.clip_by_global_norm(1.0), facade.adam(0.1))
     for x, y in zip(_plain(_run(inside)[0]), _plain(_run(around)[0]), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [facade.scale_by_polyak(), facade.polyak_sgd(), facade.contrib.momo(), facade.contrib.momo_adam()],
+    ids=["scale_by_polyak", "polyak_sgd", "momo", "momo_adam"],
+)
+def test_a_missing_loss_is_named(tx):
+    params = jnp.ones(2)
+    with pytest.raises(gx.GradtxTypeError, match="the extra argument 'value' is missing"):
+        tx.update(params, tx.init(params), params)

@@ -193,6 +193,7 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             raise GradtxValueError(f"{who}: expected {wanted}, got {short(x)}")
         if not number.allows(x):
             hint = ""
+            # The argument with this name is a step down in every factory; a negative eps is only wrong.
             if x < 0 and number.allows(-x) and who.endswith("learning_rate"):
                 hint = f"; give {-x!r}: the minus of a descent step is built in; to ascend, put scale(-1.0) in front"
             raise GradtxValueError(f"{who}: expected {number}, got {x!r}{hint}")

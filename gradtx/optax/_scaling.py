@@ -33,17 +33,6 @@ def of_params(tx: Pair) -> Pair:
     return Pair(tx.init, update)
 
 
-def of_value(tx: Any) -> Pair:
-    """The transform, whose extra argument `value` is part of the signature."""
-
-    def update(
-        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
-    ) -> tuple[Updates, State]:
-        return tx.update(updates, state, params, value=value, **extra)
-
-    return Pair(tx.init, update)
-
-
 def identity() -> Pair:
     """Hands the updates on."""
     return Pair(init_empty_state, lambda updates, state, params=None, **extra: (updates, state))
@@ -120,7 +109,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> Pair:
 
 def scale_by_polyak(f_min: Any = 0.0, max_learning_rate: Any = 1.0, eps: Any = 0.0, variant: str = "sps") -> Pair:
     """Polyak's step size, which needs the extra argument `value`: `gradtx.scale_by_polyak`."""
-    return of_value(without_state(gx.scale_by_polyak(f_min, max_learning_rate, eps, variant)))
+    return without_state(gx.scale_by_polyak(f_min, max_learning_rate, eps, variant))
 
 
 def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Pair:

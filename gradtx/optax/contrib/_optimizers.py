@@ -16,7 +16,7 @@ from gradtx.optax._combining import chain
 from gradtx.optax._engine import with_state, zero_count
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._numerics import canonical_dtype, safe_increment
-from gradtx.optax._scaling import add_decayed_weights, identity, of_value, scale_by_learning_rate
+from gradtx.optax._scaling import add_decayed_weights, identity, scale_by_learning_rate
 from gradtx.optax._states import ScaleByAdamState
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 from gradtx.optax._types import MaskOrFn, ScalarOrSchedule, with_extra_args_support
@@ -322,7 +322,8 @@ def momo(
     adapt_lower_bound: bool = False,
 ) -> Pair:
     """MoMo, which needs the extra argument `value`; `gradtx.momo`."""
-    return of_value(gx.momo(_number(learning_rate), beta, lower_bound, weight_decay, adapt_lower_bound))
+    tx = gx.momo(_number(learning_rate), beta, lower_bound, weight_decay, adapt_lower_bound)
+    return Pair(tx.init, tx.update)
 
 
 def momo_adam(
@@ -335,4 +336,5 @@ def momo_adam(
     adapt_lower_bound: bool = False,
 ) -> Pair:
     """MoMo with Adam's direction, which needs the extra argument `value`; `gradtx.momo_adam`."""
-    return of_value(gx.momo_adam(_number(learning_rate), b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound))
+    tx = gx.momo_adam(_number(learning_rate), b1, b2, eps, lower_bound, weight_decay, adapt_lower_bound)
+    return Pair(tx.init, tx.update)
