@@ -309,8 +309,16 @@ def test_native_transforms_and_the_facade_go_into_each_other():
 
 @pytest.mark.parametrize(
     "tx",
-    [facade.scale_by_polyak(), facade.polyak_sgd(), facade.contrib.momo(), facade.contrib.momo_adam()],
-    ids=["scale_by_polyak", "polyak_sgd", "momo", "momo_adam"],
+    [
+        facade.scale_by_polyak(),
+        facade.polyak_sgd(),
+        facade.lbfgs(),
+        facade.scale_by_backtracking_linesearch(3),
+        facade.contrib.momo(),
+        facade.contrib.momo_adam(),
+        facade.contrib.reduce_on_plateau(),
+    ],
+    ids=["scale_by_polyak", "polyak_sgd", "lbfgs", "backtracking", "momo", "momo_adam", "reduce_on_plateau"],
 )
 def test_a_missing_loss_is_named(tx):
     params = jnp.ones(2)

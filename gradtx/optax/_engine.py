@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gradtx._base.numerics import widened
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.protocol import GradientTransformation as Native
+from gradtx._core.protocol import missing_extra
 from gradtx.interop._clocks import clocks
 from gradtx.optax._numerics import safe_increment
 from gradtx.optax._states import EmptyState
@@ -36,6 +37,14 @@ def init_empty_state(params: Params) -> EmptyState:
 def zero_count() -> Array:
     """The step count before the first step, int32."""
     return jnp.zeros((), jnp.int32)
+
+
+def taken(extra: dict[str, Any], *names: str) -> list[Any]:
+    """The extra arguments of these names, which must be there, out of the dict."""
+    for name in names:
+        if name not in extra:
+            raise missing_extra(name)
+    return [extra.pop(name) for name in names]
 
 
 def without_state(tx: Native) -> GradientTransformationExtraArgs:

@@ -16,6 +16,7 @@ from gradtx._linesearch import wolfe
 from gradtx._linesearch.along import Found, Line, Rules, line_along, searched
 from gradtx.optax import _state_trees as fields
 from gradtx.optax import _tree_math as trees
+from gradtx.optax._engine import taken
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
 
@@ -86,9 +87,8 @@ def scale_by_backtracking_linesearch(
         grad = trees.zeros_like(params) if store_grad else None
         return ScaleByBacktrackingLinesearchState(number(1.0), number(jnp.inf), grad, info)
 
-    def update(
-        updates: Updates, state: Any, params: Params = None, *, value: Any, grad: Any, value_fn: Any, **extra: Any
-    ) -> tuple[Updates, State]:
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        value, grad, value_fn = taken(extra, "value", "grad", "value_fn")
         fn = _of_params("scale_by_backtracking_linesearch", value_fn, extra)
         first = jnp.minimum(increase_factor * state.learning_rate, max_learning_rate)
         search = _Search(updates, params, value, grad, first)
@@ -143,9 +143,8 @@ def scale_by_zoom_linesearch(
         info = ZoomLinesearchInfo(jnp.zeros((), int), infinite, infinite)
         return ScaleByZoomLinesearchState(number(1.0), number(jnp.inf), trees.zeros_like(params), info)
 
-    def update(
-        updates: Updates, state: Any, params: Params = None, *, value: Any, grad: Any, value_fn: Any, **extra: Any
-    ) -> tuple[Updates, State]:
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        value, grad, value_fn = taken(extra, "value", "grad", "value_fn")
         fn = _of_params("scale_by_zoom_linesearch", value_fn, extra)
         last = jnp.where(state.learning_rate > 0, state.learning_rate, jnp.ones_like(state.learning_rate))
         first = last if initial_guess_strategy == "keep" else jnp.ones_like(last)

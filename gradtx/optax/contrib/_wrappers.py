@@ -13,12 +13,12 @@ from gradtx._primitives.free import AheadOfAverage, Weights
 from gradtx._primitives.plateau import Plateau
 from gradtx.optax import _tree_math as trees
 from gradtx.optax._combining import chain
-from gradtx.optax._engine import without_state
+from gradtx.optax._engine import taken, without_state
 from gradtx.optax._installed import as_in_optax
 from gradtx.optax._moments import scale_by_rms
 from gradtx.optax._numerics import safe_increment
 from gradtx.optax._optimizers import sgd
-from gradtx.optax._scaling import add_decayed_weights, scale_by_learning_rate
+from gradtx.optax._scaling import NO_PARAMS_MSG, add_decayed_weights, scale_by_learning_rate
 from gradtx.optax._schedules import warmup_constant_schedule
 from gradtx.optax._states import EmptyState
 from gradtx.optax._types import GradientTransformationExtraArgs as Pair
@@ -65,9 +65,8 @@ def reduce_on_plateau(
     def init(params: Params) -> State:
         return stored(tx.init(params), trees.dtype(params, "lowest"), trees.dtype(params, "highest"))
 
-    def update(
-        updates: Updates, state: State, params: Params = None, *, value: Any, **extra: Any
-    ) -> tuple[Updates, State]:
+    def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        (value,) = taken(extra, "value")
         wide = [jnp.asarray(x, float) for x in (state.scale, state.best_value, state.avg_value)]
         native = Plateau(wide[0], wide[1], state.plateau_count, state.cooldown_count, state.count, wide[2])
         updates, native = tx.update(updates, native, params, value=jnp.asarray(value, float))
@@ -241,6 +240,8 @@ def sam(
     def update(
         updates: Updates, state: State, params: Params = None, *, grad_fn: Any = None, **extra: Any
     ) -> tuple[Updates, State]:
+        if params is None:
+            raise GradtxValueError(NO_PARAMS_MSG)
         return (at_once if opaque_mode else in_turn)(updates, state, params, grad_fn)
 
     return Pair(init, update)
