@@ -73,7 +73,7 @@ _FLOAT32 = jnp.dtype("float32")
 
 
 def select(condition: Array, number: float, x: Array) -> Array:
-    """`jnp.where(condition, number, x)` for a condition of the shape of `x`."""
+    """`jnp.where(condition, number, x)` for a condition of the shape of `x`, or a scalar."""
     if not is_traced(x):
         return jnp.where(condition, number, x)
     return lax.select(condition, lax.full_like(x, number), x)  # in a trace: one operation, not a call of `where`

@@ -134,6 +134,7 @@ class Work:
         takes_ascent: whether its input must not have it yet.
         keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
         passes: whether its output is its input.
+        mixes_axes: whether it works along the axes of arrays, as products of matrices do; see `meshes`.
     """
 
     def __repr__(self) -> str:
@@ -150,6 +151,7 @@ class Work:
     takes_ascent: bool = False
     keeps_params: bool = False
     passes: bool = False
+    mixes_axes: bool = False
 
 
 FACTS = ("takes_gradient", "descends", "takes_ascent", "keeps_params", "passes")

@@ -48,7 +48,7 @@ def matrixwise(
         check_matrices(context, params, leaves)
         if init is None:
             return ()
-        return treedef.unflatten([_strongly(_all_at_once(init)(widened(p))) for p in leaves])
+        return treedef.unflatten([_strongly(_all_at_once(_beside(init))(widened(p))) for p in leaves])
 
     def update_tree(context: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
@@ -70,7 +70,7 @@ def matrixwise(
         outputs = treedef.unflatten([u for u, _ in pairs])
         return outputs, () if init is None else treedef.unflatten([new for _, new in pairs])
 
-    return GradientTransformation._of(Work(init_tree, update_tree, is_cheap=not in_turn))
+    return GradientTransformation._of(Work(init_tree, update_tree, is_cheap=not in_turn, mixes_axes=True))
 
 
 def _all_at_once(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,6 +81,16 @@ def _all_at_once(function: Callable[..., Any]) -> Callable[..., Any]:
         for _ in range(g.ndim - 2):
             mapped = jax.vmap(mapped)
         return mapped(g, *rest)
+
+    return run
+
+
+def _beside(init: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """`init`, whose constants lie on the devices of their matrix where the batch is sharded."""
+
+    def run(p: Array) -> Any:
+        zero = jnp.sum(jnp.zeros_like(p, p.real.dtype))
+        return jax.tree.map(lambda x: x + zero.astype(jnp.result_type(x)), init(p))
 
     return run
 

@@ -79,7 +79,7 @@ class Each(NamedTuple):
 
 def over(x: Array, length: Array) -> Array:
     """`x` divided by a norm, in the precision of `x`; zeros stay zeros."""
-    return safe_divide(x, jnp.broadcast_to(length.astype(x.real.dtype), x.shape))
+    return safe_divide(x, length.astype(x.real.dtype))
 
 
 def scaled(by: Array, x: Array) -> Array:

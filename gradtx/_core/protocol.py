@@ -25,6 +25,7 @@ from gradtx._base.typing import Params, State, Updates
 from gradtx._core.boundary import admitted, as_arrays, check_shapes, check_structure, rounded, unshared, varying_like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
+from gradtx._core.meshes import on_any_mesh
 from gradtx._core.parts import is_transform
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
@@ -55,7 +56,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     def _of(cls, work: Work) -> "GradientTransformation":
         """A transform that does this work."""
         self = object.__new__(cls)
-        self._set(_WORK, {"work": work}, Built((), work))
+        self._set(_WORK, {"work": work}, Built((), on_any_mesh(work) if work.mixes_axes else work))
         return self
 
     def init(self, /, params: Params) -> State:
@@ -145,6 +146,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 return Built((name, *first.stages[1:]), _following_schedules(self, first))
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
+            if whole._spec is _WORK and (own := whole._arguments["work"]).mixes_axes:
+                work = on_any_mesh(own, self, lambda tx: tx._build().work)
         except Exception as error:
             if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
                 error.complaint += f"; it is called as {self._spec.usage}"

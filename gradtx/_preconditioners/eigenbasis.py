@@ -157,7 +157,7 @@ def in_eigenbasis(
         rejected = state.rejected + failed
         return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)
 
-    return GradientTransformation._of(Work(init, update))
+    return GradientTransformation._of(Work(init, update, mixes_axes=True))
 
 
 def _is_noise(turned: Array, scale: Array) -> Array:

@@ -44,13 +44,14 @@ def zero_factors(p: Array, max_dim: int, sides: str) -> Sides:
     left, right = rows <= max_dim, columns <= max_dim
     if sides == "smaller":
         left, right = left and rows <= columns, right and columns < rows
-    zeros = lambda length: jnp.zeros((*p.shape[:-2], length, length), p.dtype)
+    zero = zero_scale(p).astype(p.dtype)
+    zeros = lambda length: jnp.broadcast_to(zero, (*p.shape[:-2], length, length))
     return Sides(zeros(rows) if left and p.size else None, zeros(columns) if right and p.size else None)
 
 
 def zero_scale(p: Array) -> Array:
-    """The scale of factors that have seen nothing, a number for each matrix."""
-    return jnp.zeros((*p.shape[:-2], 1, 1), p.real.dtype)
+    """The scale of factors that have seen nothing, a number for each matrix; sharded as the batch of matrices is."""
+    return jnp.sum(jnp.zeros_like(p, p.real.dtype), (-2, -1), keepdims=True)
 
 
 def identity_like(x: Array) -> Array:

@@ -74,7 +74,7 @@ def precondition_by_lbfgs(memory_size: int = 10):
 
     def init(params: Params) -> Pairs:
         wide = trees.widened(params)
-        ring = jax.tree.map(lambda p: jnp.zeros((size, *p.shape), p.dtype), wide)
+        ring = jax.tree.map(lambda p: jnp.broadcast_to(jnp.zeros_like(p), (size, *p.shape)), wide)  # sharded as p is
         numbers = jnp.zeros(size, _dtype_of(jax.tree.leaves(wide)))
         zeros = jax.tree.map(jnp.zeros_like, wide)
         return Pairs(wide, zeros, ring, ring, numbers, numbers, jnp.zeros((), jnp.int32), jnp.zeros((), bool))

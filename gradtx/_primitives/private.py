@@ -9,7 +9,7 @@ from gradtx._base.checks import seed_number
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import safe_divide
 from gradtx._base.typing import Params, Updates
-from gradtx._core.constructors import combinator
+from gradtx._core.constructors import combinator, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import transformation
 from gradtx._primitives.random import Random, gaussian, seeded
@@ -63,7 +63,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
         return jax.tree.map(mean, updates, noise), state
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), mixes_axes=True)
 
 
 def _number_of_examples(updates: Updates, params: Params) -> int:

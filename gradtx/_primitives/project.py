@@ -15,7 +15,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, short
 from gradtx._base.numerics import align, ordered, safe_divide, times, weak, widened
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import elementwise, required, treewise
+from gradtx._core.constructors import elementwise, required, treewise, with_facts
 from gradtx._core.context import Context, Work
 from gradtx._core.norms import Each, scaled
 from gradtx._core.protocol import GradientTransformation, transformation
@@ -146,7 +146,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     def update(updates, state, params):
         return trees.map_with_path(projected, updates, params), state
 
-    return treewise(update, needs_params=True)
+    return with_facts(treewise(update, needs_params=True), mixes_axes=True)
 
 
 def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
@@ -218,4 +218,4 @@ def project_qk(threshold: Positive = 100.0, axis: int = -2):
 
         return trees.map_with_path(projected, updates, params, logits), state
 
-    return treewise(update, needs_params=True)
+    return with_facts(treewise(update, needs_params=True), mixes_axes=True)
