@@ -15,6 +15,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import strong
 from gradtx._base.typing import Array, Params, Transform
+from gradtx._core.facts import check_whole
 from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -104,7 +105,9 @@ def minimize(
             f"{short(loss_fn)}"
         )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
-    return _minimized(loss_fn, as_transformation(tx), params, args, limits)
+    tx = as_transformation(tx)
+    check_whole(tx._built().work)
+    return _minimized(loss_fn, tx, params, args, limits)
 
 
 class _Carry(NamedTuple):

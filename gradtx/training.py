@@ -13,6 +13,7 @@ from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
+from gradtx._core.facts import check_whole
 from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
@@ -72,7 +73,8 @@ def make_train_step(
         `has_aux`. What is given by name are more extras for the transform: `key=...` for `sophia`, for instance.
 
     Raises:
-        GradtxValueError: `accumulate` is not a positive whole number, or does not divide the batch.
+        GradtxValueError: `accumulate` is not a positive whole number, or does not divide the batch; or the transform
+            leaves some gradients as they are, as `masked(adam(1e-3), mask)` does.
 
     The gradient of a complex parameter is conjugated here, as descent needs it: JAX gives the conjugate of the
     direction of steepest ascent.
@@ -83,6 +85,7 @@ def make_train_step(
             f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"
         )
     tx = as_transformation(tx)
+    check_whole(tx._built().work)
     value_and_grad = jax.value_and_grad(
         checked_loss("make_train_step", loss_fn, has_aux), has_aux=has_aux, allow_int=True
     )

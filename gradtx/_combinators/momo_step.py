@@ -11,8 +11,8 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, needed, required
-from gradtx._core.context import Context
+from gradtx._core.constructors import combinator, needed, required, with_facts
+from gradtx._core.context import Context, Share
 from gradtx._core.norms import inner_product
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
@@ -135,4 +135,4 @@ def momo_step(
         direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, stored, strict=True)])
         return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), descends=Share.ALL)

@@ -68,7 +68,8 @@ def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
     Args:
         inner: the transform of the selected leaves.
         mask: a tree or prefix tree of booleans, or a function of the parameters that returns one (`where`).
-        rest: the transform of the other leaves; `set_to_zero()` freezes them.
+        rest: the transform of the other leaves; `set_to_zero()` freezes them. By default their gradients pass as they
+            are, for the next part of a chain: as a whole optimizer that ascends, and `make_train_step` refuses it.
 
     State: a dict with the states of `inner` and `rest`. Nothing of its own.
 

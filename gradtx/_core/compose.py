@@ -10,7 +10,8 @@ import jax
 from gradtx import _cpu
 from gradtx._base.errors import add_stages, listing, wrong_state
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.context import FACTS, Built, Context, Work
+from gradtx._core.context import Built, Context, Work
+from gradtx._core.facts import FACTS
 from gradtx._core.leafwise import SCALARS, LeafTransform, Scalars, Slots, leafwise
 
 

@@ -338,7 +338,7 @@ def combinator(
     return GradientTransformation._of(Work(init, update, takes_gradient=takes_gradient))
 
 
-def with_facts(tx: GradientTransformation, **facts: bool) -> GradientTransformation:
+def with_facts(tx: GradientTransformation, **facts: Any) -> GradientTransformation:
     """The transform, with facts about its work that `Work` lists."""
     return GradientTransformation._of(replace(tx._built().work, **facts))
 

@@ -9,6 +9,7 @@ through every combinator without its doing anything.
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -116,6 +117,14 @@ def zeroed(active: Array, updates: Updates) -> Updates:
     return jax.tree.map(one, updates)
 
 
+class Share(IntEnum):
+    """Of how many arrays, at how many steps, something is true."""
+
+    NONE = 0
+    SOME = 1
+    ALL = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """What a transform does, behind its value: two functions that get the context first.
@@ -130,8 +139,11 @@ class Work:
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
         takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
-        descends: whether its output has the sign of a step of descent.
-        takes_ascent: whether its input must not have it yet.
+        descends: how much of its output has the sign of a step of descent.
+        takes_ascent: how much of its input must not have it yet.
+        is_step: whether its output is the step itself, that nothing may turn or lengthen, as that of a projection.
+        is_zero: whether its output is zero.
+        leaves_raw: the name of the part of whose output some descends, and some is what came in.
         keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
         passes: whether its output is its input.
         mixes_axes: whether it works along the axes of arrays, as products of matrices do; see `meshes`.
@@ -147,15 +159,14 @@ class Work:
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
     takes_gradient: bool = False
-    descends: bool = False
-    takes_ascent: bool = False
+    descends: Share = Share.NONE
+    takes_ascent: Share = Share.NONE
+    is_step: bool = False
+    is_zero: bool = False
+    leaves_raw: str = ""
     keeps_params: bool = False
     passes: bool = False
     mixes_axes: bool = False
-
-
-FACTS = ("takes_gradient", "descends", "takes_ascent", "keeps_params", "passes")
-"""What is said of input and output: a transform that hands on both as they are has those of its inner transform."""
 
 
 class Built(NamedTuple):

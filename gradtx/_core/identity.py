@@ -32,10 +32,10 @@ def set_to_zero():
 
     State: none.
     """
-    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g))
+    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g), is_zero=True)
 
 
-def _on_any_dtype(function: Callable[[Any], Any], passes: bool = False) -> GradientTransformation:
+def _on_any_dtype(function: Callable[[Any], Any], **facts: Any) -> GradientTransformation:
     """A function of one array of any dtype, without state."""
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -48,4 +48,4 @@ def _on_any_dtype(function: Callable[[Any], Any], passes: bool = False) -> Gradi
         return jax.tree.map(function, step.safe(updates)), state
 
     leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
-    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True, passes=passes))
+    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True, **facts))

@@ -10,6 +10,7 @@ when it is first used.
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import jax
@@ -25,8 +26,9 @@ from gradtx._base.typing import Params, State, Updates
 from gradtx._core.boundary import admitted, as_arrays, check_shapes, check_structure, rounded, unshared, varying_like
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
+from gradtx._core.facts import of_wrapper
 from gradtx._core.meshes import on_any_mesh
-from gradtx._core.parts import is_transform
+from gradtx._core.parts import is_transform, parts
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
 from gradtx._values.registry import Role, Spec
@@ -148,12 +150,21 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             stages, work = whole._built()
             if whole._spec is _WORK and (own := whole._arguments["work"]).mixes_axes:
                 work = on_any_mesh(own, self, lambda tx: tx._build().work)
+            if inners := self._inners():
+                work = replace(work, **of_wrapper(name, work, inners))
         except Exception as error:
             if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
                 error.complaint += f"; it is called as {self._spec.usage}"
             add_stages(error, (name,))
             raise
         return Built((name, *stages), work)
+
+    def _inners(self) -> list[Work]:
+        """The work of the transforms whose output is this one's, as it is or with the same sign."""
+        if self._spec.role not in (Role.WRAPPER, Role.NAMING):
+            return []
+        inside = [as_transformation(part.transform)._built().work for part in parts(self)]
+        return inside if self._spec.role is Role.WRAPPER else inside[-1:]
 
     def _called(self, arguments: dict[str, Any]) -> Any:
         """What the body of the factory returns for the arguments."""

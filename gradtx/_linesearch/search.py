@@ -14,8 +14,8 @@ from gradtx._base.errors import GradtxTypeError, short, wrong_state
 from gradtx._base.numerics import weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
-from gradtx._core.constructors import combinator, required
-from gradtx._core.context import Context
+from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.context import Context, Share
 from gradtx._core.norms import where
 from gradtx._core.protocol import as_transformation, missing_extra, transformation
 from gradtx._linesearch import wolfe
@@ -177,7 +177,7 @@ def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: R
         # Where no step is taken, the direction need not be finite.
         return jax.tree.map(lambda d: where(found.is_taken, weak(found.step) * d), line.direction), new
 
-    return combinator(init, update, takes_gradient=True)
+    return with_facts(combinator(init, update, takes_gradient=True), descends=Share.ALL)
 
 
 def _value_and_grad(step: Context) -> Callable[[Params], tuple[Array, Updates]]:

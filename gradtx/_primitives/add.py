@@ -7,6 +7,7 @@ import jax
 from gradtx._base.checks import seed_number
 from gradtx._base.numerics import align, safe_sqrt, weak
 from gradtx._core.constructors import elementwise, treewise, with_facts, work_of_tree
+from gradtx._core.context import Share
 from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._primitives.random import gaussian, seeded
 from gradtx._values.labels import resolve_mask
@@ -40,7 +41,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return g if is_off else g + weight_decay * p
 
     if mask is None:
-        return with_facts(elementwise(decayed, needs_params=True), takes_ascent=True)
+        return with_facts(elementwise(decayed, needs_params=True), takes_ascent=Share.ALL)
 
     def init(params):
         resolve_mask(mask, params, params)  # for its checks
@@ -53,7 +54,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
 
     # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
     work = work_of_tree(init, update, needs_params=True, is_cheap=True)
-    return with_facts(GradientTransformation._of(work), takes_ascent=True)
+    return with_facts(GradientTransformation._of(work), takes_ascent=Share.SOME)
 
 
 @transformation

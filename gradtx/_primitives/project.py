@@ -33,7 +33,7 @@ def project_nonnegative():
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True)
+    return with_facts(elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True), is_step=True)
 
 
 @transformation
@@ -51,7 +51,9 @@ def project_box(low: Bound, high: Bound):
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True)
+    return with_facts(
+        elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True), is_step=True
+    )
 
 
 @transformation
@@ -82,7 +84,7 @@ def project_sphere():
         out = [scaled(safe_divide(radius, length), x) - p for radius, length, x, p in rows]
         return jax.tree.structure(updates).unflatten(out), state
 
-    return GradientTransformation._of(Work(init, update))
+    return GradientTransformation._of(Work(init, update, is_step=True))
 
 
 @transformation
@@ -110,7 +112,7 @@ def project_l2_ball(radius: UpperBound):
 
         return jax.tree.map(projected, updates, params, moved), state
 
-    return treewise(update, needs_params=True)
+    return with_facts(treewise(update, needs_params=True), is_step=True)
 
 
 @transformation
@@ -146,7 +148,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     def update(updates, state, params):
         return trees.map_with_path(projected, updates, params), state
 
-    return with_facts(treewise(update, needs_params=True), mixes_axes=True)
+    return with_facts(treewise(update, needs_params=True), mixes_axes=True, is_step=True)
 
 
 def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
@@ -218,4 +220,4 @@ def project_qk(threshold: Positive = 100.0, axis: int = -2):
 
         return trees.map_with_path(projected, updates, params, logits), state
 
-    return with_facts(treewise(update, needs_params=True), mixes_axes=True)
+    return with_facts(treewise(update, needs_params=True), mixes_axes=True, is_step=True)

@@ -1,6 +1,7 @@
 """Multiplication of all updates by one scalar."""
 
 from gradtx._core.constructors import elementwise, with_facts
+from gradtx._core.context import Share
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -33,4 +34,4 @@ def scale_by_learning_rate(learning_rate: NonNegative):
     State: none.
     """
     factor = -learning_rate
-    return with_facts(elementwise(lambda g: factor * g), descends=True, takes_ascent=True)
+    return with_facts(elementwise(lambda g: factor * g), descends=Share.ALL, takes_ascent=Share.ALL)
