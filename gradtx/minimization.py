@@ -89,6 +89,9 @@ def minimize(
     Returns:
         `Minimum`: parameters, state, value, steps, evaluations, converged, reason.
 
+    The result has derivatives in forward mode only. `jax.grad` through it raises JAX's error about `while_loop`; use
+    the implicit function theorem at the minimum, with `gx.linalg.cg` for the products of the inverse Hessian.
+
     Raises:
         GradtxTypeError: `loss_fn` is not a function, or does not return one real number.
         GradtxValueError: `max_steps` is not a positive whole number.

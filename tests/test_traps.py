@@ -335,3 +335,37 @@ def test_nothing_changes_the_step_of_a_projection(projection, second):
 def test_examples_are_clipped_by_themselves_alone():
     with pytest.raises(gx.GradtxValueError, match="put it first"):
         gx.chain(gx.clip_by_global_norm(1.0), gx.dpsgd(0.1, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "b1"])
+def test_a_schedule_that_begins_out_of_range(name):
+    schedule = gx.schedules.linear(-0.5, 0.0, 10)
+    tx = gx.adam(**{"learning_rate": 0.1, name: schedule})
+    with pytest.raises(gx.GradtxValueError, match=f"{name}: expected .* from the schedule, got -0.5 at step 0"):
+        tx.init(jnp.ones(2))
+
+
+def test_a_scheduled_state_that_was_restored_as_a_dict():
+    tx = gx.adam(gx.schedules.linear(1.0, 0.0, 10))
+    state = tx.init(jnp.ones(2))
+    with pytest.raises(gx.GradtxValueError, match="restored into plain containers"):
+        tx.update(jnp.ones(2), state._asdict(), jnp.ones(2))
+
+
+def test_memory_that_an_earlier_step_was_given():
+    tx, params = gx.adam(0.1), {"w": jnp.ones(2)}
+    state = tx.init(params)
+    gx.make_train_step(lambda params: jnp.sum(params["w"] ** 2), tx)(params, state)
+    with pytest.raises(gx.GradtxValueError, match="the memory of parameters/w was given to the results of an earlier"):
+        tx.init(params)
+    with pytest.raises(gx.GradtxValueError, match=r"the memory of state/.* was given to the results"):
+        tx.update({"w": jnp.ones(2)}, state)
+
+
+def test_logs_show_the_scale_of_a_plateau():
+    tx = gx.chain(gx.sgd(0.1), gx.reduce_on_plateau(0.5, patience=1))
+    state = tx.init(jnp.ones(2))
+    for _ in range(3):
+        _, state = tx.update(jnp.ones(2), state, value=1.0)
+    assert gx.logs(state) == {"plateau_scale": 0.25}
+    assert set(gx.logs(state, tx)) >= {"plateau_scale", "learning_rate"}

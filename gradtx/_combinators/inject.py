@@ -204,7 +204,7 @@ def named_numbers(
 
     _map_holders(note, state, among)
     pairs = zip(_unique_names(state, among), found, strict=True)
-    return {name: x if trees.is_variable(x) else jnp.copy(x) for name, (x, kind) in pairs if kind in kinds}
+    return {name: x if trees.is_variable(x) else jnp.copy(x) for name, (x, kind) in pairs if issubclass(kind, kinds)}
 
 
 def _unique_names(state: State, among: tuple[type, ...] = (Injected, Scheduled)) -> list[str]:

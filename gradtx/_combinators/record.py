@@ -11,7 +11,7 @@ from gradtx._base.branch import like
 from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_inexact, widened
-from gradtx._base.states import state_class
+from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
 from gradtx._core.constructors import combinator, required, with_facts
@@ -87,7 +87,7 @@ def record(name: str, measure: Callable[..., Any]):
 
 
 def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
-    """The scalars to log in a state, at any depth: the measures of `record`, and the values of `get_hyperparams`.
+    """The scalars to log in a state, at any depth: measures of `record`, hyperparameters, the scale of a plateau.
 
     Args:
         state: the state.
@@ -98,7 +98,7 @@ def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
         it is prefixed with the path of the part: `1/learning_rate`. For a state of Flax NNX these are the arrays, not
         the variables that hold them.
     """
-    kinds = (Recorded, Injected, Scheduled)
+    kinds = (Recorded, Injected, Scheduled, Logged)
     found = named_numbers("logs", trees.without_variables(state), *kinds, among=kinds)
     if tx is None:
         return found

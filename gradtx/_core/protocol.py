@@ -18,8 +18,16 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.branch import like
-from gradtx._base.errors import GradtxError, GradtxTypeError, add_stages, at_stage, short, without_machinery
-from gradtx._base.numerics import any_traced, increment
+from gradtx._base.errors import (
+    GradtxError,
+    GradtxTypeError,
+    GradtxValueError,
+    add_stages,
+    at_stage,
+    short,
+    without_machinery,
+)
+from gradtx._base.numerics import any_traced, increment, is_traced
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
@@ -71,7 +79,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
-            raise
+            raise _of_memory(error, parameters=params) from None
 
     def update(self, /, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         """The updates transformed, and the state after them. Give `params` and extras by keyword where needed.
@@ -93,6 +101,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
             better = explained(error, self, updates, state, params)
+            if better is error:
+                better = _of_memory(error, updates=updates, state=state, parameters=params)
             if better is error:
                 raise
             raise better from None
@@ -175,6 +185,19 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
                 f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
+
+
+def _of_memory(error: Exception, **trees_by_name: Any) -> Exception:
+    """The error, or a better one if the cause is an array whose memory a step has given away."""
+    if isinstance(error, GradtxError):
+        return error
+    for path, x in jax.tree_util.tree_leaves_with_path(trees_by_name):
+        if isinstance(x, jax.Array) and not is_traced(x) and x.is_deleted():
+            return GradtxValueError(
+                f"the memory of {trees.path_text(path)} was given to the results of an earlier step; go on with what "
+                f"that step returned, or make it with donate=False"
+            )
+    return error
 
 
 def _check_pair(init: Any, update: Any) -> None:
@@ -307,7 +330,9 @@ def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
     """The work of `tx`, whose schedules are read at each step: at 0 for the first update."""
 
     def start() -> tuple:
-        return jnp.zeros((), jnp.int32), read_schedules(tx, 0)
+        values = read_schedules(tx, 0)
+        _check_first(tx, values)
+        return jnp.zeros((), jnp.int32), values
 
     def advance(own: tuple) -> tuple[tuple, tuple]:
         count, old = own
@@ -323,6 +348,17 @@ def read_schedules(tx: GradientTransformation, count: Any) -> dict[str, Any]:
     return jax.tree.map(
         lambda x: x(count) if isinstance(x, Schedule) else jnp.asarray(x, float), numbers, is_leaf=is_value
     )
+
+
+def _check_first(tx: GradientTransformation, values: dict[str, Any]) -> None:
+    """Raises if a schedule begins outside of the range of its hyperparameter; in a trace its values are not known."""
+    for name, given in values.items():
+        number = tx._spec.numbers[name]
+        for x in jax.tree.leaves(given):
+            if is_traced(x) or jnp.ndim(x) or number.allows(float(x)):
+                continue
+            hint = "; the minus of a descent step is built in" if x < 0 and number.allows(-float(x)) else ""
+            raise GradtxValueError(f"{name}: expected {number} from the schedule, got {float(x):.6g} at step 0{hint}")
 
 
 def _at(tx: GradientTransformation, values: dict[str, Any]) -> Built:

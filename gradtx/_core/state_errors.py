@@ -78,7 +78,9 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
         return f"Optax's {listing(optax)}; convert it: gradtx.interop.optax.from_state(state, tx, params)"
     if isinstance(state, Mapping) and state and all(isinstance(key, str) and "/" in key for key in state):
         return "a dict of arrays by name; restore it: gradtx.load_state_dict(tx, params, state)"
-    if is_of_plain_containers(state) and type(wanted) is not type(state):
+    fields: Any = getattr(wanted, "_fields", None)
+    is_plain = is_of_plain_containers(state) or (isinstance(state, Mapping) and set(fields or ()) == set(state))
+    if is_plain and type(wanted) is not type(state):
         return f"a {type(state).__name__}; {RESTORE}"
     if not got.num_leaves and wanted:
         return "a state without arrays, as that of sgd; create it with state = tx.init(params)"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx._base.checks import one_number
 from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import increment, strong, weak
-from gradtx._base.states import state_class
+from gradtx._base.states import Logged, state_class
 from gradtx._core.constructors import treewise
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Positive
@@ -35,6 +35,14 @@ class Plateau(NamedTuple):
     waiting: Any
     count: Any
     mean: Any
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What `logs` shows."""
+        return {"plateau_scale": self.scale}
+
+
+Logged.register(Plateau)
 
 
 @transformation
