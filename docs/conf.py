@@ -1,7 +1,7 @@
 """The documentation: `python -m sphinx -W -b html docs docs/_build` after `pip install -e ".[docs]"`.
 
 With the environment variable DOCS_OFFLINE, names of JAX and Python are not linked, which needs the network; with
-DOCS_QUICK, the atlas has no pictures, which take two minutes.
+DOCS_QUICK, the pages have no pictures, which take some minutes.
 """
 
 import os
@@ -15,6 +15,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 
 from api_pages import write_api  # noqa: E402
 from atlas_pages import write_atlas  # noqa: E402
+from page_pictures import with_pictures  # noqa: E402
 
 import gradtx  # noqa: E402
 
@@ -96,7 +97,13 @@ def _gather(app: object) -> None:
     write_atlas(HERE / "atlas")
 
 
-def _relinked(app: object, name: str, source: list[str]) -> None:
+PICTURED = ("schedules",)
+"""The pages whose code draws pictures."""
+
+
+def _read(app: object, name: str, source: list[str]) -> None:
+    if name in PICTURED and "DOCS_QUICK" not in os.environ:
+        source[0] = with_pictures(HERE / f"{name}.md", HERE / "drawn")
     source[0] = _outside(source[0])
 
 
@@ -115,4 +122,4 @@ def _literal_blocks(app: object, what: str, name: str, item: object, options: ob
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", _literal_blocks, priority=400)  # before napoleon
     app.connect("builder-inited", _gather)
-    app.connect("source-read", _relinked)
+    app.connect("source-read", _read)
