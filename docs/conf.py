@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 from api_pages import write_api  # noqa: E402
 from atlas_pages import write_atlas  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
+from parts_pages import write_algebra  # noqa: E402
 
 import gradtx  # noqa: E402
 
@@ -95,6 +96,7 @@ def _gather(app: object) -> None:
     _copy(ROOT / "benchmarks" / "training.png", HERE / "training.png")
     write_api(HERE / "api")
     write_atlas(HERE / "atlas")
+    write_algebra(HERE / "algebra")
 
 
 PICTURED = ("schedules",)

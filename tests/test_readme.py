@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 from optimizer_table import rewritten
-from PIL import Image
 
 import gradtx as gx
 
@@ -20,7 +19,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 DOCS = README.parent / "docs"
-GENERATED = {"_build", "api", "atlas", "drawn", "results.md", "changes.md"}  # by building the documentation
+GENERATED = {"_build", "algebra", "api", "atlas", "drawn", "results.md", "changes.md"}  # by building the documentation
 PAGES = [README, *sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in GENERATED)]
 EXECUTED = [page for page in PAGES if page.name != "errors.md"]
 
@@ -74,33 +73,6 @@ def test_every_name_in_the_table_of_parts_exists():
     assert len(names) > 40
     for name in names:
         assert hasattr(gx, name) or hasattr(gx.schedules, name), name
-
-
-def test_every_schedule_has_its_formula_its_code_and_its_picture():
-    text = (DOCS / "schedules.md").read_text()
-    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
-    assert sorted(sections) == sorted(gx.schedules.__all__)
-    for name, section in sections.items():
-        assert "\n$$" in section, name
-        assert re.search(rf"^rate = .*schedules\.{name}\(", section, re.MULTILINE), name
-        assert "<!-- picture of rate: " in section, name
-
-
-def test_pictures_stand_where_the_page_asks_for_them(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(DOCS)
-    from page_pictures import with_pictures
-
-    page = tmp_path / "page.md"
-    code = "from gradtx import schedules\n\nrate = schedules.linear(1.0, 0.0, 80)"
-    page.write_text(f"A line:\n\n```python\n{code}\n```\n\n<!-- picture of rate: down -->\n\nAnd more.\n")
-    text = with_pictures(page, tmp_path / "drawn")
-    assert f"{code}\n```\n\n```{{image}} drawn/page-0.png\n:alt: down\n:width: 360px\n```\n\nAnd more.\n" in text
-    path = tmp_path / "drawn" / "page-0.png"
-    with Image.open(path) as image:
-        assert image.size == (720, 260)
-    before = path.stat().st_mtime_ns
-    assert with_pictures(page, tmp_path / "drawn") == text
-    assert path.stat().st_mtime_ns == before, "drawn again"
 
 
 def test_the_table_of_optimizers_is_as_it_is_made():

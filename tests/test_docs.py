@@ -1,0 +1,87 @@
+"""Pages of the documentation that are made from data: each name has its place, its formula and its picture."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import gradtx as gx
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_the_pages(monkeypatch):
+    """The pages are made by modules in their folder, under the defaults of JAX."""
+    monkeypatch.syspath_prepend(DOCS)
+    monkeypatch.syspath_prepend(DOCS.parent)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def test_every_schedule_has_its_formula_its_code_and_its_picture():
+    text = (DOCS / "schedules.md").read_text()
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert sorted(sections) == sorted(gx.schedules.__all__)
+    for name, section in sections.items():
+        assert "\n$$" in section, name
+        assert re.search(rf"^rate = .*schedules\.{name}\(", section, re.MULTILINE), name
+        assert "<!-- picture of rate: " in section, name
+
+
+def test_pictures_stand_where_the_page_asks_for_them(tmp_path):
+    from page_pictures import with_pictures
+
+    page = tmp_path / "page.md"
+    code = "from gradtx import schedules\n\nrate = schedules.linear(1.0, 0.0, 80)"
+    page.write_text(f"A line:\n\n```python\n{code}\n```\n\n<!-- picture of rate: down -->\n\nAnd more.\n")
+    text = with_pictures(page, tmp_path / "drawn")
+    assert f"{code}\n```\n\n```{{image}} drawn/page-0.png\n:alt: down\n:width: 360px\n```\n\nAnd more.\n" in text
+    path = tmp_path / "drawn" / "page-0.png"
+    with Image.open(path) as image:
+        assert image.size == (720, 260)
+    before = path.stat().st_mtime_ns
+    assert with_pictures(page, tmp_path / "drawn") == text
+    assert path.stat().st_mtime_ns == before, "drawn again"
+
+
+def test_the_pages_of_the_algebra_have_every_part_of_the_table(monkeypatch, tmp_path):
+    from parts_examples import EXAMPLES
+    from parts_pages import PAGES, formula, kinds, write_algebra
+
+    assert sorted(kind for page in PAGES.values() for kind in page) == sorted(kinds())
+    names = [name for page in PAGES.values() for kind in page for name in kinds()[kind]]
+    assert sorted(EXAMPLES) == sorted(names)
+    monkeypatch.setenv("DOCS_QUICK", "1")
+    write_algebra(tmp_path)
+    text = "\n".join(path.read_text() for path in tmp_path.glob("*.md"))
+    assert sorted(re.findall("^### (.*)$", text, re.MULTILINE)) == sorted(names)
+    for name in names:
+        assert f"`Reference <gradtx.{name}>`" in text
+        assert name in EXAMPLES[name][0], "the example of another part"
+        if isinstance(getattr(gx, name), type(gx.ratio)) and ".. math::" in getattr(gx, name).__doc__:
+            assert f"$${formula(name)}$$" in text
+
+
+def test_pictures_of_parts():
+    from parts_examples import EXAMPLES
+    from parts_pictures import ABOUT, draw
+
+    assert {kind for _, kind in EXAMPLES.values()} == {*ABOUT, ""}
+    for name in ("square", "clip_by_global_norm", "project_box", "lookahead", "centralize"):
+        code, kind = EXAMPLES[name]
+        assert isinstance(draw(eval(code), kind), Figure), name
+    assert draw(gx.add(gx.identity(), gx.sign()), "diagram").svg.startswith("<svg")
+
+
+@pytest.mark.slow
+def test_every_example_of_a_part_can_be_drawn():
+    from parts_examples import EXAMPLES
+    from parts_pictures import draw
+
+    for code, kind in EXAMPLES.values():
+        if kind:
+            draw(eval(code), kind)
