@@ -80,11 +80,13 @@ def main():
     runs = sum(result.losses.size for result in results.values())
     print(f"{runs} trainings of {options.steps} steps in {time.perf_counter() - began:.0f} s\n")
 
-    print(f"{'optimizer':18}{'best rate':>11}{'loss':>9}{'±':>9}{'accuracy':>10}   less than twice that loss")
+    header = f"{'mean loss':>11}{'lowest':>9}{'highest':>9}{'accuracy':>10}   less than twice that loss"
+    print(f"{'optimizer':18}{'best rate':>11}{header}")
     for name, result in results.items():
         at = int(np.flatnonzero(rates == result.best_numbers["learning_rate"])[0])
         good = rates[np.nan_to_num(result.mean, nan=np.inf) < 2 * result.mean[at]]
-        found = f"{rates[at]:11.4g}{result.mean[at]:9.4f}{result.spread[at]:9.4f}{result.aux[at].mean():10.1%}"
+        losses = "".join(f"{x[at]:9.4f}" for x in (result.mean, result.lowest, result.highest))
+        found = f"{rates[at]:11.4g}  {losses}{result.aux[at].mean():10.1%}"
         print(f"{name:18}{found}   from {good.min():.2g} to {good.max():.2g}")
     print(f"\nthe best of all: {min(results.values(), key=lambda result: result.mean.min()).best}")
 

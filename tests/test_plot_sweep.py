@@ -82,6 +82,30 @@ def test_scales_follow_the_numbers():
     assert huge.get_ylim()[1] == pytest.approx(100.0)
 
 
+def test_one_loss_of_zero_leaves_the_axis_logarithmic():
+    zero = _result([[0.0, 0.0], [0.1, 0.0], [3.0, 5.0]], gx.sgd(1.0), learning_rate=[0.01, 0.1, 1.0])
+    figure = plot.sweep({"adam": ADAM, "sgd": zero})
+    axes = figure.axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[0] == pytest.approx(0.002), "a decade below the lowest other loss"
+    curves = {line.get_label().split("\n")[0]: np.asarray(line.get_ydata()) for line in axes.get_lines()}
+    np.testing.assert_allclose(curves["sgd"], [0.002, 0.05, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(curves["adam"], [2.1, 0.2, 0.06, 0.02], rtol=1e-6)
+    assert _legend(figure)[1] == "sgd\n0 at 0.01", "the legend has the loss itself"
+    assert "losses of 0 are at the\nlower end" in figure.legends[0].get_title().get_text()
+    assert "losses of 0" not in plot.sweep(ADAM).legends[0].get_title().get_text()
+    assert plot.sweep(_result([[0.0], [0.0]], learning_rate=[0.1, 1.0])).axes[0].get_yscale() == "linear"
+    assert plot.sweep(_result([[-1.0], [0.0], [50.0]], learning_rate=[1, 2, 3])).axes[0].get_yscale() == "linear"
+
+
+def test_the_band_is_the_range_that_the_table_has():
+    title = plot.sweep({"adam": ADAM, "sgd": SGD}).legends[0].get_title().get_text()
+    assert title == "mean over the seeds;\nband: lowest to highest"
+    assert plot.sweep(_result([[1.0], [2.0]], b1=[0.5, 0.9])).legends[0].get_title().get_text() == ""
+    assert "mean  lowest  highest" in str(ADAM)
+    assert "0.2     0.1      0.3" in str(ADAM)
+
+
 def test_where_all_diverged_there_are_only_crosses(tmp_path):
     figure = plot.sweep({"adam": _result([[NAN], [NAN]], learning_rate=[0.1, 10])})
     figure.savefig(tmp_path / "none.png")

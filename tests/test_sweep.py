@@ -161,11 +161,13 @@ def test_runs_that_diverge_are_marked_and_spoil_nothing():
     assert np.array_equal(result.diverged, expected)
     np.testing.assert_allclose(result.mean, [0.1, 0.3, np.nan], rtol=1e-6)
     np.testing.assert_allclose(result.spread, [0.0, 0.0, np.nan], atol=1e-6)
+    for column in (result.lowest, result.highest):
+        np.testing.assert_allclose(column, [0.1, 0.3, np.nan], rtol=1e-6)
     rows = [re.split(" {2,}", line.strip()) for line in str(result).splitlines()[2:5]]
     assert rows == [
-        ["0.1", "0.1", "0", "← best"],
-        ["0.3", "0.3", "0", f"{draws.sum()} of 4 diverged"],
-        ["9", "–", "–", "4 of 4 diverged"],
+        ["0.1", "0.1", "0.1", "0.1", "← best"],
+        ["0.3", "0.3", "0.3", "0.3", f"{draws.sum()} of 4 diverged"],
+        ["9", "–", "–", "–", "4 of 4 diverged"],
     ]
     # The lower mean does not win where a run was lost on the way.
     upside_down = sweep(lambda tx, key: -train(tx, key), gx.sgd(1.0), {"learning_rate": [0.1, 0.3]}, 4)
@@ -234,7 +236,8 @@ def test_a_grid_of_nothing_is_one_run_for_each_seed():
     result = sweep(_sum_of_numbers, gx.sgd(0.25), {}, 3)
     assert result.losses.shape == (3,)
     assert result.best == gx.sgd(0.25)
-    assert "sgd: 1 points, 3 seeds each" in str(result)
+    assert "sgd: 1 points, 3 seeds each: mean, lowest and highest loss" in str(result)
+    assert result.lowest == min(result.losses) < result.mean < max(result.losses) == result.highest
 
 
 def test_the_same_seed_is_the_same_key_at_every_point():

@@ -1,5 +1,6 @@
 """The results of a sweep: the losses, and a table of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ _ROWS = 40
 class SweepResult:
     """The losses of a sweep. `str` and notebooks show a table; `gradtx.plot.sweep` plots it.
 
-    A run has diverged if its loss is not finite. Diverged runs are excluded from the mean and the spread.
+    A run has diverged if its loss is not finite. Diverged runs are excluded from all statistics over the seeds.
 
     Attributes:
         tx: the transform that was swept.
@@ -52,6 +53,16 @@ class SweepResult:
         return np.sqrt(self._mean(deviations**2))
 
     @property
+    def lowest(self) -> np.ndarray:
+        """The lowest loss over the seeds: float64, with the shape of the grid; NaN where every run diverged."""
+        return self._extreme(np.min, np.inf)
+
+    @property
+    def highest(self) -> np.ndarray:
+        """The highest loss over the seeds: float64, with the shape of the grid; NaN where every run diverged."""
+        return self._extreme(np.max, -np.inf)
+
+    @property
     def best_numbers(self) -> dict[str, float]:
         """The hyperparameter values with the lowest mean loss, by name. Points with a diverged run are excluded.
 
@@ -79,6 +90,10 @@ class SweepResult:
         sums = np.sum(np.where(self.diverged, 0.0, x), axis=-1)
         return np.where(counts == 0, np.nan, sums / np.maximum(counts, 1))
 
+    def _extreme(self, reduce: Callable[..., np.ndarray], rest: float) -> np.ndarray:
+        found = reduce(np.where(self.diverged, rest, np.asarray(self.losses, float)), axis=-1)
+        return np.where(self.diverged.all(axis=-1), np.nan, found)
+
     def _best_index(self) -> tuple[int, ...] | None:
         sound = ~self.diverged.any(axis=-1)
         if not sound.any():
@@ -90,15 +105,16 @@ class SweepResult:
         return {name: float(values[i]) for (name, values), i in zip(self.grid.items(), index, strict=True)}
 
     def _cells(self) -> list[list[str]]:
-        """The header and one row per point: the values, the mean, the spread if there are several seeds, a remark."""
+        """The header and one row per point: the values, the loss or its mean and range over the seeds, a remark."""
         several, best, diverged = len(self.seeds) > 1, self._best_index(), self.diverged.sum(axis=-1)
         points = list(np.ndindex(self.mean.shape))
         if len(points) > _ROWS:
             points = [points[i] for i in np.argsort(np.where(diverged > 0, np.inf, self.mean), axis=None)[:_ROWS]]
-        lines = [[*self.grid, "loss", *(["±"] if several else []), ""]]
+        lines = [[*self.grid, *(["mean", "lowest", "highest"] if several else ["loss"]), ""]]
+        columns = [self.mean, self.lowest, self.highest] if several else [self.mean]
         for index in points:
             numbers = [f"{number:.4g}" for number in self._numbers(index).values()]
-            found = [self.mean[index], self.spread[index]][: 1 + several]
+            found = [column[index] for column in columns]
             gone = "diverged" if not several else f"{diverged[index]} of {len(self.seeds)} diverged"
             remark = "← best" if index == best else gone if diverged[index] else ""
             lines.append([*numbers, *("–" if np.isnan(x) else f"{x:.4g}" for x in found), remark])
@@ -107,7 +123,7 @@ class SweepResult:
     def _footer(self) -> str:
         points, seeds = self.mean.size, len(self.seeds)
         text = f"{self.tx.factory_name}: {points} points, " + (
-            f"{seeds} seeds each; ± is the standard deviation" if seeds > 1 else f"seed {self.seeds[0]}"
+            f"{seeds} seeds each: mean, lowest and highest loss" if seeds > 1 else f"seed {self.seeds[0]}"
         )
         return f"{text}; the {_ROWS} best are shown" if points > _ROWS else text
 
