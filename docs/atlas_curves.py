@@ -38,7 +38,7 @@ def draw_curves(path: Path, name: str) -> None:
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("final loss")
     panels[0].legend(frameon=False)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=200)
     plt.close(figure)
 
 

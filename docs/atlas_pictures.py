@@ -72,5 +72,5 @@ def _trajectory(name: str, tx: gx.GradientTransformation, surface_name: str) -> 
 def _saved(path: Path, make) -> None:
     if not path.exists():
         figure = make()
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=200)
         plt.close(figure)

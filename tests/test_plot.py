@@ -1,8 +1,8 @@
 """Pictures show what plain loops compute, with names that can be read and lines that can be told apart."""
 
 import importlib
+import io
 import sys
-from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +108,29 @@ def test_names_with_an_underscore_are_in_the_legend():
     assert [text.strip() for text in _legend(figure)[1]] == ["_mine", "other"]
 
 
+def test_last_points_at_one_place_are_all_seen():
+    plateau = surfaces.giant_plateau
+    near = {"a": gx.adagrad(0.5, initial_accumulator_value=0.0), "b": gx.adam(0.3, b2=0.99)}
+    still = {"c": gx.sgd(0.1), "d": gx.sgd(0.02, 0.9), "e": gx.nesterov(0.02)}
+    figure = plot.trajectories({**near, **still, "far": gx.adam(0.01)}, plateau)
+    figure.draw_without_rendering()
+    ends = [line for line in figure.axes[0].lines if line.get_linestyle() == "None" and line.get_markersize() == 8][1:]
+    shown = np.asarray([end.get_transform().transform(end.get_xydata())[0] for end in ends])
+    own = np.asarray([figure.axes[0].transData.transform(end.get_xydata())[0] for end in ends])
+    moved = np.linalg.norm(shown - own, axis=1) / figure.dpi * 72
+    np.testing.assert_allclose(moved, [12, 12, 12, 12, 12, 0], atol=1e-6)
+    apart = np.linalg.norm(shown[:, None] - shown, axis=-1) / figure.dpi * 72
+    assert apart[~np.eye(6, dtype=bool)].min() > 8, "as wide as a marker"
+    widths = [line.get_linewidth() for line in _ways(figure)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_figures_are_saved_with_two_pixels_for_one(tmp_path):
+    plot.trajectories(gx.sgd(0.1), RAVINE, steps=2).savefig(tmp_path / "ways.png")
+    with Image.open(tmp_path / "ways.png") as image:
+        assert image.size == (1440, 936)
+
+
 def test_a_surface_of_lists():
     bowl = Surface("bowl", "x² + y²", lambda x, y: x**2 + y**2, [[-1, 1], [-1, 1]], [0, 0], start=[0.5, 0.5])
     assert len(_ways(plot.trajectories(gx.sgd(0.1), bowl, steps=2))) == 1
@@ -199,7 +222,10 @@ def test_pyplot_is_left_alone_and_notebooks_show_figures():
     matplotlib.get_backend()  # it is found when it is asked for
     before = matplotlib.rcParams.copy()
     figure = plot.schedule(schedules.constant(1.0), 3)
-    assert figure._repr_png_()[:4] == b"\x89PNG"
+    data, metadata = figure._repr_png_()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (1440, 604)
+    assert metadata == {"width": 720}, "two pixels for one of the page"
     assert plt.get_fignums() == []
     assert matplotlib.rcParams == before
 
@@ -279,68 +305,6 @@ def test_one_schedule_has_itself_for_a_title():
     figure = plot.schedule(schedules.linear(1.0, 0.0, 9), 10)
     assert figure.axes[0].get_title() == repr(schedules.linear(1.0, 0.0, 9))
     assert figure.legends == []
-
-
-def _frames(path):
-    with Image.open(path) as image:
-        for index in range(image.n_frames):
-            image.seek(index)
-            yield image.info["duration"], np.asarray(image.convert("RGB"))
-
-
-def test_a_moving_picture_grows_to_the_whole(tmp_path):
-    path = plot.animate(SEVEN, RAVINE, tmp_path / "ways.gif", steps=12, frames=5, fps=10, dpi=50)
-    durations, frames = zip(*_frames(path), strict=True)
-    assert durations == (100, 100, 100, 100, 2000)
-    assert {frame.shape for frame in frames} == {(234, 360, 3)}
-    below_title = [frame[20:] for frame in frames]
-    drawn = [np.mean(np.any(frame != below_title[0], axis=-1)) for frame in below_title]
-    assert all(before < after for before, after in pairwise(drawn)), "the lines grow"
-    assert drawn[-1] < 0.1, "the surface stays"
-
-
-def test_a_moving_picture_keeps_its_colors(tmp_path):
-    path = plot.animate(SEVEN, RAVINE, tmp_path / "ways.gif", steps=12, frames=2)
-    last = list(_frames(path))[-1][1].reshape(-1, 3)
-    assert len(last) == 720 * 468
-    for line in _ways(plot.trajectories(SEVEN, RAVINE, steps=12)):
-        color = 255 * np.asarray(matplotlib.colors.to_rgb(line.get_color()))
-        assert np.abs(last - color).max(axis=1).min() <= 2, line.get_label()
-
-
-def test_a_moving_picture_has_a_frame_for_each_step(tmp_path):
-    path = plot.animate(gx.sgd(1e-6), RAVINE, str(tmp_path / "slow.gif"), steps=6, dpi=40)
-    assert len(list(_frames(path))) == 7, "also where nothing moves"
-    one = plot.animate(gx.sgd(0.1), RAVINE, tmp_path / "one.gif", steps=6, frames=1, dpi=40)
-    assert len(list(_frames(one))) == 1
-
-
-def test_an_mp4_by_ffmpeg(tmp_path, monkeypatch):
-    # What the program gets is all that is ours: it stands for ffmpeg here, and saves its arguments and its input.
-    program = tmp_path / "ffmpeg"
-    program.write_text('#!/bin/sh\nfor last; do :; done\necho "$@" > "$last.arguments"\ncat > "$last"\n')
-    program.chmod(0o755)
-    monkeypatch.setitem(matplotlib.rcParams, "animation.ffmpeg_path", str(program))
-    path = plot.animate(TWO, RAVINE, tmp_path / "ways.mp4", steps=4, frames=3, fps=7, dpi=51)
-    arguments = (tmp_path / "ways.mp4.arguments").read_text()
-    assert "-s 366x238 -r 7 " in arguments, "even numbers of pixels"
-    frames = np.frombuffer(path.read_bytes(), np.uint8).reshape(3, 238, 366, 3)
-    assert not np.array_equal(frames[0], frames[2])
-    program.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
-    with pytest.raises(gx.GradtxValueError, match=r"plot.animate: ffmpeg could not save .*ways.mp4': no such codec"):
-        plot.animate(TWO, RAVINE, tmp_path / "ways.mp4", steps=4, frames=2, dpi=51)
-
-
-def test_what_cannot_be_animated(tmp_path, monkeypatch):
-    monkeypatch.setitem(matplotlib.rcParams, "animation.ffmpeg_path", str(tmp_path / "nothing"))
-    with pytest.raises(gx.GradtxValueError, match=r"expected an installed ffmpeg for .mp4, .* save ways.gif instead"):
-        plot.animate(TWO, RAVINE, tmp_path / "ways.mp4")
-    with pytest.raises(gx.GradtxValueError, match=r"expected a path that ends in .gif or .mp4, got 'ways.png'"):
-        plot.animate(TWO, RAVINE, "ways.png")
-    for frames in (0, 6):
-        with pytest.raises(gx.GradtxValueError, match=f"expected frames from 1 to 5, .* got {frames}"):
-            plot.animate(TWO, RAVINE, tmp_path / "ways.gif", steps=4, frames=frames)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_surface_without_a_minimum():
