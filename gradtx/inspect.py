@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Description:
-    """The tree of a transform's parts; `str` is the text, and notebooks show a table."""
+    """The tree of a transform's parts; `str` is the text, and notebooks show it left-aligned and in fixed pitch."""
 
     rows: tuple[Row, ...]
 
@@ -66,7 +66,7 @@ class Description:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return _table(["part"], [[text] for text in _outline(self.rows)])
+        return f"<pre style='text-align:left;line-height:1.3'>{escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,13 @@ def _cut(text: str, width: int = 72) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+_CELL = "text-align:left;white-space:pre;font-family:monospace"
+"""The style of a cell: notebooks align cells to the right, and columns of text line up in fixed pitch only."""
+
+
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    head = "".join(f"<th style='{_CELL}'>{escape(cell)}</th>" for cell in header)
     body = "".join(
-        "<tr>" + "".join(f"<td style='text-align:left;white-space:pre'>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

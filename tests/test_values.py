@@ -233,7 +233,8 @@ def test_describe_opens_named_optimizers_down_to_the_primitives():
         "│     └─ sqrt()\n"
         "└─ scale_by_learning_rate(learning_rate=0.001)"
     )
-    assert "<table>" in describe(adam(1e-3))._repr_html_()
+    shown = describe(adam(1e-3))
+    assert shown._repr_html_() == f"<pre style='text-align:left;line-height:1.3'>{shown}</pre>"
     assert adam(1e-3).expression == chain(gx.scale_by_adam(), gx.scale_by_learning_rate(1e-3))
     assert gx.square().expression is None
 
@@ -249,7 +250,10 @@ def test_summary_says_what_each_part_stores():
     state = tx.init(jnp.zeros((100, 10), jnp.bfloat16))
     assert summary(tx, params).nbytes == gx.tree.nbytes(state)
     assert str(summary(tx, params)).endswith(f"1,000 parameters, {gx.tree.nbytes(state):,} bytes of state")
-    assert "<td" in summary(tx, params)._repr_html_()
+    html = summary(tx, params)._repr_html_()
+    assert html.count("text-align:left;white-space:pre;font-family:monospace") == html.count("<td") + html.count(
+        "<th s"
+    )
 
 
 def test_summary_of_a_partition_counts_each_group():
