@@ -10,6 +10,7 @@ and saves the picture.
 """
 
 import argparse
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +78,11 @@ def training():
     return lambda tx, key: train(tx, key, unseen), lambda tx, key: train(tx, key, test)
 
 
+def say(text):
+    """Tells the progress beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description="Adam's numbers, learned by gradient.")
     arguments.add_argument("--steps", type=int, default=100, help="steps of the outer descent")
@@ -96,6 +102,7 @@ def main():
     outer_step = gx.make_train_step(outer_loss, outer)
     free = free_numbers(before)
     state, path = outer.init(free), []
+    say(f"1 of 3: {options.steps} steps through {options.seeds} trainings each; the first one compiles")
     for index in (bar := trange(options.steps, desc="learning to learn", unit="step")):
         free, state, loss = outer_step(free, state, jax.random.key(index))
         path.append(float(jnp.exp(loss)))
@@ -103,10 +110,12 @@ def main():
     after = jax.tree.map(float, optimizer(free))
 
     # Beside it, what can be had by trying: the best of a few learning rates.
+    say(f"2 of 3: 11 learning rates, {options.seeds} trainings each")
     rates = np.logspace(-3, -0.5, 11)
     tried = gx.sweep(train, gx.adam(1.0), {"learning_rate": rates}, options.seeds, has_aux=True).best
 
     # All three from many seeds that were not used, on images that were not looked at.
+    say("3 of 3: 16 trainings of each of the three on new images")
     transforms = {"to begin with": before, "best rate of 11": tried, "learned": after}
     results = {name: gx.sweep(final, tx, {}, range(1000, 1016), has_aux=True) for name, tx in transforms.items()}
     print(f"{'':16}{'learning_rate':>14}{'b1':>8}{'b2':>9}{'eps':>10}   loss on new images")

@@ -1,5 +1,8 @@
 """The kit finds what it looks for: each law, against a transform that breaks it."""
 
+import io
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -192,3 +195,18 @@ def test_a_bare_pair_is_excused_from_what_it_cannot_be():
 def test_an_unknown_law_is_refused():
     with pytest.raises(ValueError, match="there is no law 'gravity'"):
         check(gx.sgd(0.1), ["gravity"])
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_check_shows_the_law_on_a_terminal(monkeypatch, progress):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    check(gx.sgd(0.1), ["one_trace", "is_odd", "inputs_stay"], progress=progress)
+    shown = sys.stderr.getvalue().split("\r\x1b[K")[1:]
+    assert shown == ["check: law 1 of 2, one_trace", "check: law 2 of 2, inputs_stay", ""] * progress
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    check(gx.sgd(0.1), ["one_trace"])
+    assert sys.stderr.getvalue() == ""

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import is_key
+from gradtx._base.terminal import terminal
 from gradtx._base.typing import Array
 from gradtx._core.hyperparams import number_at, with_numbers
 from gradtx._core.parts import is_transform
@@ -108,7 +108,7 @@ def sweep(
         one = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, data))
         return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(points, keys)
 
-    say = _terminal(progress)
+    say = terminal(progress)
     say("sweep: compiling")
     with jax.disable_jit(False):  # it is one compiled program in any case
         program, blocks = _fitted(jax.jit(run), traced.consts, points, keys, limit, bound)
@@ -218,17 +218,6 @@ def _slices(length: int, size: int) -> list[np.ndarray]:
     """The indices below `length` in slices of equal size, at most `size`; the last is padded with the last index."""
     size = math.ceil(length / math.ceil(length / size))
     return [np.minimum(np.arange(start, start + size), length - 1) for start in range(0, length, size)]
-
-
-def _terminal(wanted: bool) -> Callable[[str], None]:
-    """A function that rewrites one line of the terminal; it does nothing if stderr is not a terminal."""
-    stream = sys.stderr
-
-    def say(text: str) -> None:
-        stream.write(f"\r\x1b[K{text}")
-        stream.flush()
-
-    return say if wanted and stream.isatty() else lambda text: None
 
 
 def _followed(blocks: list[Block], say: Callable[[str], None]) -> Iterator[Block]:

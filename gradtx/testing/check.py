@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from gradtx._base.errors import GradtxValueError
+from gradtx._base.terminal import terminal
 from gradtx.testing import execution, numerics, protocol, values
 from gradtx.testing.case import Case
 from gradtx.testing.trials import BrokenLawError, params_of
@@ -42,13 +43,14 @@ class Report:
         return str(self)
 
 
-def check(case_or_factory: Any, laws: Iterable[str] | None = None) -> Report:
+def check(case_or_factory: Any, laws: Iterable[str] | None = None, *, progress: bool = True) -> Report:
     """Runs the laws on a transform, under strict dtype promotion.
 
     Args:
         case_or_factory: a `Case`, a transform, or a factory. A factory is called with its defaults; hyperparameters
             without a default get a typical value.
-        laws: the names of the laws to run; all by default.
+        laws: the names of the laws to run; all by default. Together they take about a minute.
+        progress: whether to show the current law on a terminal.
 
     Returns:
         A report to print.
@@ -63,19 +65,24 @@ def check(case_or_factory: Any, laws: Iterable[str] | None = None) -> Report:
     if unknown:
         raise GradtxValueError(f"check: there is no law {unknown[0]!r}; the laws are {', '.join(LAWS)}")
     excused = {**_excused_by_kind(case), **case.excused}
-    kept = []
-    for name in names:
-        if name in excused:
-            continue
-        try:
-            with jax.numpy_dtype_promotion("strict"):
-                LAWS[name](case)
-        except BrokenLawError as broken:
-            raise BrokenLawError(f"{case.name} breaks the law {name!r}: {broken}") from None
-        except Exception as error:
-            raise BrokenLawError(f"{case.name} breaks the law {name!r}: {type(error).__name__}: {error}") from error
-        kept.append(name)
-    return Report(case.name, tuple(kept), {law: reason for law, reason in excused.items() if law in names})
+    run, say = [name for name in names if name not in excused], terminal(progress)
+    try:
+        for index, name in enumerate(run):
+            say(f"check: law {index + 1} of {len(run)}, {name}")
+            _run(case, name)
+    finally:
+        say("")
+    return Report(case.name, tuple(run), {law: reason for law, reason in excused.items() if law in names})
+
+
+def _run(case: Case, name: str) -> None:
+    try:
+        with jax.numpy_dtype_promotion("strict"):
+            LAWS[name](case)
+    except BrokenLawError as broken:
+        raise BrokenLawError(f"{case.name} breaks the law {name!r}: {broken}") from None
+    except Exception as error:
+        raise BrokenLawError(f"{case.name} breaks the law {name!r}: {type(error).__name__}: {error}") from error
 
 
 def _excused_by_kind(case: Case) -> dict[str, str]:
