@@ -99,7 +99,7 @@ def _gather(app: object) -> None:
     write_algebra(HERE / "algebra")
 
 
-PICTURED = ("schedules",)
+PICTURED = ("schedules", "gallery")
 """The pages whose code draws pictures."""
 
 

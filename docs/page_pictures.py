@@ -1,12 +1,13 @@
 """Pictures in pages: the code of a page is run, and the results are drawn where the page asks for it.
 
 A page asks by a comment, `<!-- picture of rate: a half cosine -->`, for the value of `rate` after the code above it: a
-schedule, a figure or a diagram. So each picture is that of the code that the reader sees.
+schedule, a figure, a diagram or the path of a film. So each picture is that of the code that the reader sees.
 """
 
 import contextlib
 import io
 import re
+import shutil
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,9 @@ def image(path: Path, about: str) -> str:
 
 
 def save(drawn: Any, path: Path) -> Path:
-    """Saves a schedule, a figure or a diagram; returns the path with its suffix."""
+    """Saves a schedule, a figure or a diagram, or copies a file; returns the path with its suffix."""
+    if isinstance(drawn, Path):
+        return Path(shutil.copy(drawn, path.with_suffix(drawn.suffix)))
     if hasattr(drawn, "svg"):
         path = path.with_suffix(".svg")
         path.write_text(drawn.svg)

@@ -48,6 +48,19 @@ def test_pictures_stand_where_the_page_asks_for_them(tmp_path):
     assert path.stat().st_mtime_ns == before, "drawn again"
 
 
+@pytest.mark.parametrize("name", ["schedules", "gallery"])
+def test_the_code_above_a_picture_makes_it(name):
+    from page_pictures import CODE_OR_MARK
+
+    code, count = "", 0
+    for found in CODE_OR_MARK.finditer((DOCS / f"{name}.md").read_text()):
+        code += found["code"] or ""
+        if found["name"]:
+            assert re.search(rf"^{found['name']} = ", code, re.MULTILINE), found[0]
+            count += 1
+    assert count == (DOCS / f"{name}.md").read_text().count("<!-- picture of ") >= 10
+
+
 def test_the_pages_of_the_algebra_have_every_part_of_the_table(monkeypatch, tmp_path):
     from parts_examples import EXAMPLES
     from parts_pages import PAGES, formula, kinds, write_algebra
