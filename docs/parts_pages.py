@@ -8,7 +8,7 @@ from pathlib import Path
 from api_pages import write
 from page_pictures import image, save
 from parts_examples import EXAMPLES
-from parts_pictures import ABOUT, draw
+from parts_pictures import ABOUT, STREAMS, draw
 
 import gradtx as gx
 
@@ -59,12 +59,12 @@ def formula(name: str) -> str:
 
 def _part(folder: Path, name: str) -> list[str]:
     first = (inspect.getdoc(getattr(gx, name)) or "").splitlines()[0]
-    lines = [f"### {name}\n", f"{first} {{func}}`Reference <gradtx.{name}>`\n"]
+    lines = [f"### `{name}`\n", f"{first} {{func}}`Reference <gradtx.{name}>`\n"]
     lines += [f"$${formula(name)}$$\n"] if formula(name) else []
     code, kind = EXAMPLES[name]
     lines += [f"```python\n{code}\n```\n"]
     if kind and "DOCS_QUICK" not in os.environ:
         kept = list((folder / "drawn").glob(f"{name}.*"))
         path = kept[0] if kept else save(draw(eval(code, {"gx": gx}), kind), folder / "drawn" / name)
-        lines += [image(path, ABOUT[kind]), ""]
+        lines += [image(path, ABOUT[kind], is_captioned=kind not in (*STREAMS, "diagram")), ""]
     return lines

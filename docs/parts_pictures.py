@@ -26,7 +26,7 @@ STREAMS = {
 
 ABOUT = {
     **dict.fromkeys(STREAMS, "The updates (blue) for a stream of gradients (grey), of one parameter."),
-    "two": "The updates of two arrays (blue and orange) for their gradients (grey), one large and one small.",
+    "two": "The updates of a large (blue) and a small array (orange) for their gradients (grey).",
     "follow": "Two parameters (blue and orange) that follow a moving minimum (grey).",
     "descent": "Two parameters (blue and orange) on their way to the minimum (grey).",
     "matrix": "The second gradient of a matrix (left) and its update (right), blue where they are positive.",
