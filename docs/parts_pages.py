@@ -64,7 +64,8 @@ def _part(folder: Path, name: str) -> list[str]:
     code, kind = EXAMPLES[name]
     lines += [f"```python\n{code}\n```\n"]
     if kind and "DOCS_QUICK" not in os.environ:
-        kept = list((folder / "drawn").glob(f"{name}.*"))
+        changed = (HERE / "parts_examples.py").stat().st_mtime
+        kept = [path for path in (folder / "drawn").glob(f"{name}.*") if path.stat().st_mtime > changed]
         path = kept[0] if kept else save(draw(eval(code, {"gx": gx}), kind), folder / "drawn" / name)
         lines += [image(path, ABOUT[kind], is_captioned=kind not in (*STREAMS, "diagram")), ""]
     return lines

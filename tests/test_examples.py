@@ -12,13 +12,17 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def _run(name, *arguments, cwd):
+    return _ran(name, *arguments, cwd=cwd).stdout
+
+
+def _ran(name, *arguments, cwd):
     # In a fresh interpreter, without the strictness of the tests.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JAX_")}
     command = [sys.executable, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "warning" not in done.stderr.lower(), done.stderr[-2000:]
-    return done.stdout
+    return done
 
 
 @pytest.mark.slow
@@ -141,7 +145,9 @@ def test_sweep_optimizers_tells_the_optimizers_apart(tmp_path):
 
 @pytest.mark.slow
 def test_hypergradient_learns_numbers_that_train_faster(tmp_path):
-    out = _run("hypergradient.py", "--steps", "20", "--seeds", "2", cwd=tmp_path)
+    done = _ran("hypergradient.py", "--steps", "20", "--seeds", "2", cwd=tmp_path)
+    out = done.stdout
+    assert re.findall(r"^(\d) of 3: ", done.stderr, re.MULTILINE) == ["1", "2", "3"], "its progress"
     rows = re.findall(r"^(to begin with|best rate of 11|learned) +([\d.]+) +.* ([\d.]+) ± ", out, re.MULTILINE)
     found = {name: (float(rate), float(loss)) for name, rate, loss in rows}
     assert found["to begin with"][0] == 0.001
