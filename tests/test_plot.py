@@ -340,7 +340,7 @@ def test_what_is_not_there_to_be_drawn():
 
 
 def test_errors_inside_say_which_transform():
-    wants = gx.chain(gx.scale_by_learning_rate(0.1), gx.conditional(gx.sgd(0.1), "ready"))
+    wants = gx.chain(gx.scale(0.5), gx.conditional(gx.sgd(0.1), "ready"))
     with pytest.raises(gx.GradtxError, match=r"in plot.trajectories > choosy > chain > conditional: .*ready"):
         plot.trajectories({"plain": gx.sgd(0.1), "choosy": wants}, RAVINE)
 
