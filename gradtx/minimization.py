@@ -109,7 +109,7 @@ def minimize(
         )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
-    check_whole(tx._built().work)
+    check_whole(tx.factory_name, tx._built().work)
     return _minimized(loss_fn, tx, params, args, limits)
 
 

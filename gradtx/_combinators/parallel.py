@@ -13,6 +13,7 @@ from gradtx._base.numerics import align, divide_by_sum, ordered, root_of_sum, ti
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Transform, Updates
 from gradtx._core.compose import compose
+from gradtx._core.constructors import with_facts
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import NonNegative, Scalar
@@ -33,7 +34,7 @@ def parallel(combine: Callable[..., Array], *branches: Transform):
     if not callable(combine) or is_transform(combine):
         raise GradtxTypeError(f"combine: expected a function of one array per branch, got {short(combine)}")
     function_of("combine", combine, *(f"branch_{index + 1}" for index in range(len(branches))))
-    return _joined(combine, branches)
+    return with_facts(_joined(combine, branches), keeps_sign=False)
 
 
 @transformation(role="side by side")
@@ -53,7 +54,8 @@ def ratio(numerator: Transform, denominator: Transform, eps: NonNegative = 0.0, 
 
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
-    return _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
+    joined = _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
+    return with_facts(joined, keeps_sign=bool(as_transformation(numerator)._built().work.keeps_sign))
 
 
 @transformation(role="side by side")
@@ -68,7 +70,7 @@ def difference(minuend: Transform, subtrahend: Transform):
 
     State: a tuple with the states of the two. Nothing of its own.
     """
-    return _joined(operator.sub, (minuend, subtrahend))
+    return with_facts(_joined(operator.sub, (minuend, subtrahend)), keeps_sign=False)
 
 
 @transformation(role="side by side")
@@ -112,7 +114,7 @@ def product(*branches: Transform):
 
     State: a tuple with the state of each branch. Nothing of its own.
     """
-    return _joined(lambda *outputs: functools.reduce(times, outputs), branches)
+    return with_facts(_joined(lambda *outputs: functools.reduce(times, outputs), branches), keeps_sign=False)
 
 
 @transformation(role="side by side")

@@ -141,6 +141,7 @@ class Work:
         takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
         descends: how much of its output has the sign of a step of descent.
         takes_ascent: how much of its input must not have it yet.
+        keeps_sign: whether its output has the sign of its input; None where nobody says so.
         is_step: whether its output is the step itself, that nothing may turn or lengthen, as that of a projection.
         is_zero: whether its output is zero.
         leaves_raw: the name of the part of whose output some descends, and some is what came in.
@@ -161,6 +162,7 @@ class Work:
     takes_gradient: bool = False
     descends: Share = Share.NONE
     takes_ascent: Share = Share.NONE
+    keeps_sign: bool | None = None
     is_step: bool = False
     is_zero: bool = False
     leaves_raw: str = ""

@@ -11,7 +11,8 @@ from typing import Any
 from gradtx._base.errors import GradtxValueError
 from gradtx._core.context import Built, Share, Work
 
-FACTS = ("takes_gradient", "descends", "takes_ascent", "is_step", "is_zero", "leaves_raw", "keeps_params", "passes")
+FACTS = ("takes_gradient", "descends", "takes_ascent", "keeps_sign", "is_step", "is_zero", "leaves_raw", "keeps_params")
+FACTS += ("passes",)
 """The fields of `Work` that say something of input and output: who hands on both as they are hands on all of these."""
 
 
@@ -88,11 +89,17 @@ def _share(shares: list[Share]) -> Share:
     return Share.ALL if all(share is Share.ALL for share in shares) else Share.SOME
 
 
-def check_whole(work: Work) -> None:
-    """Raises if the gradients of some arrays, or at some steps, would be added to the parameters as they are."""
+def check_whole(name: str, work: Work) -> None:
+    """Raises if it is known that parameters would go uphill, with all steps or with some."""
     if work.leaves_raw:
         raise GradtxValueError(
             f"{work.leaves_raw} makes steps of descent for some parameters, or at some steps, and leaves the other "
             f"gradients as they are: to add those to the parameters ascends; give it set_to_zero() for the rest, which "
             f"keeps the parameters, or another optimizer"
+        )
+    if work.keeps_sign and not (work.descends or work.is_step or work.is_zero):
+        raise GradtxValueError(
+            f"{name} keeps the sign of the gradients: to add what it puts out to the parameters ascends; put "
+            f"scale_by_learning_rate(...) last in a chain, or take an optimizer that has it, as adam(...); for the way "
+            f"uphill put scale(-1.0) first"
         )

@@ -158,10 +158,8 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 return Built((name, *first.stages[1:]), _following_schedules(self, first))
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
-            if whole._spec is _WORK and (own := whole._arguments["work"]).mixes_axes:
-                work = on_any_mesh(own, self, lambda tx: tx._build().work)
-            if inners := self._inners():
-                work = replace(work, **of_wrapper(name, work, inners))
+            if whole._spec is _WORK:
+                work = self._with_facts(name, whole._arguments["work"], work)
         except Exception as error:
             if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
                 error.complaint += f"; it is called as {self._spec.usage}"
@@ -169,12 +167,18 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             raise
         return Built((name, *stages), work)
 
-    def _inners(self) -> list[Work]:
-        """The work of the transforms whose output is this one's, as it is or with the same sign."""
-        if self._spec.role not in (Role.WRAPPER, Role.NAMING):
-            return []
+    def _with_facts(self, name: str, own: Work, work: Work) -> Work:
+        """The work of a primitive or a combinator, with what follows from the transforms in it."""
+        if own.mixes_axes:
+            work = on_any_mesh(own, self, lambda tx: tx._build().work)
         inside = [as_transformation(part.transform)._built().work for part in parts(self)]
-        return inside if self._spec.role is Role.WRAPPER else inside[-1:]
+        if own.keeps_sign is None and self._spec.is_ours:
+            work = replace(work, keeps_sign=all(inner.keeps_sign for inner in inside))
+        if self._spec.role is Role.NAMING:  # the output is that of the last
+            inside = inside[-1:]
+        if inside and self._spec.role in (Role.WRAPPER, Role.NAMING):
+            work = replace(work, **of_wrapper(name, work, inside))
+        return work
 
     def _called(self, arguments: dict[str, Any]) -> Any:
         """What the body of the factory returns for the arguments."""

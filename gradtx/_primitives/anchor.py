@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.numerics import root_of_sum, safe_divide, strong, weak
 from gradtx._base.states import state_class
-from gradtx._core.constructors import elementwise, memory, treewise
+from gradtx._core.constructors import elementwise, memory, treewise, with_facts
 from gradtx._core.norms import distance, norm
 from gradtx._core.protocol import transformation
 from gradtx._primitives.rescaling import rescaling
@@ -23,7 +23,7 @@ def current_params():
 
     State: none. Needs the parameters.
     """
-    return elementwise(lambda g, p: p, needs_params=True)
+    return with_facts(elementwise(lambda g, p: p, needs_params=True), keeps_sign=False)
 
 
 @transformation
@@ -34,10 +34,11 @@ def initial_params():
 
     State: one array per parameter, in its dtype or float32 if that is wider.
     """
-    return memory(
+    tx = memory(
         init=lambda p: p,
         step=lambda g, first, p: first,
     )
+    return with_facts(tx, keeps_sign=False)
 
 
 @state_class

@@ -7,7 +7,7 @@ donation, a step allocates one temporary buffer per array.
 import jax.numpy as jnp
 
 from gradtx._base.numerics import log_of_decay, unless_infinite
-from gradtx._core.constructors import clocked_memory, memory
+from gradtx._core.constructors import clocked_memory, memory, with_facts
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, Scalar
 
@@ -36,7 +36,7 @@ def gradient_difference():
 
     State: one array per parameter, in its dtype or float32 if that is wider, and one scalar.
     """
-    return clocked_memory(
+    tx = clocked_memory(
         init=jnp.zeros_like,
         start=lambda: jnp.zeros((), float),
         advance=lambda seen: (seen, jnp.ones_like(seen)),
@@ -44,6 +44,7 @@ def gradient_difference():
         emit=lambda g, m, p, seen: seen * (g - m),
         emit_before=True,
     )
+    return with_facts(tx, keeps_sign=False)
 
 
 @transformation

@@ -17,7 +17,8 @@ def scale(factor: Scalar):
 
     State: none.
     """
-    return elementwise(lambda g: factor * g)
+    is_positive = isinstance(factor, (int, float)) and factor > 0
+    return with_facts(elementwise(lambda g: factor * g), keeps_sign=is_positive)
 
 
 @transformation

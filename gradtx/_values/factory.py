@@ -67,7 +67,7 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
     factory.__annotations__ = body.__annotations__ | {"return": kind}
     factory.__signature__ = readable_signature(body, kind)  # type: ignore[attr-defined]
     known = REGISTRY.get(spec.name)
-    if known is None or not _is_ours(known):
+    if known is None or not known.is_ours:
         REGISTRY[spec.name] = spec
     return factory
 
@@ -236,10 +236,6 @@ def _role(body: Callable[..., Any], role: Role | str | None) -> Role | None:
     except ValueError:
         roles = ", ".join(repr(role.value) for role in Role)
         raise GradtxValueError(f"{body.__name__}: expected a role of {roles}, got {short(role)}") from None
-
-
-def _is_ours(spec: Spec) -> bool:
-    return (spec.body.__module__ or "").startswith("gradtx.")
 
 
 def _public_name(body: Callable[..., Any]) -> str:

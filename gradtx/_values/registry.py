@@ -92,6 +92,11 @@ class Spec:
         return vars(self) | {"latest": None}
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the factory is of this package."""
+        return (self.body.__module__ or "").startswith(f"{__name__.partition('.')[0]}.")
+
+    @property
     def usage(self) -> str:
         """How it is called: `adam(learning_rate, b1=0.9, ...)`."""
         bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
