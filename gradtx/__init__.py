@@ -174,7 +174,7 @@ if not TYPE_CHECKING:  # a type checker must read the exports above: with `__get
     def __getattr__(name: str) -> _Any:
         if name in _LAZY:
             return _importlib.import_module(f"gradtx.{name}")
-        raise AttributeError(_no_attribute("gradtx", name, __all__))
+        raise AttributeError(_no_attribute("gradtx", name, __all__, (schedules, tree, codecs, linalg)))
 
     def __dir__() -> list[str]:
         return __all__

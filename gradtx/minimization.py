@@ -107,6 +107,14 @@ def minimize(
             f"minimize: expected a function of the parameters first, a transform second and the parameters third, got "
             f"{short(loss_fn)}"
         )
+    if is_transform(params):
+        raise GradtxTypeError("minimize: transform and parameters are swapped; call minimize(loss_fn, tx, params)")
+    for path, p in zip(trees.paths(params), jax.tree.leaves(params), strict=True):
+        if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
+            raise GradtxTypeError(
+                f"minimize: the parameter {path!r} is {jnp.result_type(p)}; start from floating-point numbers: "
+                f"jnp.asarray(x, float)"
+            )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
     check_whole(tx.factory_name, tx._built().work)

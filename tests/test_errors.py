@@ -271,7 +271,8 @@ def test_an_argument_that_is_traced_without_being_a_number():
         return sgd(rate)
 
     with _raises(
-        TypeError, "unannotated: rate: expected a Python value, got a traced array; .* annotate it gradtx.Scalar"
+        TypeError,
+        "unannotated: rate: expected a Python value, .* got a traced array; .* annotate a number gradtx.Scalar",
     ):
         jax.vmap(unannotated)(jnp.ones(3))
 

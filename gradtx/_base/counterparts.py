@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from gradtx._base.errors import listing
 from gradtx._base.optax_names import OPTAX
@@ -65,6 +66,8 @@ COUNTERPARTS = {
 
 ARGUMENTS = {
     "lr": "learning_rate",
+    "weight_decay_mask": "mask",
+    "mask": "weight_decay_mask",
     "step_size": "learning_rate",
     "eta": "learning_rate",
     "betas": "b1 and b2",
@@ -134,27 +137,38 @@ METHODS = {
 """By the name of a method or attribute of optimizers in other libraries, what to do here."""
 
 
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant: one of the same letters, or a similar one of the same kind (`Adam`, `adam`)."""
+    alike = [other for other in known if other.islower() == name.islower()]
+    same = [other for other in alike if sorted(other) == sorted(name)]
+    return next(iter(same or difflib.get_close_matches(name, alike, n=1, cutoff=0.7)), None)
+
+
 def no_argument(factory: str, name: str, known: Iterable[str]) -> str:
     """The message for an argument that a factory does not have, up to how it is called."""
-    close = difflib.get_close_matches(name, known, n=1)
+    known = list(known)
+    close = near(name, known)
     here = ARGUMENTS.get(name, "")
     if here and set(here.split(" and ")) <= set(known):
         hint = f"; here it is {here}"
     elif name in PARTS_FOR_ARGUMENTS:
         hint = f"; {PARTS_FOR_ARGUMENTS[name]}"
     else:
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close!r}?" if close else ""
     return f"{factory} has no argument {name!r}{hint}"
 
 
-def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that a module does not have."""
-    close = difflib.get_close_matches(name, known, n=1)
+def no_attribute(module: str, name: str, known: Iterable[str], others: Iterable[Any] = ()) -> str:
+    """The message for a name that a module does not have, and perhaps one of the other modules does."""
+    close = near(name, known)
+    home = next((other.__name__ for other in others if name in other.__all__), None)
     if name in COUNTERPARTS:
         hint = f"; here it is {COUNTERPARTS[name]}"
         if name in OPTAX and module == "gradtx":
             hint += f"; as in Optax it is gradtx.optax.{name}"
+    elif home is not None:
+        hint = f"; it is {home}.{name}"
     else:
         names = sorted(known)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {listing(names)}" if len(names) < 20 else ""
+        hint = f"; did you mean {close!r}?" if close else f"; it has {listing(names)}" if len(names) < 20 else ""
     return f"module {module!r} has no attribute {name!r}{hint}"

@@ -7,9 +7,13 @@ import jax.export
 
 C = TypeVar("C", bound=type[tuple])
 
+STATES: set[type] = set()
+"""All of them."""
+
 
 def state_class(kind: C) -> C:
     """Decorates a named tuple that is (a part of) a state: programs exported by JAX that have it can be saved."""
+    STATES.add(kind)
     jax.export.register_namedtuple_serialization(kind, serialized_name=f"gradtx.{kind.__name__}")
     return kind
 

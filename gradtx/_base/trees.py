@@ -1,6 +1,6 @@
 """Trees of arrays: paths of leaves, leaves in their compute dtype, and checks that trees fit each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -180,6 +180,13 @@ def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any
     return [part for leaf, part in zip(leaves, parts, strict=True) if leaf is not None]
 
 
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every node of the tree that is no leaf, and every leaf."""
+    found: list[Any] = []
+    jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
+    yield from found
+
+
 def _unlike(tree: Any, other: Any, what: str, other_what: str) -> GradtxValueError:
     error = GradtxValueError(
         f"the structures of the {what} and the {other_what} differ: {difference(tree, other, what, other_what)}"
@@ -205,6 +212,9 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     outer = {path.split("/")[0] for path in only_theirs}
     if len(outer) == 1 and [path.partition("/")[2] for path in only_theirs] == only_ours:
         return f"that of the {other_what} is one level deeper, in {outer.pop()!r}"
+    outer = {path.split("/")[0] for path in only_ours}
+    if len(outer) == 1 and [path.partition("/")[2] for path in only_ours] == only_theirs:
+        return f"that of the {what} is one level deeper, in {(key := outer.pop())!r}; give what is in it: [{key!r}]"
     texts = [f"only the {what} {_have(what)} {listing(only_ours)}"] if only_ours else []
     if only_theirs:
         texts.append(f"only the {other_what} {_have(other_what)} {listing(only_theirs)}")

@@ -24,7 +24,8 @@ from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
 from gradtx._core.context import Context, kept, zeroed
 from gradtx._core.identity import identity
-from gradtx._core.protocol import GradientTransformation, as_transformation, missing_extra, transformation
+from gradtx._core.pairs import missing_extra
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._cpu import isolated
 from gradtx._values.registry import nameable
 

@@ -14,7 +14,7 @@ from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
 from gradtx._core.hyperparams import places, shortest
-from gradtx._core.parts import transforms_in
+from gradtx._core.parts import is_transform, transforms_in
 from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
 from gradtx._values.registry import REGISTRY
 from gradtx._values.schedule import Schedule
@@ -60,6 +60,11 @@ def inject(inner: Transform):
         >>> print(get_hyperparams(state)["learning_rate"])
         1e-04
     """
+    if is_transform(inner) and not isinstance(inner, GradientTransformation):
+        raise GradtxTypeError(
+            f"expected a transform made of gradtx's factories, whose numbers can be seen, got {short(inner)}; make the "
+            f"same with gradtx, or use the inject_hyperparams of its library"
+        )
     inner = as_transformation(inner)
     leaves, treedef = jax.tree.flatten(inner, is_leaf=lambda x: isinstance(x, Schedule))
     found, held = list(places(inner, schedules=False)), list(_injected_in(inner))

@@ -2,12 +2,15 @@
 
     protocol      GradientTransformation, a pair of functions and a value; the decorator of factories
     context       what one call of `update` hands to every transform inside it
+    pairs         bare pairs of functions, and the extra arguments that they take
+    facts         what transforms say of their input and output, and what follows for those made of them
     boundary      what the outermost call checks, and owes to its caller
     state_errors  what somebody gave in place of a state, in words
     leafwise      work on one array, and its default execution over the leaves of a tree
     compose       several transforms as one: in series, side by side, with names, with scalars of their own
     norms         norms and inner products, safe from overflow
     matrixwise    work on one matrix
+    meshes        what works along the axes of arrays, on meshes with explicit axes
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     identity      identity and set_to_zero
     updates       updates added to parameters

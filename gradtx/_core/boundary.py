@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_inexact, strong
+from gradtx._base.states import STATES
 from gradtx._base.typing import Params, State, Updates
 from gradtx._base.varying import all_axes, varied
+from gradtx._values.value import is_value
 
 
 def as_arrays(tree: Any) -> Any:
@@ -30,6 +32,20 @@ def as_arrays(tree: Any) -> Any:
 
 
 _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
+
+
+def check_params(params: Params) -> None:
+    """Raises if what is given in place of parameters is a transform, a state or only shapes."""
+    first = next(iter(jax.tree.leaves(params)), None)
+    if is_value(params):
+        raise GradtxTypeError(f"expected the parameters, got the transform {short(params)}; call tx.init(params)")
+    if isinstance(first, jax.ShapeDtypeStruct):
+        raise GradtxTypeError(
+            "the parameters have shapes only, and no values; for the shapes of the state: "
+            "jax.eval_shape(tx.init, params)"
+        )
+    if isinstance(params, tuple) and any(type(node) in STATES for node in trees.nodes(params)):
+        raise GradtxTypeError("expected the parameters, got a state; call tx.init(params)")
 
 
 def admitted(updates: Updates, params: Params) -> tuple[Updates, Params]:

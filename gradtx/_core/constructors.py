@@ -26,7 +26,8 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
-from gradtx._core.protocol import GradientTransformation, accepted, missing_extra
+from gradtx._core.pairs import accepted, missing_extra
+from gradtx._core.protocol import GradientTransformation
 from gradtx._cpu import Advanced
 
 

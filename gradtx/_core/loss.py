@@ -21,10 +21,12 @@ def checked_loss(caller: str, loss_fn: Any, has_aux: bool = False) -> Any:
         loss = result[0] if has_aux else result
         if isinstance(loss, (tuple, list, dict)) or loss is None:
             form = jax.tree.structure(params)
-            if form in (jax.tree.structure(loss), jax.tree.structure(loss[-1]) if isinstance(loss, tuple) else None):
+            if form in [jax.tree.structure(x) for x in (loss, *(loss[-1:] if isinstance(loss, tuple) else ()))]:
                 hint = f"; give the loss itself, not its gradient: {caller} takes that"
             elif isinstance(loss, tuple):
                 hint = "; for (loss, aux) pass has_aux=True"
+            elif isinstance(loss, dict):
+                hint = "; give one entry, or (loss, aux) with has_aux=True"
             else:
                 hint = "; is `return` missing?"
             raise GradtxTypeError(f"{caller}: expected one number from the loss, got {_kind(loss)}{hint}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.checks import function_of
@@ -105,7 +106,9 @@ def _pair_of(step: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _same_shape(u: Any, g: Array) -> Array:
+def _same_shape(u: Any, g: Array) -> Any:
+    if not isinstance(u, (jax.Array, np.ndarray)):
+        raise GradtxTypeError(f"step: expected one matrix of the shape {g.shape}, got {short(u)}")
     if jnp.shape(u) != g.shape:
         raise GradtxValueError(f"step must keep the shape {g.shape}, got {jnp.shape(u)}")
     return u

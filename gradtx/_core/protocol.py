@@ -8,7 +8,6 @@ when it is first used.
 """
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -31,11 +30,21 @@ from gradtx._base.numerics import any_traced, increment, is_traced
 from gradtx._base.optax_class import OptaxClass
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
-from gradtx._core.boundary import admitted, as_arrays, check_shapes, check_structure, rounded, unshared, varying_like
+from gradtx._core.boundary import (
+    admitted,
+    as_arrays,
+    check_params,
+    check_shapes,
+    check_structure,
+    rounded,
+    unshared,
+    varying_like,
+)
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
 from gradtx._core.facts import of_wrapper
 from gradtx._core.meshes import on_any_mesh
+from gradtx._core.pairs import check_pair, work_of_pair
 from gradtx._core.parts import is_transform, parts
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
@@ -59,7 +68,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     __slots__ = ()
 
     def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
-        _check_pair(init, update)
+        check_pair(init, update)
         self._set(_PAIR, {"init": init, "update": update}, Built((), work_of_pair(init, update)))
 
     @classmethod
@@ -76,6 +85,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the parameters are a module, {type(params).__name__}; give nnx.state(model, nnx.Param)"
             )
         try:
+            check_params(params)
             return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
@@ -112,6 +122,14 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         def __call__(self, *args: Any, **kwargs: Any) -> None:
             raise GradtxTypeError("a transform is not called; call tx.update(updates, state, params)")
 
+        def __getitem__(self, key: Any) -> None:
+            raise GradtxTypeError(f"a transform has no item {short(key)}; its arguments are attributes, as in tx.parts")
+
+        def __add__(self, other: Any) -> None:
+            raise GradtxTypeError("transforms have functions, not operators: chain(a, b) in series, add(a, b) for sums")
+
+        __mul__ = __rmul__ = __or__ = __rshift__ = __matmul__ = __sub__ = __truediv__ = __add__
+
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
 
@@ -128,7 +146,11 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         if not is_plain(self):
             return
         leaves = jax.tree.leaves(self, is_leaf=lambda x: isinstance(x, Schedule))
-        if not any(isinstance(x, Schedule) for x in leaves):  # to read one starts a backend
+        name = self._spec.variadic
+        is_misplaced = name not in self._spec.numbers and any(
+            isinstance(x, Schedule) for x in self._arguments.get(name or "", ())
+        )
+        if is_misplaced or not any(isinstance(x, Schedule) for x in leaves):  # to read one starts a backend
             self._built()
 
     @property
@@ -204,71 +226,6 @@ def _of_memory(error: Exception, **trees_by_name: Any) -> Exception:
     return error
 
 
-def _check_pair(init: Any, update: Any) -> None:
-    if not (callable(init) and callable(update)):
-        raise GradtxTypeError(f"expected two functions, init and update, got {short(init)} and {short(update)}")
-    try:
-        kinds = [p.kind for p in inspect.signature(update).parameters.values()]
-    except ValueError:  # some functions written in C have no signature
-        return
-    by_position = [kind for kind in kinds if kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
-    if len(by_position) < 3 and kinds.count(inspect.Parameter.VAR_POSITIONAL) == 0:
-        raise GradtxTypeError(
-            f"update is called as update(updates, state, params), and {short(update)} takes {len(by_position)} of them"
-        )
-
-
-def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:
-    """The work of a bare pair, or of a transform of another library."""
-
-    def init_pair(step: Context, params: Params) -> State:
-        if step.encoding is not None:
-            raise GradtxTypeError(
-                "a bare pair does not say which arrays of its state may be encoded; make it of parts, or with `memory`"
-            )
-        return init(params)
-
-    def update_pair(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        return update(updates, state, params, **accepted(update, step.extra))
-
-    return Work(init_pair, update_pair)
-
-
-def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
-    """Those of the extra arguments that `update` takes: those that it names, or all if it takes `**extra`."""
-    needed, wanted = _extras_of(update)
-    for name in needed:
-        if name not in extra:
-            raise missing_extra(name)
-    return dict(extra) if wanted is None else {name: extra[name] for name in wanted if name in extra}
-
-
-def missing_extra(name: str) -> GradtxTypeError:
-    what = f" ({EXTRAS[name]})" if name in EXTRAS else ""
-    hint = "; in optax.chain wrap it: optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
-    return GradtxTypeError(
-        f"the extra argument {name!r} is missing{what}; call tx.update(updates, state, params, {name}=...){hint}"
-    )
-
-
-EXTRAS = {
-    "value": "the loss, which `make_train_step` passes",
-    "value_fn": "the loss as a function of the parameters, which `make_train_step` passes",
-    "grad_fn": "the gradient as a function of the parameters, which `make_train_step` passes",
-    "value_and_grad_fn": "loss and gradient as a function of the parameters, which `make_train_step` passes",
-    "key": "a key of jax.random.key, a new one per step, which a train step gets as step(..., key=key)",
-}
-"""The extras that transforms of gradtx read, in words."""
-
-
-def _extras_of(update: Callable[..., Any]) -> tuple[list[str], list[str] | None]:
-    """The extras without which `update` cannot do, and all that it takes; None for any."""
-    parameters = list(inspect.signature(update).parameters.values())
-    needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return needed, None if anything else [p.name for p in parameters[3:]]
-
-
 @overload
 def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformation]: ...
 @overload
@@ -308,6 +265,8 @@ def as_transformation(pair: Any) -> GradientTransformation:
         hint = "; give the transforms one by one, as in chain(*transforms)"
     elif spec := getattr(pair, "spec", None):
         hint = f"; that is a factory, call it: {spec.usage}"
+    elif isinstance(pair, Schedule):
+        hint = "; that is a schedule: give it as the learning rate, adam(schedule), or as a factor, scale(schedule)"
     elif inspect.isfunction(pair):
         hint = "; that is a function: call it, and give what it returns"
     error = GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")

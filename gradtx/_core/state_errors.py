@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx._base import trees
 from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, is_of_plain_containers, listing, short
 from gradtx._base.typing import Params, State, Updates
 from gradtx._values.registry import REGISTRY
@@ -39,7 +40,10 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
 
 def _is_of_others(tx: Any, state: State) -> bool:
     """Whether the state has the classes of one of `tx`, so that only the parameters can have been others."""
-    form = lambda tree: [type(node) for node in _nodes(tree) if isinstance(node, tuple) and hasattr(node, "_fields")]
+
+    def form(tree: Any) -> list[type]:
+        return [type(node) for node in trees.nodes(tree) if isinstance(node, tuple) and hasattr(node, "_fields")]
+
     return form(jax.eval_shape(tx.init, jnp.zeros(()))) == form(state)
 
 
@@ -73,7 +77,7 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
     if got == like:
         hint = "; parameters and state are swapped" if swapped else ""
         return f"a tree shaped like the parameters{hint}; the order is tx.update(updates, state, params)"
-    optax = sorted({type(node).__name__ for node in _nodes(state) if type(node).__module__.startswith("optax")})
+    optax = sorted({type(node).__name__ for node in trees.nodes(state) if type(node).__module__.startswith("optax")})
     if optax:
         return f"Optax's {listing(optax)}; convert it: gradtx.interop.optax.from_state(state, tx, params)"
     if isinstance(state, Mapping) and state and all(isinstance(key, str) and "/" in key for key in state):
@@ -91,13 +95,6 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
             f"gradtx.load_state_dict(tx, params, gradtx.state_dict(other, state), strict=False)"
         )
     return None
-
-
-def _nodes(tree: Any) -> Iterator[Any]:
-    """Every node of the tree that is no leaf."""
-    found: list[Any] = []
-    jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
-    yield from found
 
 
 def _optimizers_with(form: Any, like: Updates) -> Iterator[str]:

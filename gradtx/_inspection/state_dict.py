@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import Part, is_transform, parts, share, told_apart
@@ -92,7 +92,8 @@ def load_state_dict(
             `tx.init`, unexpected entries are ignored, and a `UserWarning` lists both.
         rename: for entries of `d` whose names begin with a key, what stands there now; of several keys the longest
             applies. `{"": "average_params/inner"}` after the optimizer was wrapped in `average_params`,
-            `{"adam": "opt/adam"}` after it got a name.
+            `{"adam": "opt/adam"}` after it got a name. Where no name begins with a key, it applies between slashes:
+            `{"dense": "linear"}` after a module got another name.
 
     Returns:
         The state. `load_state_dict(tx, params, state_dict(tx, state))` equals `state` bit for bit.
@@ -107,8 +108,11 @@ def load_state_dict(
             f"load_state_dict: expected a dict from names to arrays, as state_dict(tx, state) makes it, got {short(d)}"
         )
     for key in rename or {}:
-        if not any(_begins(name, key) for name in d):
-            raise GradtxValueError(f"load_state_dict: rename: no entry begins with {key!r}")
+        if not any(_begins(name, key) or _has_inside(name, key) for name in d):
+            raise GradtxValueError(
+                f"load_state_dict: rename: no entry begins with {key!r}, and none has it between slashes; entries are "
+                f"{listing(d)}"
+            )
     abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params))
     template = jax.eval_shape(tx.init, params) if abstract else tx.init(params)
     leaves, treedef = jax.tree.flatten(template)
@@ -185,20 +189,27 @@ FORMER_PAIRS = {
 
 
 def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays by other names; a key of `rename` is the beginning of a name, of whole words."""
+    """The arrays by other names; a key of `rename` is the beginning of a name, or a part of it, of whole words."""
     found = {}
     for name, array in d.items():
-        keys = [key for key in rename if _begins(name, key)]
-        if keys:
-            key = max(keys, key=len).rstrip("/")
-            rest = name.removeprefix(key).strip("/")
-            name = "/".join(filter(None, (rename[max(keys, key=len)].strip("/"), rest)))
+        first = max((key for key in rename if _begins(name, key)), key=len, default=None)
+        inside = max((key for key in rename if _has_inside(name, key)), key=len, default=None)
+        if first is not None:
+            rest = name.removeprefix(first.rstrip("/")).strip("/")
+            name = "/".join(filter(None, (rename[first].strip("/"), rest)))
+        elif inside is not None:
+            words = f"/{name}/".split(f"/{inside.strip('/')}/", 1)
+            name = f"/{rename[inside].strip('/')}/".join(words).strip("/")
         found[name] = array
     return found
 
 
 def _begins(name: str, key: str) -> bool:
     return not key or f"{name}/".startswith(f"{key.rstrip('/')}/")
+
+
+def _has_inside(name: str, key: str) -> bool:
+    return bool(key.strip("/")) and f"/{key.strip('/')}/" in f"/{name}/"
 
 
 def _by_present_names(d: Mapping[str, Any], named: list[str], unescaped: list[str]) -> dict[str, Any]:

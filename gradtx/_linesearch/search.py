@@ -17,7 +17,8 @@ from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context, Share
 from gradtx._core.norms import where
-from gradtx._core.protocol import as_transformation, missing_extra, transformation
+from gradtx._core.pairs import missing_extra
+from gradtx._core.protocol import as_transformation, transformation
 from gradtx._linesearch import wolfe
 from gradtx._linesearch.along import Rules, line_along, searched
 from gradtx._values.schedule import UnitInterval

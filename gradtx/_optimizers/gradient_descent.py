@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gradtx._base.errors import GradtxValueError
 from gradtx._combinators.chain import chain
 from gradtx._combinators.extrapolated import extrapolated_gradient
 from gradtx._combinators.parallel import interpolate, mean
@@ -27,9 +28,14 @@ def sgd(learning_rate: NonNegative, momentum: Decay | None = None, nesterov: boo
 
     State: one array per parameter with momentum, none without.
 
+    Raises:
+        GradtxValueError: `nesterov` without a momentum.
+
     Reference: Robbins and Monro, "A Stochastic Approximation Method", 1951; for the momentum see `add_momentum`.
     """
     if momentum is None:
+        if nesterov:
+            raise GradtxValueError("nesterov=True needs a momentum: sgd(learning_rate, momentum=0.9, nesterov=True)")
         return scale_by_learning_rate(learning_rate)
     return chain(add_momentum(momentum, nesterov), scale_by_learning_rate(learning_rate))
 

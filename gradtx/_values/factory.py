@@ -156,8 +156,9 @@ def _structure(who: str, x: Any) -> Any:
         return items if isinstance(x, list) else tuple(items)
     if is_traced(x):
         raise GradtxTypeError(
-            f"{who}: expected a Python value, got a traced array; if it is a hyperparameter, annotate it gradtx.Scalar "
-            f"in the factory's signature"
+            f"{who}: expected a Python value, which a program is made for, got a traced array; make the transform "
+            f"outside of jit, or name the argument in static_argnums; in a factory of your own, annotate a number "
+            f"gradtx.Scalar"
         )
     if isinstance(x, (np.generic, np.ndarray, jax.Array)):
         return _plain(x)

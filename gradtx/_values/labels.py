@@ -125,10 +125,10 @@ def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True
     if not _is_function(labels):
         answer = labels
     elif params is not None:
-        answer = _ask(labels, params)
+        answer = _ask(labels, params, what)
     else:
         # Updates share the parameters' paths and shapes, but not their dtypes: the labels must not depend on those.
-        answer, other = (_ask(labels, updates, dtype) for dtype in (jnp.float32, jnp.bfloat16))
+        answer, other = (_ask(labels, updates, what, dtype) for dtype in (jnp.float32, jnp.bfloat16))
         if jax.tree.leaves(answer) != jax.tree.leaves(other):
             raise GradtxValueError("the labels depend on the parameters' dtypes; call tx.update(grads, state, params)")
     return _broadcast(answer, updates, what)
@@ -150,7 +150,7 @@ def _is_function(labels: Any) -> bool:
     return callable(labels) and not is_tree
 
 
-def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> Any:
+def _ask(labels: Callable[[Params], Any], params: Params, what: str, dtype: Any = None) -> Any:
     """The labels that the function returns for abstract parameters, all of them of `dtype` if that is given."""
     answers = []
 
@@ -161,9 +161,12 @@ def _ask(labels: Callable[[Params], Any], params: Params, dtype: Any = None) -> 
     if spec := getattr(labels, "spec", None):
         raise GradtxTypeError(f"expected labels or a mask, got a factory; call it: {spec.usage}")
     if takes_two(labels):
+        remedy = "gradtx.where(function)"
+        if what == "axes":
+            remedy = "gradtx.tree.map_with_path, or names: by_path({'**/kernel': matrix(), '**': 'rest'})"
         raise GradtxTypeError(
-            f"a function for labels gets the whole tree of parameters, and {short(labels)} takes two arguments; for a "
-            f"function of each leaf's path and the leaf: gradtx.where(function)"
+            f"a function for {what} gets the whole tree of parameters, and {short(labels)} takes two arguments; for a "
+            f"function of each leaf's path and the leaf: {remedy}"
         )
     try:
         jax.eval_shape(probe, jax.tree.map(lambda p: _abstract(p, dtype), params))

@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import widened
 from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import GradientTransformation as Native
-from gradtx._core.protocol import missing_extra
 from gradtx.interop._clocks import clocks
 from gradtx.optax._numerics import safe_increment
 from gradtx.optax._states import EmptyState
@@ -107,6 +108,11 @@ def with_state(
         return kind(**found)
 
     def update(updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
+        if not isinstance(state, kind):
+            raise GradtxTypeError(
+                f"expected Optax's {kind.__name__} as the second argument, got {short(state)}; create the state with "
+                f"state = tx.init(params), or convert one of gradtx: gradtx.interop.optax.to_state"
+            )
         own = state._asdict()
         steps = own[counts[0]] if counts else zero_count()
 

@@ -4,6 +4,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from gradtx._base.counterparts import near
 from gradtx.optax._installed import OPTAX
 
 
@@ -29,7 +30,9 @@ def surface(name: str, names: dict[str, Any]) -> tuple[list[str], Callable[[], l
         for part in there.split(".")[1:]:
             module = getattr(module, part)
         if not hasattr(module, attribute):
-            raise AttributeError(f"neither {name!r} nor {there!r} has an attribute {attribute!r}")
+            close = near(attribute, {*own, *dir(module)})
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise AttributeError(f"neither {name!r} nor {there!r} has an attribute {attribute!r}{hint}")
         return getattr(module, attribute)
 
     return own, lambda: own, getattr_

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx as gx
-from gradtx._base.errors import GradtxValueError
+from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.numerics import is_key
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx.optax import _states as states
@@ -84,6 +84,9 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule | None = None, *, fli
     sign = -1 if flip_sign else 1
     if isinstance(learning_rate, Callable):
         return scale_by_schedule(lambda count: sign * learning_rate(count))
+    if isinstance(learning_rate, str):
+        got = f"got {learning_rate!r}; convert it by float"
+        raise GradtxTypeError(f"learning_rate: expected a number or a schedule, {got}")
     return scale(sign * learning_rate)
 
 

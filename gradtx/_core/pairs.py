@@ -1,0 +1,82 @@
+"""Bare pairs of functions: the transforms of other libraries, and those that somebody wrote without a factory."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gradtx._base.errors import GradtxTypeError, short
+from gradtx._base.typing import Params, State, Updates
+from gradtx._core.context import Context, Work
+
+
+def check_pair(init: Any, update: Any) -> None:
+    """Raises if the two do not look like `init` and `update`."""
+    if not (callable(init) and callable(update)):
+        raise GradtxTypeError(f"expected two functions, init and update, got {short(init)} and {short(update)}")
+    try:
+        kinds = [p.kind for p in inspect.signature(update).parameters.values()]
+    except ValueError:  # some functions written in C have no signature
+        return
+    by_position = [kind for kind in kinds if kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    if len(by_position) < 3 and kinds.count(inspect.Parameter.VAR_POSITIONAL) == 0:
+        raise GradtxTypeError(
+            f"update is called as update(updates, state, params), and {short(update)} takes {len(by_position)} of them"
+        )
+
+
+def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work:
+    """The work of a bare pair, or of a transform of another library."""
+
+    def init_pair(step: Context, params: Params) -> State:
+        if step.encoding is not None:
+            raise GradtxTypeError(
+                "a bare pair does not say which arrays of its state may be encoded; make it of parts, or with `memory`"
+            )
+        return init(params)
+
+    def update_pair(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        result = update(updates, state, params, **accepted(update, step.extra))
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise GradtxTypeError(
+                f"its function `update` has to return (updates, state), the state as it is if there is none; it "
+                f"returned {short(result)}"
+            )
+        return result
+
+    return Work(init_pair, update_pair)
+
+
+def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
+    """Those of the extra arguments that `update` takes: those that it names, or all if it takes `**extra`."""
+    needed, wanted = _extras_of(update)
+    for name in needed:
+        if name not in extra:
+            raise missing_extra(name)
+    return dict(extra) if wanted is None else {name: extra[name] for name in wanted if name in extra}
+
+
+def missing_extra(name: str) -> GradtxTypeError:
+    what = f" ({EXTRAS[name]})" if name in EXTRAS else ""
+    hint = "; in optax.chain wrap it: optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
+    return GradtxTypeError(
+        f"the extra argument {name!r} is missing{what}; call tx.update(updates, state, params, {name}=...){hint}"
+    )
+
+
+EXTRAS = {
+    "value": "the loss, which `make_train_step` passes",
+    "value_fn": "the loss as a function of the parameters, which `make_train_step` passes",
+    "grad_fn": "the gradient as a function of the parameters, which `make_train_step` passes",
+    "value_and_grad_fn": "loss and gradient as a function of the parameters, which `make_train_step` passes",
+    "key": "a key of jax.random.key, a new one per step, which a train step gets as step(..., key=key)",
+}
+"""The extras that transforms of gradtx read, in words."""
+
+
+def _extras_of(update: Callable[..., Any]) -> tuple[list[str], list[str] | None]:
+    """The extras without which `update` cannot do, and all that it takes; None for any."""
+    parameters = list(inspect.signature(update).parameters.values())
+    needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return needed, None if anything else [p.name for p in parameters[3:]]

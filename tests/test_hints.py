@@ -1,0 +1,113 @@
+"""What newcomers tried, and what they are told: the cause and the remedy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx as gx
+from gradtx import optax as facade
+
+PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
+STATE = gx.adam(0.1).init(PARAMS)
+
+
+@gx.transformation
+def without_state():
+    return (lambda params: ()), (lambda updates, state, params: updates)
+
+
+MISTAKES = {
+    "a schedule in a chain": (lambda: gx.chain(gx.adam(0.1), gx.schedules.linear(1.0, 0.0, 10)), "that is a schedule"),
+    "an operator": (lambda: gx.adam(0.1) | gx.clip(1.0), r"chain\(a, b\) in series"),
+    "a sum": (lambda: gx.adam(0.1) + gx.clip(1.0), r"add\(a, b\)"),
+    "an item": (lambda: gx.chain(gx.clip(1.0), gx.adam(0.1))[1], "has no item 1"),
+    "nesterov without momentum": (lambda: gx.sgd(0.1, nesterov=True), "nesterov=True needs a momentum"),
+    "a mask under another name": (lambda: gx.adamw(0.1, weight_decay_mask=True), "here it is mask"),
+    "the transform as parameters": (lambda: gx.adam(0.1).init(gx.adam(0.1)), "got the transform adam"),
+    "the state as parameters": (lambda: gx.adam(0.1).init(STATE), "expected the parameters, got a state"),
+    "shapes as parameters": (lambda: gx.adam(0.1).init(jax.eval_shape(lambda: PARAMS)), r"jax.eval_shape\(tx.init"),
+    "an inject of Optax": (lambda: gx.inject(optax.adam(0.1)), "made of gradtx's factories"),
+    "integers to minimize over": (lambda: gx.minimize(jnp.sum, gx.lbfgs(), jnp.arange(3)), "start from floating-point"),
+    "parameters in place of a transform": (lambda: gx.minimize(jnp.sum, jnp.ones(3), gx.lbfgs()), "are swapped"),
+    "an update without a state": (
+        lambda: without_state().update(PARAMS, (), PARAMS),
+        r"has to return \(updates, state\)",
+    ),
+    "a decomposition as a step": (
+        lambda: gx.matrixwise(jnp.linalg.svd).update(jnp.eye(2), ()),
+        r"expected one matrix of the shape \(2, 2\)",
+    ),
+    "a choice that is traced": (
+        lambda: jax.jit(lambda on: gx.sgd(0.1, 0.9, nesterov=on).init(jnp.ones(2)))(True),
+        "make the transform outside of jit",
+    ),
+    "axes by a function of two": (
+        lambda: gx.muon(0.1, axes=lambda path, p: p.ndim == 2).init(PARAMS),
+        r"a function for axes .* by_path\({'\*\*/kernel': matrix\(\)",
+    ),
+    "the state of gradtx in the facade": (
+        lambda: facade.scale_by_adam().update(PARAMS, STATE),
+        "expected Optax's ScaleByAdamState",
+    ),
+    "a string in the facade": (
+        lambda: facade.adam("1e-3"),
+        "learning_rate: expected a number or a schedule, got '1e-3'",
+    ),
+    "updates one level deeper": (
+        lambda: gx.adam(0.1).update({"params": PARAMS}, STATE, PARAMS),
+        r"one level deeper, in 'params'; give what is in it",
+    ),
+    "an unknown beginning of names": (
+        lambda: gx.load_state_dict(gx.adam(0.1), PARAMS, gx.state_dict(gx.adam(0.1), STATE), rename={"x": "y"}),
+        "entries are adam/scale_by_adam",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_message_says_what_to_do(name):
+    make, message = MISTAKES[name]
+    with pytest.raises(gx.GradtxError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("result", "hint"), [(None, "is `return` missing"), ({"loss": 1.0}, "give one entry, or .* has_aux=True")]
+)
+def test_a_loss_that_is_no_number(result, hint):
+    tx = gx.adam(0.1)
+    step = gx.make_train_step(lambda params: result, tx, donate=False)
+    with pytest.raises(gx.GradtxTypeError, match=hint):
+        step(PARAMS, STATE)
+    with pytest.raises(gx.GradtxTypeError, match=hint):
+        gx.minimize(lambda params: result, tx, PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (gx, "adma", "did you mean 'adam'"),
+        (gx, "cosine_decay", "it is gradtx.schedules.cosine_decay"),
+        (gx, "global_norm", "gradtx"),
+        (facade, "adm", "did you mean 'adam'"),
+    ],
+)
+def test_names(module, name, hint):
+    with pytest.raises(AttributeError, match=hint):
+        getattr(module, name)
+
+
+def test_names_of_other_kinds_are_not_offered():
+    with pytest.raises(AttributeError) as error:
+        _ = gx.positive_decay
+    assert "PositiveDecay" not in str(error.value)
+
+
+def test_a_module_is_renamed_wherever_it_occurs():
+    tx, now = gx.adam(0.1), {"linear": PARAMS["dense"]}
+    _, state = tx.update(PARAMS, STATE, PARAMS)
+    got = gx.load_state_dict(tx, now, gx.state_dict(tx, state), rename={"dense": "linear"})
+    _, wanted = tx.update(now, tx.init(now), now)
+    jax.tree.map(np.testing.assert_array_equal, got, wanted)
