@@ -12,20 +12,19 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import gradtx as gx
+from benchmarks.named import EXAMPLES, optimizers
 from benchmarks.training import ALPHABET, apply, cross_entropy, dense, digit_batches, text_batches
 
 STEPS, SEEDS = 150, 3
 RATES = [float(f"{10.0**k:.3g}") for k in np.arange(-4, 1.25, 0.5)]
 WINDOW = 8
-
-EXAMPLES = {"dpsgd": {"l2_norm_clip": 1.0, "noise_multiplier": 1.0}, "dion": {"rank": 8}}
-"""Arguments without a default, besides the learning rate; the documentation shows them too."""
 
 BATCHED = "decomposes matrices at some steps, and under vmap at all; see `benchmarks.training`"
 LEFT_OUT = {
@@ -36,13 +35,6 @@ LEFT_OUT = {
     "polyak_sgd": "has no learning rate of its own",
     "schedule_free": "is a wrapper",
 }
-
-
-def optimizers():
-    """The named optimizers, without the directions that they are made of."""
-    homes = {name: getattr(getattr(gx, name), "spec", None) and getattr(gx, name).__module__ for name in gx.__all__}
-    factories = [name for name, home in homes.items() if home and home.startswith("gradtx._optimizers")]
-    return sorted(name for name in factories if not name.startswith("scale_by_"))
 
 
 def named():
@@ -105,11 +97,11 @@ def losses_of(name, task):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     arguments.add_argument("--optimizers", nargs="+", default=named())
     arguments.add_argument("--json", type=Path, required=True)
     options = arguments.parse_args()
-    stored = json.loads(options.json.read_text()) if options.json.exists() else {"losses": {}}
+    stored: dict[str, Any] = json.loads(options.json.read_text()) if options.json.exists() else {"losses": {}}
     stored |= {
         "steps": STEPS,
         "rates": RATES,

@@ -45,6 +45,8 @@ def is_there(target: str) -> bool:
 def prepare(target: str) -> None:
     """Sets the environment that the compiler reads; before JAX is imported."""
     os.environ["JAX_PLATFORMS"] = "cpu"
+    if target == "cpu":
+        return
     if target == "h100":
         os.environ["PATH"] = f"{_nvcc() / 'bin'}{os.pathsep}{os.environ['PATH']}"
         options = f"--xla_gpu_autotune_level=0 --xla_gpu_cuda_data_dir={_nvcc()}"
@@ -82,7 +84,7 @@ class Step(NamedTuple):
         at_rest: the same with the branches that move least, and no turn of loops.
         temporary: bytes allocated in between.
         kernels: how many there are, those of all branches among them.
-        least: bytes of each input and each output once.
+        least: bytes of each input that is read and of each output that is no input, once.
         seconds: of tracing, lowering and compiling.
     """
 
@@ -99,36 +101,56 @@ def compiled(step: Callable[..., Any], arguments: Any, device: Any, donated: tup
     import jax
     from jax.sharding import SingleDeviceSharding
 
-    import gradtx as gx
-
     place = SingleDeviceSharding(device)
     placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments)
     jax.clear_caches()
     begin = time.perf_counter()
-    program = jax.jit(step, donate_argnums=donated).lower(*placed).compile()
+    traced = jax.jit(step, donate_argnums=donated).trace(*placed)
+    program = traced.lower().compile()
     seconds = time.perf_counter() - begin
-    text = hlo.parse(program.as_text() or "")
+    text, memory = hlo.parse(program.as_text() or ""), program.memory_analysis()
+    assert memory is not None
     return Step(
         moved=hlo.moved(text, max),
         at_rest=hlo.moved(text, min),
-        temporary=program.memory_analysis().temp_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
         kernels=hlo.kernels(text),
-        least=gx.tree.nbytes(placed) + gx.tree.nbytes(jax.eval_shape(step, *placed)),
+        least=_least(traced.jaxpr.jaxpr),
         seconds=seconds,
     )
 
 
-def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = ()) -> Step:
-    """The donated step of a transform: updates, and parameters after them; `asks` are extra arguments that it takes."""
+def _least(program: Any) -> int:
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    computed = [x not in program.invars for x in program.outvars]
+    _, used = dce_jaxpr(program, computed)
+    read = [x.aval for x, is_used in zip(program.invars, used, strict=True) if is_used]
+    written = [x.aval for x, is_computed in zip(program.outvars, computed, strict=True) if is_computed]
+    return sum(x.size * x.dtype.itemsize for x in (*read, *written))
+
+
+def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = (), grads: Any = None) -> Step:
+    """The donated step of a transform: updates, and parameters after them.
+
+    Args:
+        tx: a transform of gradtx or of Optax.
+        params: abstract arrays.
+        device: as of `device_of`.
+        asks: names of the extra arguments that it takes.
+        grads: abstract arrays; those of the parameters by default.
+    """
     import jax
 
     from benchmarks.measure import training_step
 
-    step = training_step(tx, **{name: x for name, x in _extras().items() if name in asks})
-    return compiled(step, (params, jax.eval_shape(tx.init, params), params), device, donated=(0, 1))
+    step = training_step(tx, **{name: x for name, x in extras().items() if name in asks})
+    state = jax.eval_shape(tx.init, params)
+    return compiled(step, (params, state, params if grads is None else grads), device, donated=(0, 1))
 
 
-def _extras() -> dict[str, Any]:
+def extras() -> dict[str, Any]:
+    """What transforms may ask for, by name."""
     import jax
 
     from benchmarks.measure import bowl, slope
@@ -158,7 +180,7 @@ def table(options: Any) -> list[dict[str, Any]]:
             ours, theirs = (
                 None if make is None else measured(make(), params, device, asks)
                 for make, asks in (
-                    (pair.ours, tuple(_extras())),  # what it does not take is ignored
+                    (pair.ours, tuple(extras())),  # what it does not take is ignored
                     (pair.theirs, ("grad_fn",) if pair.grad_fn else ()),
                 )
             )

@@ -21,8 +21,8 @@ OTHERS = ["clip + adamw", "lamb", "adan", "skip nonfinite, input"]
 
 
 @pytest.fixture(scope="module", params=["h100", "tpu-v5e"])
-def steps(request, tmp_path_factory):
-    """The target, and for each optimizer what was measured."""
+def target(request):
+    """A chip whose compiler is installed."""
     sys.path.insert(0, str(ROOT))
     try:
         from benchmarks import chips
@@ -31,19 +31,24 @@ def steps(request, tmp_path_factory):
     if not chips.is_there(request.param):
         # The compilers for other chips, 300 MB, are no requirement of a test run; `.ci/run` installs both where it can.
         pytest.skip(f"the compiler for {request.param} is not installed")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def steps(target, tmp_path_factory):
+    """The target, and for each optimizer what was measured."""
     file = tmp_path_factory.mktemp("chips") / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--target", request.param, "--trees", "flat", "--json", str(file)]
+    found = _measured("benchmarks", target, file, "--trees", "flat", "--optimizers", *ELEMENTWISE, *OTHERS)
+    return target, {row["optimizer"]: row for row in found["rows"]}
+
+
+def _measured(module, target, file, *options):
+    """What a benchmark writes down, in a process that compiles for this chip alone."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-    done = subprocess.run(
-        [*command, "--optimizers", *ELEMENTWISE, *OTHERS],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", module, "--target", target, "--json", str(file), *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return request.param, {row["optimizer"]: row for row in json.loads(file.read_text())["rows"]}
+    return json.loads(file.read_text())
 
 
 def test_elementwise_optimizers_move_the_least_bytes_and_keep_nothing(steps):
@@ -78,3 +83,11 @@ def test_clipping_and_looking_for_nan_read_the_gradients_once_more(steps):
         plain = rows["adamw"]["ours"]["moved"]
         for name in ("clip + adamw", "skip nonfinite, input"):
             assert rows[name]["ours"]["moved"] < plain + 4 * 20e6 + 1e6, name
+
+
+def test_bytes_of_the_atlas_are_as_they_are_measured(target, tmp_path):
+    names = ["adamw", "lamb", "mars"]
+    stored = json.loads((ROOT / "benchmarks" / "atlas_bytes.json").read_text())["steps"]
+    found = _measured("benchmarks.atlas_bytes", target, tmp_path / "figures.json", "--optimizers", *names)["steps"]
+    for name in names:
+        assert found[name][target] == pytest.approx(stored[name][target], rel=0.05, abs=4096), name
