@@ -1,4 +1,4 @@
-"""Final loss against learning rate, as `python -m benchmarks.atlas` has stored it: a picture each, and one table."""
+"""Final loss against learning rate, as `python -m benchmarks.atlas` stores it: pictures, and columns of one table."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ FILE = Path(__file__).parent.parent / "benchmarks" / "atlas.json"
 STORED = json.loads(FILE.read_text())
 RATES = np.asarray(STORED["rates"])
 TITLES = {"digits": "digits, a perceptron", "letters": "letters, from the eight before"}
+HEADER = [column for task in TITLES for column in (task, "rate", "width")]
 
 ABOUT = (
     f"Final loss by constant learning rate, after {STORED['steps']} steps from {STORED['seeds']} seeds: the mean, "
@@ -42,22 +43,15 @@ def draw_curves(path: Path, name: str) -> None:
     plt.close(figure)
 
 
-def table() -> list[str]:
-    """All of them: the loss at the best rate, that rate, and by how much the rate may change."""
-    lines = ["| optimizer | digits | rate | width | letters | rate | width |", "|---|---|---|---|---|---|---|"]
-    for name in sorted(STORED["losses"]):
-        cells = [f"[{name}]({name}.md)"]
-        for task in TITLES:
-            means = losses(name, task).mean(1)
-            best = int(np.nanargmin(means))
-            near = RATES[means <= 1.1 * means[best]]
-            edge = "*" if best in (0, len(RATES) - 1) else ""
-            cells += [f"{means[best]:.3g}", f"{RATES[best]:.2g}{edge}", f"{near.max() / near.min():.2g}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-WIDTH = (
-    "The width is the factor between the largest and the smallest rate whose loss is within a tenth of the best; * is "
-    "a best rate at the edge of the range.\n"
-)
+def cells(name: str) -> list[str]:
+    """The cells of `HEADER`: the loss at the best rate, that rate, and by how much the rate may change."""
+    if name not in STORED["losses"]:
+        return [""] * len(HEADER)
+    found = []
+    for task in TITLES:
+        means = losses(name, task).mean(1)
+        best = int(np.nanargmin(means))
+        near = RATES[means <= 1.1 * means[best]]
+        edge = "*" if best in (0, len(RATES) - 1) else ""
+        found += [f"{means[best]:.3g}", f"{RATES[best]:.2g}{edge}", f"{near.max() / near.min():.2g}"]
+    return found
