@@ -89,10 +89,10 @@ def write(path: Path, stored: dict[str, Any]) -> None:
     steps = ",\n".join(
         f"  {json.dumps(name)}: {{\n"
         + ",\n".join(f"   {json.dumps(target)}: {json.dumps(found)}" for target, found in targets.items())
-        + "\n  }"
+        + "}"
         for name, targets in sorted(stored["steps"].items())
     )
-    path.write_text(json.dumps(head, indent=1).removesuffix("\n}") + f',\n "steps": {{\n{steps}\n }}\n}}\n')
+    path.write_text(json.dumps(head, indent=1).removesuffix("\n}") + f',\n "steps": {{\n{steps}}}\n}}\n')
 
 
 if __name__ == "__main__":

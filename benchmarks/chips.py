@@ -80,8 +80,9 @@ class Step(NamedTuple):
     """A step, compiled for a chip.
 
     Attributes:
-        moved: bytes that all kernels read and write; of branches the one that moves most, of loops one turn.
-        at_rest: the same with the branches that move least, and no turn of loops.
+        moved: bytes that all kernels read and write; of branches the one that moves most, of loops with an end that
+            depends on data one turn.
+        at_rest: the same with the branches that move least, and no turn of such loops.
         temporary: bytes allocated in between.
         kernels: how many there are, those of all branches among them.
         least: bytes of each input that is read and of each output that is no input, once.

@@ -22,33 +22,44 @@ class Instruction(NamedTuple):
         size: bytes of what it makes.
         operands: the names of what it reads.
         called: the computations that it runs, where it is a branch, a loop or a call.
+        fused: the computation of a fusion.
+        condition: the computation that ends a loop.
+        number: of a parameter its index, of a constant its value, of a loop its turns, where the text says so.
+        direction: of a comparison.
     """
 
     operation: str
     size: int
     operands: list[str]
     called: list[str]
+    fused: str
+    condition: str
+    number: int | None
+    direction: str
 
 
 class Program(NamedTuple):
-    """Instructions by name, for each computation by name; and which of these is run."""
+    """Instructions by name, for each computation by name; the name of the last of each; and which is run."""
 
     computations: dict[str, dict[str, Instruction]]
+    roots: dict[str, str]
     entry: str
 
 
 def parse(text: str) -> Program:
     """The program of a text."""
     computations: dict[str, dict[str, Instruction]] = {}
+    roots: dict[str, str] = {}
     entry = at = ""
     for line in text.split("\n"):
         if head := re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line):
             at = head[2]
             computations[at] = {}
             entry = at if head[1] else entry
-        elif found := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)", line):
-            computations[at][found[1]] = _instruction(found[2])
-    return Program(computations, entry)
+        elif found := re.match(r"\s+(ROOT )?%?([\w.\-]+) = (.*)", line):
+            computations[at][found[2]] = _instruction(found[3])
+            roots |= {at: found[2]} if found[1] else {}
+    return Program(computations, roots, entry)
 
 
 def _instruction(text: str) -> Instruction:
@@ -63,7 +74,22 @@ def _instruction(text: str) -> Instruction:
         value = attributes[where.end() :]
         value = value[: value.index("}")] if value.startswith("{") else value.split(",")[0]
         called += re.findall(r"%([\w.\-]+)", value)
-    return Instruction(operation, _size(kind), re.findall(r"%([\w.\-]+)", operands), called)
+    number = re.search(r'known_trip_count":\{"n":"(\d+)"', attributes) or re.fullmatch(r"\((\d+)", operands)
+    return Instruction(
+        operation,
+        _size(kind),
+        re.findall(r"%([\w.\-]+)", operands),
+        called,
+        _named("calls=%", attributes),
+        _named("condition=%", attributes),
+        int(number[1]) if number else None,
+        _named("direction=", attributes),
+    )
+
+
+def _named(key: str, attributes: str) -> str:
+    found = re.search(rf"{key}([\w.\-]+)", attributes)
+    return found[1] if found else ""
 
 
 def _closing(text: str) -> int:
@@ -87,7 +113,9 @@ def _size(kind: str) -> int:
 
 
 def moved(program: Program, among: Callable[[list[int]], int]) -> int:
-    """Bytes that the kernels read and write, of branches the most or the least; of a loop one turn, or none.
+    """Bytes that the kernels read and write, of branches the most or the least.
+
+    Loops have their turns, where these can be read; of another loop it is one turn, or none.
 
     Args:
         program: the program.
@@ -98,16 +126,63 @@ def moved(program: Program, among: Callable[[list[int]], int]) -> int:
         instructions, total = program.computations[name], 0
         for one in instructions.values():
             if one.operation == "while":
-                total += among([0, sum(map(of, one.called))])
+                turn, turns = sum(map(of, one.called)), _turns(program, one)
+                total += among([0, turn]) if turns is None else turns * turn
             elif one.operation == "conditional":
                 total += among(list(map(of, one.called)))
             elif one.operation == "call":
                 total += sum(map(of, one.called))
             elif _is_kernel(one):
-                total += one.size + sum(instructions[x].size for x in one.operands)
+                total += _traffic(program, instructions, one)
         return total
 
     return of(program.entry)
+
+
+def _turns(program: Program, loop: Instruction) -> int | None:
+    """Those that the compiler has written down, or the bound of a counter, which JAX's loops count up from 0."""
+    if loop.number is not None or loop.condition not in program.roots:
+        return loop.number
+    inside = program.computations[loop.condition]
+    end = inside[program.roots[loop.condition]]
+    bounds = [inside[x].number for x in end.operands if inside[x].operation == "constant"]
+    return bounds[0] if end.direction == "LT" and len(bounds) == 1 else None
+
+
+def _traffic(program: Program, around: dict[str, Instruction], one: Instruction) -> int:
+    """Bytes that a kernel reads and writes: of what it slices or updates in place, the slice."""
+    if one.operation == "dynamic-slice":
+        return 2 * one.size
+    if one.operation == "dynamic-update-slice":
+        return 2 * around[one.operands[1]].size
+    sizes = [around[x].size for x in one.operands]
+    if one.fused not in program.roots:
+        return one.size + sum(sizes)
+    inside = program.computations[one.fused]
+    parameters = {x.number: name for name, x in inside.items() if x.operation == "parameter"}
+    return _written(inside, program.roots[one.fused]) + sum(
+        min(size, _read(inside, parameters[index], size)) for index, size in enumerate(sizes)
+    )
+
+
+def _read(inside: dict[str, Instruction], name: str, size: int) -> int:
+    users = [(key, x) for key, x in inside.items() if name in x.operands]
+    total = 0
+    for key, user in users:
+        if user.operation == "bitcast":
+            total += _read(inside, key, size)
+        elif user.operation == "dynamic-slice" and user.operands[0] == name:
+            total += user.size
+        elif user.operation != "dynamic-update-slice" or user.operands[0] != name:
+            return size
+    return total if users else size
+
+
+def _written(inside: dict[str, Instruction], name: str) -> int:
+    one = inside[name]
+    if one.operation in ("tuple", "bitcast"):
+        return sum(_written(inside, x) for x in one.operands)
+    return inside[one.operands[1]].size if one.operation == "dynamic-update-slice" else one.size
 
 
 def kernels(program: Program) -> int:

@@ -17,10 +17,12 @@ ABOUT = (
     f"Bytes per parameter of a donated, compiled step of one {STORED['dtype']} matrix of {STORED['shape'][0]} by "
     f"{STORED['shape'][1]}, by the text of the compiled program: JAX {' and '.join(_VERSIONS)}, "
     f"{' and '.join(_DATES)}, `python -m benchmarks.atlas_bytes --target h100 --json benchmarks/atlas_bytes.json`. "
-    "Programs for the H100 and the TPU are compiled for the chip, and not run. Of branches the one that moves the most "
-    "counts, and of loops one turn; at rest, the one that moves the least, and no turn. The loss, where a transform "
-    "asks for it, is half the sum of squares, and its bytes count. The least is each array once: parameters, gradients "
-    "and state are read, and what changes is written. A CPU has a kernel for each output by default, and so moves "
+    "Programs for the H100 and the TPU are compiled for the chip, and not run. Loops count with all their turns. Of "
+    "branches the one that moves the most counts, and of a loop whose end depends on the data one turn; at rest, the "
+    "branch that moves the least, and no such turn. The loss, where a transform asks for it, is half the sum of "
+    "squares, and its bytes count. The least is each array once: parameters, gradients and state are read, and what "
+    "changes is written. A decomposition is one kernel of the H100 and the CPU, whatever it moves inside. A CPU has a "
+    "kernel for each output by default, and so moves "
     "more: see [Performance](../performance.md).\n"
 )
 COLUMNS = (

@@ -31,7 +31,7 @@ def write_atlas(folder: Path) -> None:
         lines += elsewhere(name)
         write(folder, name, lines)
     pages = "\n".join(optimizers())
-    lines = ["# Atlas\n", "A page for each named optimizer: formula, parts, what it does, and its source.\n"]
+    lines = ["# Atlas\n", "A page for each named optimizer: formula, parts, cost, what it does, and source.\n"]
     lines += ["## Beside each other\n", atlas_costs.COLUMNS, *_table(), ""]
     lines += ["## Bytes of a step\n", atlas_costs.ABOUT, "## Final losses\n", atlas_curves.ABOUT]
     write(folder, "index", [*lines, f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"])

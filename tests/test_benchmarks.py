@@ -127,6 +127,56 @@ def test_bytes_and_kernels_of_a_program(monkeypatch):
     assert hlo.kernels(program) == 2
 
 
+LOOPS = """
+%row (stack: f32[8,10], at: s32[]) -> f32[10] {
+  %stack = f32[8,10]{1,0} parameter(0)
+  %at = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  %piece = f32[1,10]{1,0} dynamic-slice(%stack, %at, %zero), dynamic_slice_sizes={1,10}
+  ROOT %flat = f32[10]{0} bitcast(%piece)
+}
+
+%into (stack: f32[8,10], new: f32[1,10], at: s32[]) -> f32[8,10] {
+  %stack.1 = f32[8,10]{1,0} parameter(0)
+  %new = f32[1,10]{1,0} parameter(1)
+  %at.1 = s32[] parameter(2)
+  ROOT %updated = f32[8,10]{1,0} dynamic-update-slice(%stack.1, %new, %at.1, %at.1)
+}
+
+%body (state: (s32[], f32[8,10])) -> (s32[], f32[8,10]) {
+  %state = (s32[], f32[8,10]) parameter(0)
+  %count = s32[] get-tuple-element(%state), index=0
+  %all = f32[8,10]{1,0} get-tuple-element(%state), index=1
+  %read = f32[10]{0} fusion(%all, %count), kind=kLoop, calls=%row
+  %shaped = f32[1,10]{1,0} bitcast(%read)
+  %write = f32[8,10]{1,0} fusion(%all, %shaped, %count), kind=kLoop, calls=%into
+  ROOT %next = (s32[], f32[8,10]) tuple(%count, %write)
+}
+
+%holds (state: (s32[], f32[8,10])) -> pred[] {
+  %state.1 = (s32[], f32[8,10]) parameter(0)
+  %count.1 = s32[] get-tuple-element(%state.1), index=0
+  %end = s32[] constant(5)
+  ROOT %less = pred[] compare(%count.1, %end), direction=LT
+}
+
+ENTRY %main (start: (s32[], f32[8,10])) -> (s32[], f32[8,10]) {
+  %start = (s32[], f32[8,10]) parameter(0)
+  %first = (s32[], f32[8,10]) while(%start), condition=%holds, body=%body
+  ROOT %again = (s32[], f32[8,10]) while(%first), condition=%unknown, body=%body, config={"known_trip_count":{"n":"2"}}
+}
+"""
+
+
+def test_bytes_of_loops_and_slices(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import hlo
+
+    program = hlo.parse(LOOPS)
+    # A turn reads a row of 40 bytes and writes it twice, and reads the counter of 4 bytes twice; the turns are 5 and 2.
+    assert hlo.moved(program, min) == hlo.moved(program, max) == 7 * (4 * 40 + 2 * 4)
+
+
 @pytest.mark.slow
 def test_a_sweep_is_faster_than_jitted_runs_in_a_loop():
     benchmark = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "sweep.py"))

@@ -86,7 +86,7 @@ def test_clipping_and_looking_for_nan_read_the_gradients_once_more(steps):
 
 
 def test_bytes_of_the_atlas_are_as_they_are_measured(target, tmp_path):
-    names = ["adamw", "lamb", "mars"]
+    names = ["adamw", "lamb", "muon"]
     stored = json.loads((ROOT / "benchmarks" / "atlas_bytes.json").read_text())["steps"]
     found = _measured("benchmarks.atlas_bytes", target, tmp_path / "figures.json", "--optimizers", *names)["steps"]
     for name in names:
