@@ -39,9 +39,9 @@ def write_algebra(folder: Path) -> None:
     for title, wanted in PAGES.items():
         lines = [f"# {title}\n"]
         for kind in wanted:
-            lines += [f"## {kind[0].upper()}{kind[1:]}\n"]
+            lines += [f"## {kind[0].upper()}{kind[1:]}\n"] if len(wanted) > 1 else []
             for name in rows[kind]:
-                lines += _part(folder, name)
+                lines += _part(folder, name, "##" if len(wanted) == 1 else "###")
         names.append(write(folder, title, lines))
     about = (
         "Each part of [the table](../parts.md) with one line, its formula, and an example with a picture. In most of "
@@ -57,9 +57,9 @@ def formula(name: str) -> str:
     return " ".join(found[1].split()) if found else ""
 
 
-def _part(folder: Path, name: str) -> list[str]:
+def _part(folder: Path, name: str, level: str) -> list[str]:
     first = (inspect.getdoc(getattr(gx, name)) or "").splitlines()[0]
-    lines = [f"### `{name}`\n", f"{first} {{func}}`Reference <gradtx.{name}>`\n"]
+    lines = [f"{level} `{name}`\n", f"{first} {{func}}`Reference <gradtx.{name}>`\n"]
     lines += [f"$${formula(name)}$$\n"] if formula(name) else []
     code, kind = EXAMPLES[name]
     lines += [f"```python\n{code}\n```\n"]
