@@ -1,5 +1,6 @@
 """Minimization of a function in one compiled loop."""
 
+import inspect
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
@@ -115,6 +116,15 @@ def minimize(
                 f"minimize: the parameter {path!r} is {jnp.result_type(p)}; start from floating-point numbers: "
                 f"jnp.asarray(x, float)"
             )
+    try:
+        inspect.signature(loss_fn).bind(params, *args)
+    except TypeError as mismatch:
+        raise GradtxTypeError(
+            f"minimize: the loss cannot be called with the parameters and {len(args)} further arguments: {mismatch}; "
+            f"what follows the parameters goes to the loss, and limits are given by name, as in max_steps=100"
+        ) from None
+    except ValueError:  # some functions written in C have no signature
+        pass
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
     check_whole(tx.factory_name, tx._built().work)

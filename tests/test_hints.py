@@ -59,6 +59,40 @@ MISTAKES = {
         lambda: gx.adam(0.1).update({"params": PARAMS}, STATE, PARAMS),
         r"one level deeper, in 'params'; give what is in it",
     ),
+    "a mask by a leaf": (
+        lambda: gx.adamw(0.1, mask=lambda p: p.ndim > 1).init(PARAMS),
+        r"mask: the function gets the whole tree .* gradtx.where\(lambda path, p",
+    ),
+    "two decays": (
+        lambda: gx.chain(gx.scale_by_ema(0.9), gx.bias_correction(0.99)),
+        "averages with the decay 0.9, and bias_correction corrects one of 0.99",
+    ),
+    "names by keyword": (lambda: gx.chain(clip=gx.clip(1.0)), r"with names: chain\(\('clip', clip"),
+    "the limit of a minimization by position": (
+        lambda: gx.minimize(lambda p: jnp.sum(p), gx.lbfgs(), jnp.zeros(2), 100),
+        "limits are given by name, as in max_steps=100",
+    ),
+    "a state in place of parameters": (
+        lambda: gx.load_state_dict(gx.adam(0.1), STATE, gx.state_dict(gx.adam(0.1), STATE)),
+        r"call load_state_dict\(tx, params, d\)",
+    ),
+    "a file without names": (
+        lambda: gx.load_state_dict(gx.adam(0.1), PARAMS, {"arr_0": np.zeros(1)}),
+        "it was saved without names",
+    ),
+    "the state of an optimizer with an option": (
+        lambda: gx.adam(0.1).update(PARAMS, gx.sgd(0.1, momentum=0.9).init(PARAMS), PARAMS),
+        "a state like that of .*sgd with momentum",
+    ),
+    "an optimizer in place of a factory": (
+        lambda: facade.inject_hyperparams(facade.adam(0.1)),
+        "expected a factory, as in inject_hyperparams",
+    ),
+    "the name of an optimizer": (lambda: gx.soap(0.1, rest="adamw"), r"got 'adamw'; give adamw\(learning_rate"),
+    "the state of another optimizer of Optax": (
+        lambda: gx.interop.optax.from_state(optax.adam(0.1).init(PARAMS), gx.sgd(0.1, momentum=0.9), PARAMS),
+        "give the transform that is made as the one of Optax was",
+    ),
     "an unknown beginning of names": (
         lambda: gx.load_state_dict(gx.adam(0.1), PARAMS, gx.state_dict(gx.adam(0.1), STATE), rename={"x": "y"}),
         "entries are adam/scale_by_adam",
@@ -92,6 +126,7 @@ def test_a_loss_that_is_no_number(result, hint):
         (gx, "cosine_decay", "it is gradtx.schedules.cosine_decay"),
         (gx, "global_norm", "gradtx"),
         (facade, "adm", "did you mean 'adam'"),
+        (facade, "muon", "it is contrib.muon"),
     ],
 )
 def test_names(module, name, hint):
@@ -111,3 +146,11 @@ def test_a_module_is_renamed_wherever_it_occurs():
     got = gx.load_state_dict(tx, now, gx.state_dict(tx, state), rename={"dense": "linear"})
     _, wanted = tx.update(now, tx.init(now), now)
     jax.tree.map(np.testing.assert_array_equal, got, wanted)
+
+
+def test_names_are_not_given_to_the_arrays_of_other_parts():
+    saved = gx.state_dict(gx.sgd(0.1, momentum=0.9), gx.sgd(0.1, momentum=0.9).init({"w": jnp.ones(2)}))
+    with pytest.raises(gx.GradtxValueError) as error:
+        gx.load_state_dict(gx.lion(0.1), {"w": jnp.ones(2)}, saved)
+    assert "add_momentum'" not in str(error.value)
+    assert "strict=False" not in str(error.value)

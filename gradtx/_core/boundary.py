@@ -44,8 +44,13 @@ def check_params(params: Params) -> None:
             "the parameters have shapes only, and no values; for the shapes of the state: "
             "jax.eval_shape(tx.init, params)"
         )
-    if isinstance(params, tuple) and any(type(node) in STATES for node in trees.nodes(params)):
+    if is_state(params):
         raise GradtxTypeError("expected the parameters, got a state; call tx.init(params)")
+
+
+def is_state(tree: Any) -> bool:
+    """Whether it holds (a part of) a state."""
+    return isinstance(tree, tuple) and any(type(node) in STATES for node in trees.nodes(tree))
 
 
 def admitted(updates: Updates, params: Params) -> tuple[Updates, Params]:

@@ -142,6 +142,8 @@ class Work:
         descends: how much of its output has the sign of a step of descent.
         takes_ascent: how much of its input must not have it yet.
         keeps_sign: whether its output has the sign of its input; None where nobody says so.
+        averaged: the decay of the average that is its output, if that is one and biased.
+        corrects: the decay of the average whose bias it corrects.
         is_step: whether its output is the step itself, that nothing may turn or lengthen, as that of a projection.
         is_zero: whether its output is zero.
         leaves_raw: the name of the part of whose output some descends, and some is what came in.
@@ -163,6 +165,8 @@ class Work:
     descends: Share = Share.NONE
     takes_ascent: Share = Share.NONE
     keeps_sign: bool | None = None
+    averaged: Any = None
+    corrects: Any = None
     is_step: bool = False
     is_zero: bool = False
     leaves_raw: str = ""

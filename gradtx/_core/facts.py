@@ -24,6 +24,13 @@ def of_series(built: Sequence[Built]) -> dict[str, Any]:
                 f"{part.stages[0]} needs the gradient itself, and here it gets the output of {before.stages[0]}; put "
                 f"it first, and the other parts behind it, or into the direction of a line_search"
             )
+    for before, part in itertools.pairwise(built):
+        decays = before.work.averaged, part.work.corrects
+        if all(isinstance(decay, float) for decay in decays) and decays[0] != decays[1]:
+            raise GradtxValueError(
+                f"{before.stages[0]} averages with the decay {decays[0]}, and {part.stages[0]} corrects one of "
+                f"{decays[1]}: the first steps would be far too large or too small; give both the same"
+            )
     share, descending, keeper = Share.NONE, None, None
     for part in built:
         work = part.work

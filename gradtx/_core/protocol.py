@@ -48,7 +48,7 @@ from gradtx._core.pairs import check_pair, work_of_pair
 from gradtx._core.parts import is_transform, parts
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
-from gradtx._values.registry import Role, Spec
+from gradtx._values.registry import REGISTRY, Role, Spec
 from gradtx._values.schedule import Schedule, prepared, scheduled_names
 from gradtx._values.value import Value, is_plain, is_value
 
@@ -265,6 +265,8 @@ def as_transformation(pair: Any) -> GradientTransformation:
         hint = "; give the transforms one by one, as in chain(*transforms)"
     elif spec := getattr(pair, "spec", None):
         hint = f"; that is a factory, call it: {spec.usage}"
+    elif isinstance(pair, str) and pair in REGISTRY:
+        hint = f"; give {REGISTRY[pair].usage}"
     elif isinstance(pair, Schedule):
         hint = "; that is a schedule: give it as the learning rate, adam(schedule), or as a factor, scale(schedule)"
     elif inspect.isfunction(pair):

@@ -103,9 +103,10 @@ def _optimizers_with(form: Any, like: Updates) -> Iterator[str]:
         return
     for name, spec in sorted(REGISTRY.items(), key=lambda item: (not item[1].required, len(item[0]), item[0])):
         if spec.role is None and spec.required <= {"learning_rate"} and hasattr(spec.kind, "init"):
-            try:
-                state = jax.eval_shape(spec.factory(*[0.1] * len(spec.required)).init, like)
-            except Exception:
-                continue
-            if jax.tree.structure(state) == form:
-                yield name
+            for more in ({}, {"momentum": 0.9}) if spec.defaults.get("momentum", 0) is None else ({},):
+                try:
+                    state = jax.eval_shape(spec.factory(*[0.1] * len(spec.required), **more).init, like)
+                except Exception:
+                    continue
+                if jax.tree.structure(state) == form:
+                    yield f"{name} with momentum" if more else name

@@ -23,10 +23,11 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
+from gradtx._core.boundary import is_state
 from gradtx._core.parts import Part, is_transform, parts, share, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.walking import unfolded, unscheduled
-from gradtx._values.registry import Role
+from gradtx._values.registry import REGISTRY, Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label and its entries: the rest of each name, and the index of its leaf in the state."""
@@ -106,6 +107,16 @@ def load_state_dict(
     if not isinstance(d, Mapping):
         raise GradtxTypeError(
             f"load_state_dict: expected a dict from names to arrays, as state_dict(tx, state) makes it, got {short(d)}"
+        )
+    if is_state(params):
+        raise GradtxTypeError(
+            "load_state_dict: expected the parameters as the second argument, got a state; call "
+            "load_state_dict(tx, params, d)"
+        )
+    if set(d) == {"arr_0"}:
+        raise GradtxValueError(
+            "load_state_dict: the file has one entry, 'arr_0': it was saved without names; save it by "
+            "np.savez(file, **state_dict(tx, state)). What it has is np.load(file, allow_pickle=True)['arr_0'].item()"
         )
     for key in rename or {}:
         if not any(_begins(name, key) or _has_inside(name, key) for name in d):
@@ -305,13 +316,15 @@ def _mismatch(tx: GradientTransformation, missing: list[str], extra: list[str], 
         lines.append("this is the state of another optimizer, or of parameters with other names")
     if change is None and len(missing) == len(extra):
         lines.append("where names have changed: load_state_dict(..., rename={'old/beginning': 'new/beginning'})")
-    lines.append("strict=False initializes missing entries and ignores unexpected ones")
+    if len(missing) < expected:
+        lines.append("strict=False initializes missing entries and ignores unexpected ones")
     return "\n  ".join(lines)
 
 
 def _change_of_beginning(missing: list[str], extra: list[str]) -> dict[str, str] | None:
     """The argument `rename` with which all unexpected entries, or the one that is missing, are found; or None."""
     pairs = [(extra[0], name) for name in missing] if len(missing) > 1 else [(name, missing[0]) for name in extra]
+    pairs = [pair for pair in pairs if not _are_of_other_parts(*pair)]
     split = [(old.split("/"), new.split("/")) for old, new in pairs]
     for old, new in sorted(split, key=lambda pair: _common_end(*pair), reverse=True)[:20]:
         for same in range(_common_end(old, new), -1, -1):
@@ -320,6 +333,12 @@ def _change_of_beginning(missing: list[str], extra: list[str]) -> dict[str, str]
             if (found <= set(missing) and same) or (len(missing) == 1 and missing[0] in found):
                 return change
     return None
+
+
+def _are_of_other_parts(old: str, new: str) -> bool:
+    """Whether the arrays are those of two different factories, so that one does not say what the other does."""
+    last = [[word for word in name.split("/") if word in REGISTRY] for name in (old, new)]
+    return all(last) and last[0][-1] != last[1][-1]
 
 
 def _common_end(x: list[str], y: list[str]) -> int:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx._base.numerics import abs_square, log_of_decay, ordered, safe_divide, times, unless_infinite, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array
-from gradtx._core.constructors import clocked, memory
+from gradtx._core.constructors import clocked, memory, with_facts
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
 
@@ -26,10 +26,11 @@ def scale_by_ema(decay: Decay):
     State: one array per parameter, in its dtype or float32 if that is wider.
     """
     mean = weighted_mean(decay)
-    return memory(
+    average = memory(
         init=jnp.zeros_like,
         step=lambda g, m, p: mean(m, g),
     )
+    return with_facts(average, averaged=decay)
 
 
 @transformation
@@ -97,11 +98,12 @@ def _correction(decay, ahead):
         weights = jnp.where(is_empty, jnp.inf, -jnp.expm1(jnp.where(is_empty, -1.0, exponent)))
         return 1.0 / weights, DecaySum(total, term)
 
-    return clocked(
+    correction = clocked(
         start=lambda: DecaySum(jnp.zeros((), float), jnp.zeros((), float)),
         advance=advance,
         emit=lambda g, factor: factor * g,
     )
+    return with_facts(correction, corrects=decay)
 
 
 @transformation

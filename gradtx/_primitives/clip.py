@@ -140,7 +140,8 @@ def clip_by_global_norm(max_norm: UpperBound):
     .. math:: u = g \cdot \min(1, max\_norm / \lVert g \rVert)
 
     The norm is `gradtx.tree.norm`, in at least float32 and safe from overflow; all arrays are multiplied by one
-    scalar. One NaN makes all updates NaN, and an infinity becomes NaN: they are not hidden.
+    scalar. One NaN makes all updates NaN, and an infinity becomes NaN: they are not hidden. Under `jit` it is the norm
+    over all devices; within `shard_map` that of the part which the device has.
 
     Args:
         max_norm: the largest norm, nonnegative; infinity for no bound.

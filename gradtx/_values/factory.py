@@ -104,6 +104,8 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
         if name not in spec.defaults:
             trees = [x for x in args if jax.tree.structure(x, is_leaf=is_value).num_leaves > 1]
             hint = "; the parameters go to tx.init(params)" if trees else ""
+            if spec.role is Role.SERIES and is_value(kwargs[name]):
+                hint = f"; with names: {spec.name}(({name!r}, {short(kwargs[name])}), ...)"
             return GradtxTypeError(f"{no_argument(spec.name, name, spec.defaults)}; it is called as {spec.usage}{hint}")
     try:
         spec.signature.bind(*args, **kwargs)

@@ -175,12 +175,23 @@ def _ask(labels: Callable[[Params], Any], params: Params, what: str, dtype: Any 
             f"labels and masks can depend on the paths, shapes and dtypes of the parameters, but {labels!r} reads "
             f"their values"
         ) from error
+    except AttributeError as error:
+        if isinstance(params, jax.Array) or error.name not in _OF_ARRAYS:
+            raise
+        raise GradtxTypeError(
+            f"{what}: the function gets the whole tree of parameters, a {type(params).__name__} without "
+            f"{error.name!r}; for a condition on each leaf: gradtx.where(lambda path, p: p.ndim > 1)"
+        ) from None
     if any(map(is_traced, jax.tree.leaves(answers[0]))):
         raise GradtxValueError(
             f"expected Python values as labels, got traced arrays from {labels!r}; use shapes, dtypes and paths, "
             f"without jax.numpy"
         )
     return answers[0]
+
+
+_OF_ARRAYS = {"ndim", "shape", "dtype", "size", "T", "at"}
+"""What somebody asks of a leaf."""
 
 
 def _abstract(x: Any, dtype: Any) -> Any:

@@ -173,7 +173,10 @@ class Pairing:
         """Removes the next stage of the row and returns it; raises if it is not of this kind."""
         if not row.stages or _kind(row.stages[0]) != kind:
             got = f"a {_kind(row.stages[0])}" if row.stages else "no further stage"
-            raise GradtxValueError(f"expected a {kind} as the next stateful stage of the Optax state, got {got}")
+            raise GradtxValueError(
+                f"expected a {kind} as the next stateful stage of the Optax state, got {got}; give the transform "
+                f"that is made as the one of Optax was: adam for optax.adam"
+            )
         return row.stages.popleft()
 
     def _stage(self, tx: GradientTransformation, state: State, row: Row) -> None:

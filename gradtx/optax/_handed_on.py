@@ -30,6 +30,8 @@ def surface(name: str, names: dict[str, Any]) -> tuple[list[str], Callable[[], l
         for part in there.split(".")[1:]:
             module = getattr(module, part)
         if not hasattr(module, attribute):
+            if hasattr(getattr(module, "contrib", None), attribute):
+                raise AttributeError(f"{name!r} has no attribute {attribute!r}; it is contrib.{attribute}")
             close = near(attribute, {*own, *dir(module)})
             hint = f"; did you mean {close!r}?" if close else ""
             raise AttributeError(f"neither {name!r} nor {there!r} has an attribute {attribute!r}{hint}")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.errors import GradtxValueError, listing
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.typing import Params, State, Updates
 from gradtx.optax import _states as states
 from gradtx.optax import _tree_math as trees
@@ -56,6 +56,11 @@ def inject_hyperparams(
         static_args: the names of arguments that are left alone.
         hyperparam_dtype: the dtype of the numbers; None for the highest of the parameters.
     """
+    if not callable(inner_factory):
+        raise GradtxTypeError(
+            f"inject_hyperparams: expected a factory, as in inject_hyperparams(adam)(learning_rate=1e-3), got "
+            f"{short(inner_factory)}"
+        )
     static = {static_args} if isinstance(static_args, str) else set(static_args)
     signature = inspect.signature(inner_factory)
     if unknown := static - set(signature.parameters):
