@@ -92,6 +92,18 @@ def test_the_uniform_average_is_the_mean_of_all_parameters():
     close(gx.eval_params(state, seen[-1]), jax.tree.map(lambda *xs: np.mean(xs, axis=0), *seen))
 
 
+@pytest.mark.parametrize(("every", "start"), [(1, 3), (2, 3), (3, 1)])
+def test_the_average_begins_at_its_start(every, start):
+    tx, params = gx.average_params(gx.sgd(1.0), every=every, start=start), jnp.zeros(())
+    state, seen = tx.init(params), []
+    for step in range(1, 10):
+        updates, state = tx.update(jnp.float32(-step), state, params)
+        params = gx.apply_updates(params, updates)
+        seen.append(float(params))
+        averaged = [p for i, p in enumerate(seen, 1) if i > start and (i - start) % every == 0]
+        np.testing.assert_allclose(gx.eval_params(state, params), np.mean(averaged or seen[-1]), rtol=1e-6)
+
+
 def test_the_average_of_every_third_step():
     tx = gx.average_params(gx.sgd(0.1), every=3)
     seen, state = path_of(tx, 2)

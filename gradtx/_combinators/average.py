@@ -25,7 +25,7 @@ class Averaged(NamedTuple):
     """The state of `average_params`.
 
     Attributes:
-        count: int32, the number of updates since the last one whose parameters were averaged.
+        count: int32, the number of updates since the last one whose parameters were averaged; negative before the start.
         weight: the weight of the average in units of the next parameters' weight, and its rounding error.
         average: the averaged parameters, in at least float32; the parameters themselves before the first average.
         inner: the state of the inner transform.
@@ -41,7 +41,7 @@ class Averaged(NamedTuple):
 
 
 @transformation(role="wrapper")
-def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
+def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1, start: int = 0):
     r"""Parameter averaging: passes on the updates of `inner`, and averages the updated parameters for `eval_params`.
 
     .. math:: w_t = decay \cdot w_{t-1} + 1, \quad a_t = a_{t-1} + (p_t - a_{t-1}) / w_t, \quad p_t = p_{t-1} + u_t,
@@ -56,12 +56,13 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
         inner: a transform whose updates are steps, such as a named optimizer.
         decay: the factor on the weight of earlier parameters per average, in [0, 1].
         every: the number of steps between averages; other steps leave the average unchanged.
+        start: the number of steps before the averaging begins; until then the average is the parameters.
 
     State: `Averaged(count, weight, average, inner)`: one array per parameter, in its dtype or float32 if that is wider;
     two scalars and one int32. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters are missing, or `every` is not a positive whole number.
+        GradtxValueError: the parameters are missing, or `every` or `start` is not a whole number, positive or from 0.
 
     Reference: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov,
     Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018.
@@ -77,9 +78,13 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
         6.0 3.0
     """
     inner, every = as_transformation(inner), whole_number("every", every)
+    if start != 0:
+        whole_number("start", start)
 
     def init(step: Context, params: Params) -> Averaged:
-        return Averaged(jnp.zeros((), jnp.int32), jnp.zeros(2, float), trees.copied(params), step.init(inner, params))
+        return Averaged(
+            jnp.full((), -start, jnp.int32), jnp.zeros(2, float), trees.copied(params), step.init(inner, params)
+        )
 
     def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:
         if not isinstance(state, Averaged):
@@ -87,15 +92,16 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1):
         updates, new = step.update(inner, updates, state.inner, required(params, updates))
         params = apply_updates(params, updates)
         trees.leaves_like(params, state.average, "parameters", "state")
-        count = (state.count + 1) % every
-        weight = jnp.where(count == 0, _heavier(state.weight, 1 - decay), state.weight)
+        is_due = state.count + 1 >= every
+        count = jnp.where(is_due, 0, state.count + 1)
+        weight = jnp.where(is_due, _heavier(state.weight, 1 - decay), state.weight)
         first = weight[0] == 0  # no average yet: the state holds the parameters
         mean = weighted_mean(weak(1 / jnp.where(first, 1.0, weight[0])))
 
         def moved() -> Params:
             return jax.tree.map(lambda p, a: strong(mean(*align(p, a)), a.dtype), params, state.average)
 
-        average = moved() if every == 1 else one_of(first | (count == 0), moved, lambda: state.average)
+        average = moved() if every == 1 else one_of(first | is_due, moved, lambda: state.average)
         return updates, Averaged(count, weight, average, new)
 
     return with_facts(combinator(init, update), keeps_params=True)
