@@ -18,6 +18,11 @@ def without_state():
     return (lambda params: ()), (lambda updates, state, params: updates)
 
 
+@gx.schedule
+def a_number(value: gx.Scalar):
+    return value
+
+
 MISTAKES = {
     "a schedule in a chain": (lambda: gx.chain(gx.adam(0.1), gx.schedules.linear(1.0, 0.0, 10)), "that is a schedule"),
     "an operator": (lambda: gx.adam(0.1) | gx.clip(1.0), r"chain\(a, b\) in series"),
@@ -67,6 +72,10 @@ MISTAKES = {
         lambda: gx.chain(gx.scale_by_ema(0.9), gx.bias_correction(0.99)),
         "averages with the decay 0.9, and bias_correction corrects one of 0.99",
     ),
+    "a schedule's factory that returns a number": (lambda: a_number(1.0)(3), "return lambda step"),
+    "a transform as a number": (lambda: gx.adam(gx.adam(0.1)), r"transforms are composed: chain\("),
+    "a transform as a function": (lambda: gx.elementwise(gx.square()), r"got the transform square\(\); transforms are"),
+    "a transform as a state": (lambda: gx.eval_params(gx.adam(0.1), PARAMS), r"call eval_params\(state, params\)"),
     "names by keyword": (lambda: gx.chain(clip=gx.clip(1.0)), r"with names: chain\(\('clip', clip"),
     "the limit of a minimization by position": (
         lambda: gx.minimize(lambda p: jnp.sum(p), gx.lbfgs(), jnp.zeros(2), 100),
@@ -154,3 +163,12 @@ def test_names_are_not_given_to_the_arrays_of_other_parts():
         gx.load_state_dict(gx.lion(0.1), {"w": jnp.ones(2)}, saved)
     assert "add_momentum'" not in str(error.value)
     assert "strict=False" not in str(error.value)
+
+
+@pytest.mark.parametrize("is_jitted", [False, True])
+def test_a_function_that_branches_on_values(is_jitted):
+    tx = gx.chain(gx.elementwise(lambda g: g if g > 0 else -g), gx.sgd(0.1))
+    update = jax.jit(tx.update) if is_jitted else tx.update
+    with pytest.raises((ValueError, TypeError)) as error:
+        update(jnp.ones(2), tx.init(jnp.ones(2)))
+    assert any("jnp.where" in note for note in error.value.__notes__)

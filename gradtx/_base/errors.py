@@ -53,6 +53,10 @@ def add_stages(error: Exception, stages: tuple[str, ...]) -> Exception:
         known = next((note for note in notes if note.startswith(_NOTE)), None)
         if known is None:
             error.add_note(_NOTE + path)
+            if isinstance(error, jax.errors.TracerBoolConversionError) or "truth value" in str(error):
+                error.add_note(
+                    "use jnp.where(condition, x, y) in place of `if`, and & and | in place of `and` and `or`"
+                )
         else:
             notes[notes.index(known)] = f"{_NOTE}{path} > {known.removeprefix(_NOTE)}"
     return error

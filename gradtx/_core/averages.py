@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.typing import Array, Params, State
+from gradtx._values.value import is_value
 
 
 def eval_params(state: State, params: Params) -> Params:
@@ -35,6 +36,10 @@ def eval_params(state: State, params: Params) -> Params:
     Raises:
         GradtxValueError: the state holds no averages, or two of one parameter.
     """
+    if is_value(state):
+        raise GradtxTypeError(
+            f"eval_params: expected a state, got the transform {short(state)}; call eval_params(state, params)"
+        )
     leaves, treedef = jax.tree.flatten(params)
     found = merged_averages(trees.without_variables(state), trees.without_variables(params))
     if leaves and all(average is None for average in found):

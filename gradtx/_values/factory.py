@@ -217,6 +217,8 @@ def _admit(who: str, number: Number, x: Any) -> Any:
     hint = ""
     if isinstance(x, (tuple, list)) and all(isinstance(item, (int, float)) for item in x):
         hint = "; give each to its argument; gradtx.sweep tries several, and a schedule changes it by the step"
+    elif is_value(x):
+        hint = "; transforms are composed: chain(...)"
     elif isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
         hint = "; if these are parameters, give them to the transform: tx.init(params)"
     elif isinstance(x, str):

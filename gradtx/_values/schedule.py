@@ -32,6 +32,10 @@ class Schedule(Value):
         count = jax.numpy.asarray(count, dtype=float)
         with at_stage(self._spec.name):
             function = self._spec.call(self._spec.body, prepared(self, count))
+            if not callable(function):
+                raise GradtxTypeError(
+                    f"expected a function of the step from the body, got {short(function)}; return lambda step: ..."
+                )
             try:
                 result = function(count)
             except jax.errors.TracerBoolConversionError as error:
