@@ -14,9 +14,9 @@ from gradtx._base import trees
 from gradtx._base.branch import like
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
-from gradtx._base.numerics import strong
+from gradtx._base.numerics import is_inexact, strong
 from gradtx._base.typing import Array, Params, Transform
-from gradtx._core.facts import check_whole
+from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -111,7 +111,7 @@ def minimize(
     if is_transform(params):
         raise GradtxTypeError("minimize: transform and parameters are swapped; call minimize(loss_fn, tx, params)")
     for path, p in zip(trees.paths(params), jax.tree.leaves(params), strict=True):
-        if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
+        if hasattr(p, "dtype") and not is_inexact(p):
             raise GradtxTypeError(
                 f"minimize: the parameter {path!r} is {jnp.result_type(p)}; start from floating-point numbers: "
                 f"jnp.asarray(x, float)"
@@ -128,6 +128,7 @@ def minimize(
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
     check_whole(tx.factory_name, tx._built().work)
+    check_each(tx.factory_name, tx._built().work, params)
     return _minimized(loss_fn, tx, params, args, limits)
 
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.branch import zeros_of
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
-from gradtx._core.facts import check_whole
+from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
@@ -103,7 +104,7 @@ def make_train_step(
             return jax.tree.map(lambda g, t: None if is_float0(g) else t + widened(g), grads, total), value
 
         shapes = jax.eval_shape(whole, params, jax.tree.map(lambda x: x[0], parts))[1]
-        zeros = jax.tree.map(lambda g: None if is_float0(g) else widened(jnp.zeros(g.shape, g.dtype)), shapes)
+        zeros = jax.tree.map(lambda g: None if is_float0(g) else widened(zeros_of(g)), shapes)
         total, values = jax.lax.scan(one, zeros, parts)
         loss, aux = values if has_aux else (values, None)
         loss = jnp.mean(widened(loss))
@@ -142,6 +143,7 @@ def make_train_step(
             "value_fn": lambda params: value_of(params, batch),
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
+        check_each(tx.factory_name, tx._built().work, params)
         updates, state = tx.update(grads, state, params, **extra)
         return apply_updates(params, updates), state, value
 

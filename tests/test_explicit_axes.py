@@ -135,3 +135,24 @@ def test_the_pairs_of_lbfgs_are_split_as_their_parameters():
         with jax.set_mesh(mesh):
             state = gx.precondition_by_lbfgs(3).init(sharded(PARAMS, mesh, w=PartitionSpec("rows")))
         assert state.steps["w"].sharding.spec[1] == "rows"
+
+
+def test_transforms_as_arguments_and_gradients_that_are_elsewhere():
+    tx = gx.chain(gx.matrixwise(lambda g: g @ g.T @ g), gx.scale_by_learning_rate(0.1))
+    mesh = mesh_of()
+    with jax.set_mesh(mesh):
+        params = sharded(MATRIX, mesh, w=PartitionSpec("rows"))
+        jax.jit(lambda tx, p: tx.update(p, tx.init(p), p)[0])(jax.tree.map(jnp.float32, tx), params)
+        simplex = gx.project_simplex(axis=0)
+        out, _ = simplex.update({"w": jnp.ones((8, 3))}, simplex.init(params), params)
+    np.testing.assert_allclose(np.sum(params["w"] + out["w"], 0), 1.0, rtol=1e-5)
+
+
+def test_a_batch_in_parts():
+    mesh = mesh_of(names=("rows",))
+    with jax.set_mesh(mesh):
+        params = sharded(MATRIX, mesh, w=PartitionSpec("rows"))
+        tx = gx.adam(0.1)
+        step = gx.make_train_step(lambda p, x: jnp.sum(p["w"] ** 2) * jnp.mean(x), tx, accumulate=2)
+        params, _, _ = step(params, tx.init(params), jnp.ones(4))
+    assert params["w"].sharding.spec[0] == "rows"

@@ -30,7 +30,7 @@ MISTAKES = {
     "an item": (lambda: gx.chain(gx.clip(1.0), gx.adam(0.1))[1], "has no item 1"),
     "nesterov without momentum": (lambda: gx.sgd(0.1, nesterov=True), "nesterov=True needs a momentum"),
     "a mask under another name": (lambda: gx.adamw(0.1, weight_decay_mask=True), "here it is mask"),
-    "the transform as parameters": (lambda: gx.adam(0.1).init(gx.adam(0.1)), "got the transform adam"),
+    "the transform as parameters": (lambda: gx.adam(0.1).init(gx.adam(0.1)), r"got adam\(.*; call tx.init\(params\)"),
     "the state as parameters": (lambda: gx.adam(0.1).init(STATE), "expected the parameters, got a state"),
     "shapes as parameters": (lambda: gx.adam(0.1).init(jax.eval_shape(lambda: PARAMS)), r"jax.eval_shape\(tx.init"),
     "an inject of Optax": (lambda: gx.inject(optax.adam(0.1)), "made of gradtx's factories"),
@@ -172,3 +172,40 @@ def test_a_function_that_branches_on_values(is_jitted):
     with pytest.raises((ValueError, TypeError)) as error:
         update(jnp.ones(2), tx.init(jnp.ones(2)))
     assert any("jnp.where" in note for note in error.value.__notes__)
+
+
+def test_a_beginning_of_names_is_not_taken_for_a_part_of_others():
+    old = gx.chain(gx.add_momentum(0.9), gx.accumulate_gradients(gx.add_momentum(0.9), 2))
+    new = gx.chain(gx.skip_nonfinite(gx.add_momentum(0.9)), gx.accumulate_gradients(gx.add_momentum(0.9), 2))
+    rename = {"add_momentum": "skip_nonfinite/inner/add_momentum"}
+    _, state = old.update(PARAMS, old.init(PARAMS))
+    with pytest.warns(UserWarning, match="skip_nonfinite"):
+        got = gx.load_state_dict(new, PARAMS, gx.state_dict(old, state), rename=rename, strict=False)
+    names = gx.state_dict(new, got)
+    assert jnp.all(names["skip_nonfinite/inner/add_momentum/dense/bias"] == 1)
+
+
+def test_the_cause_of_an_error_in_init_stays():
+    def init(params):
+        cause = KeyError("cause")
+        raise RuntimeError("mine") from cause
+
+    with pytest.raises(RuntimeError) as error:
+        gx.GradientTransformation(init, lambda updates, state, params: (updates, state)).init(PARAMS)
+    assert isinstance(error.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    "params", [(PARAMS, STATE), [PARAMS, STATE], {"state": STATE}, gx.sgd(jnp.float32(0.1)), (jnp.ones(2), jnp.ones(2))]
+)
+def test_what_may_be_parameters(params):
+    gx.clip(1.0).init(params)
+
+
+def test_shapes_are_enough_for_a_state_without_arrays():
+    assert gx.sgd(0.1).init(jax.eval_shape(lambda: PARAMS)) == ()
+
+
+def test_a_state_of_what_is_no_number():
+    tx = gx.matrixwise(lambda g, key: (g, key), init=lambda p: jax.random.key(0))
+    tx.update(jnp.eye(2), tx.init(jnp.eye(2)))

@@ -59,8 +59,8 @@ def function_of(name: str, function: Any, *arguments: str, hint: str = "") -> An
         raise GradtxTypeError(f"{name}: expected a function that is called as {call}, got {short(function)}")
     if hasattr(function, "init") and hasattr(function, "update"):
         raise GradtxTypeError(
-            f"{name}: expected a function that is called as {call}, got the transform {short(function)}; transforms are "
-            f"composed: chain(...), ratio(...), let(...)"
+            f"{name}: expected a function that is called as {call}, got the transform {short(function)}; transforms "
+            f"are composed: chain(...), ratio(...), let(...)"
         )
     try:
         inspect.signature(function).bind(*arguments)

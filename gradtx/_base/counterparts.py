@@ -141,7 +141,8 @@ def near(name: str, known: Iterable[str]) -> str | None:
     """The name that was probably meant: one of the same letters, or a similar one of the same kind (`Adam`, `adam`)."""
     alike = [other for other in known if other.islower() == name.islower()]
     same = [other for other in alike if sorted(other) == sorted(name)]
-    return next(iter(same or difflib.get_close_matches(name, alike, n=1, cutoff=0.7)), None)
+    close = same or difflib.get_close_matches(name, alike, n=1, cutoff=0.7)
+    return close[0] if close else None if name.islower() else near(name.lower(), known)
 
 
 def no_argument(factory: str, name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ class Averaged(NamedTuple):
     """The state of `average_params`.
 
     Attributes:
-        count: int32, the number of updates since the last one whose parameters were averaged; negative before the start.
+        count: int32, the number of updates since the last one whose parameters were averaged; negative before `start`.
         weight: the weight of the average in units of the next parameters' weight, and its rounding error.
         average: the averaged parameters, in at least float32; the parameters themselves before the first average.
         inner: the state of the inner transform.

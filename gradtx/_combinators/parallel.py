@@ -55,7 +55,8 @@ def ratio(numerator: Transform, denominator: Transform, eps: NonNegative = 0.0, 
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
     joined = _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
-    return with_facts(joined, keeps_sign=bool(as_transformation(numerator)._built().work.keeps_sign))
+    work = as_transformation(numerator)._built().work
+    return with_facts(joined, keeps_sign=bool(work.keeps_sign), descends=work.descends)
 
 
 @transformation(role="side by side")

@@ -21,7 +21,7 @@ from gradtx._base.numerics import is_float0, is_inexact, strong
 from gradtx._base.states import STATES
 from gradtx._base.typing import Params, State, Updates
 from gradtx._base.varying import all_axes, varied
-from gradtx._values.value import is_value
+from gradtx._values.value import is_plain, is_value
 
 
 def as_arrays(tree: Any) -> Any:
@@ -35,22 +35,20 @@ _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
 
 def check_params(params: Params) -> None:
-    """Raises if what is given in place of parameters is a transform, a state or only shapes."""
-    first = next(iter(jax.tree.leaves(params)), None)
-    if is_value(params):
-        raise GradtxTypeError(f"expected the parameters, got the transform {short(params)}; call tx.init(params)")
-    if isinstance(first, jax.ShapeDtypeStruct):
-        raise GradtxTypeError(
-            "the parameters have shapes only, and no values; for the shapes of the state: "
-            "jax.eval_shape(tx.init, params)"
-        )
+    """Raises if what is given in place of parameters is a transform or a state."""
+    if is_value(params) and is_plain(params):
+        raise GradtxTypeError(f"expected the parameters, got {short(params)}; call tx.init(params)")
     if is_state(params):
         raise GradtxTypeError("expected the parameters, got a state; call tx.init(params)")
 
 
 def is_state(tree: Any) -> bool:
-    """Whether it holds (a part of) a state."""
-    return isinstance(tree, tuple) and any(type(node) in STATES for node in trees.nodes(tree))
+    """Whether it is a state, as far as can be seen: only tuples at first, with a part in them that only states have."""
+    if type(tree) in STATES:
+        return True
+    if type(tree) is not tuple or not any(type(node) in STATES for node in trees.nodes(tree)):
+        return False
+    return all(isinstance(x, tuple) for x in tree)
 
 
 def admitted(updates: Updates, params: Params) -> tuple[Updates, Params]:

@@ -139,14 +139,15 @@ class Work:
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
         takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
-        descends: how much of its output has the sign of a step of descent.
+        takes_examples: whether its input has an axis of examples in front, which nothing before it may mix.
+        descends: how much of its output has the minus of a step of descent.
         takes_ascent: how much of its input must not have it yet.
-        keeps_sign: whether its output has the sign of its input; None where nobody says so.
+        keeps_sign: whether its output surely has the sign of its input; None where nobody says so.
         averaged: the decay of the average that is its output, if that is one and biased.
         corrects: the decay of the average whose bias it corrects.
-        is_step: whether its output is the step itself, that nothing may turn or lengthen, as that of a projection.
-        is_zero: whether its output is zero.
-        leaves_raw: the name of the part of whose output some descends, and some is what came in.
+        is_step: how much of its output is the step itself, which nothing may turn or lengthen: that of a projection.
+        is_zero: how much of its output is zero.
+        raw: the parameters to the paths of those that get their gradients as they are, while others descend.
         keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
         passes: whether its output is its input.
         mixes_axes: whether it works along the axes of arrays, as products of matrices do; see `meshes`.
@@ -162,14 +163,15 @@ class Work:
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
     takes_gradient: bool = False
+    takes_examples: bool = False
     descends: Share = Share.NONE
     takes_ascent: Share = Share.NONE
     keeps_sign: bool | None = None
     averaged: Any = None
     corrects: Any = None
-    is_step: bool = False
-    is_zero: bool = False
-    leaves_raw: str = ""
+    is_step: Share = Share.NONE
+    is_zero: Share = Share.NONE
+    raw: Callable[[Params], list[str]] | None = None
     keeps_params: bool = False
     passes: bool = False
     mixes_axes: bool = False

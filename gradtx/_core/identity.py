@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx._base.numerics import is_float0
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.context import Context, Work
+from gradtx._core.context import Context, Share, Work
 from gradtx._core.leafwise import LeafTransform
 from gradtx._core.protocol import GradientTransformation, transformation
 
@@ -32,7 +32,7 @@ def set_to_zero():
 
     State: none.
     """
-    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g), is_zero=True)
+    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g), is_zero=Share.ALL)
 
 
 def _on_any_dtype(function: Callable[[Any], Any], **facts: Any) -> GradientTransformation:

@@ -91,7 +91,10 @@ def _beside(init: Callable[[Array], Any]) -> Callable[[Array], Any]:
 
     def run(p: Array) -> Any:
         zero = jnp.sum(jnp.zeros_like(p, p.real.dtype))
-        return jax.tree.map(lambda x: x + zero.astype(jnp.result_type(x)), init(p))
+        return jax.tree.map(
+            lambda x: x + zero.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.number) else x,
+            jax.tree.map(jnp.asarray, init(p)),
+        )
 
     return run
 

@@ -29,7 +29,7 @@ def on_any_mesh(work: Work, tx: Any = None, rebuilt: Callable[[Any], Work] | Non
     """
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        mesh = _mesh_of((updates, state))
+        mesh = _mesh_of((updates, state, params))
         if mesh is None:
             return work.update(step, updates, state, params)
         (numbers, with_numbers), (inside, with_inside) = _split(tx), _split_context(step)

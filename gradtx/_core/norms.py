@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,10 +40,12 @@ def distance(xs: list[Array], ys: list[Array]) -> Array:
 def norms_along(x: Array, axes: tuple[int, ...]) -> Array:
     """The norms along some axes of an array of 32 bits or more, which stay with the length 1; safe as `norm`."""
 
-    def scaled(x: Array) -> Array:
-        return jnp.expand_dims(_length(_two_sums(x, None, axes)), axes)
+    def scaled(x: Array, sums: Sums = _both) -> Array:
+        return jnp.expand_dims(_length(_two_sums(sums, x, None, axes)), axes)
 
-    return scaled(x) if precision(x.dtype) > 32 else _cpu.by_platform(x, partial(_cpu.norms_along, axes=axes), scaled)
+    is_wide = precision(x.dtype) > 32
+    cpu = partial(scaled, sums=_cpu.sums) if is_wide else partial(_cpu.norms_along, axes=axes)
+    return _cpu.by_platform(x, cpu, scaled)
 
 
 def inner_product(xs: list[Array], ys: list[Array]) -> Array:
@@ -94,27 +96,37 @@ def _norms(groups: list[Group], active: Array | None) -> list[Array]:
 
 
 def _plain_norms(groups: list[Group], active: Array | None) -> list[Array]:
-    if any(precision(x.dtype) > 32 for x in jax.tree.leaves(groups)):
-        found = _scaled(groups)
-    else:
-        found = _cpu.by_platform(groups, _cpu.norms, _scaled)
+    is_wide = any(precision(x.dtype) > 32 for x in jax.tree.leaves(groups))
+    found = _cpu.by_platform(groups, partial(_scaled, sums=_cpu.sums) if is_wide else _cpu.norms, _scaled)
     return [where(active, x) for x in found]
 
 
 _differentiable_norms = jax.custom_jvp(_plain_norms)
 
 
-def _scaled(groups: list[Group]) -> list[Array]:
+def _both(squares: list[Array], axes: tuple[int, ...]) -> Sequence[Array]:
+    """The sums of two arrays along some axes, by one reduction with two results.
+
+    Where it is fused with an update, XLA for GPUs writes that in place, and behind two reductions it copies what was
+    updated (LAMB on an H100: 40 bytes per parameter and not 56; JAX 0.10.2).
+    """
+    zero = jnp.zeros((), squares[0].dtype)
+    return lax.reduce(squares, [zero, zero], lambda a, b: [i + j for i, j in zip(a, b, strict=True)], axes)
+
+
+Sums = Callable[[list[Array], tuple[int, ...]], Sequence[Array]]
+"""How the sums of several arrays along some axes are taken."""
+
+
+def _scaled(groups: list[Group], sums: Sums = _both) -> list[Array]:
     """From sums of numbers times a power of two, which is exact, both a large and a small one.
 
     With the large one squares do not go under, but those of more than 1e7 overflow, and with the small one the reverse.
     """
     groups = list(map(_aligned, groups))
-    sums = iter(for_each(_two_sums, list(itertools.chain.from_iterable(groups))))
-    found = []
-    for group in groups:
-        found.append(_length([total(list(column)) for column in zip(*itertools.islice(sums, len(group)), strict=True)]))
-    return found
+    pairs = iter(for_each(partial(_two_sums, sums), list(itertools.chain.from_iterable(groups))))
+    columns = [zip(*itertools.islice(pairs, len(group)), strict=True) for group in groups]
+    return [_length([total(list(column)) for column in both]) for both in columns]
 
 
 def _length(sums: Sequence[Array]) -> Array:
@@ -123,17 +135,11 @@ def _length(sums: Sequence[Array]) -> Array:
     return lax.select(fine == jnp.inf, coarse, fine)
 
 
-def _two_sums(x: Array, y: Array | None, axes: tuple[int, ...] | None = None) -> Sequence[Array]:
-    """The sums of the squares of an array, or of a difference, times each of the two scales.
-
-    One reduction with two results: where it is fused with an update, XLA for GPUs writes that in place, and behind two
-    reductions it copies what was updated (LAMB on an H100: 40 bytes per parameter and not 56; JAX 0.10.2).
-    """
+def _two_sums(sums: Sums, x: Array, y: Array | None, axes: tuple[int, ...] | None = None) -> Sequence[Array]:
+    """The sums of the squares of an array, or of a difference, times each of the two scales."""
     x = widened(x) if y is None else widened(x) - widened(y)
-    squares = [abs_square(x * scale) for scale in _scales(x.real.dtype)]
-    zero = jnp.zeros((), squares[0].dtype)
     along = tuple(range(x.ndim)) if axes is None else tuple(axis % x.ndim for axis in axes)
-    return lax.reduce(squares, [zero, zero], lambda a, b: [i + j for i, j in zip(a, b, strict=True)], along)
+    return sums([abs_square(x * scale) for scale in _scales(x.real.dtype)], along)
 
 
 def where(active: Array | None, x: Array) -> Array:

@@ -62,6 +62,15 @@ def is_transform(x: Any) -> bool:
     return hasattr(x, "init") and hasattr(x, "update") and not hasattr(x, "spec")  # factories have a `spec`
 
 
+def holds_pairs(arguments: Any) -> bool:
+    """Whether there is a transform among the arguments that is a tuple of two functions."""
+    return any(map(_is_pair, jax.tree.leaves(arguments, is_leaf=_is_pair)))
+
+
+def _is_pair(x: Any) -> bool:
+    return isinstance(x, tuple) and len(x) == 2 and all(map(callable, x)) and not any(map(is_transform, x))
+
+
 def holds_transforms(argument: Any) -> bool:
     return any(map(is_transform, jax.tree.leaves(argument, is_leaf=is_transform)))
 

@@ -42,10 +42,10 @@ from gradtx._core.boundary import (
 )
 from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
-from gradtx._core.facts import of_wrapper
+from gradtx._core.facts import of_alternatives, of_branches
 from gradtx._core.meshes import on_any_mesh
 from gradtx._core.pairs import check_pair, work_of_pair
-from gradtx._core.parts import is_transform, parts
+from gradtx._core.parts import holds_pairs, is_transform, parts
 from gradtx._core.state_errors import explained
 from gradtx._values.factory import P, make_factory
 from gradtx._values.registry import REGISTRY, Role, Spec
@@ -89,7 +89,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
-            raise _of_memory(error, parameters=params) from None
+            better = _of_memory(error, parameters=params)
+            if better is error:
+                raise
+            raise better from None
 
     def update(self, /, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         """The updates transformed, and the state after them. Give `params` and extras by keyword where needed.
@@ -164,7 +167,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return self._cache
         if self._is_bare:  # taken apart and put together as a pytree
             work = self._arguments.get("work") or work_of_pair(**self._arguments)
-            return Built((), work)
+            return Built((), on_any_mesh(work) if work.mixes_axes else work)
         if not is_plain(self):
             return self._build()
         with jax.ensure_compile_time_eval():  # a cached value must not hold tracers of the current trace
@@ -193,13 +196,18 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         """The work of a primitive or a combinator, with what follows from the transforms in it."""
         if own.mixes_axes:
             work = on_any_mesh(own, self, lambda tx: tx._build().work)
+        if not (self._spec.is_ours and is_plain(self)) or holds_pairs(self._arguments):
+            return work  # others may turn a sign, and what is not cached would be built again at each level
         inside = [as_transformation(part.transform)._built().work for part in parts(self)]
-        if own.keeps_sign is None and self._spec.is_ours:
-            work = replace(work, keeps_sign=all(inner.keeps_sign for inner in inside))
-        if self._spec.role is Role.NAMING:  # the output is that of the last
-            inside = inside[-1:]
-        if inside and self._spec.role in (Role.WRAPPER, Role.NAMING):
-            work = replace(work, **of_wrapper(name, work, inside))
+        if inside and self._spec.role is Role.WRAPPER:
+            work = replace(work, **of_alternatives(work, inside))
+        elif self._spec.role is Role.NAMING:  # the output is that of the last
+            work = replace(work, **of_alternatives(work, inside[-1:]))
+        elif self._spec.role is Role.SIDE_BY_SIDE:
+            work = replace(work, **of_branches(work, inside))
+        is_turned = work.descends or work.is_step or work.is_zero
+        if own.keeps_sign is None:
+            work = replace(work, keeps_sign=not is_turned and all(inner.keeps_sign for inner in inside))
         return work
 
     def _called(self, arguments: dict[str, Any]) -> Any:
@@ -214,9 +222,13 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
 
 
 def _of_memory(error: Exception, **trees_by_name: Any) -> Exception:
-    """The error, or a better one if the cause is an array whose memory a step has given away."""
+    """The error, or a better one if the cause is an array without values: a shape, or memory that was given away."""
     if isinstance(error, GradtxError):
         return error
+    if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(trees_by_name)):
+        return GradtxTypeError(
+            "some arrays have shapes only, and no values; for the shapes of the state: jax.eval_shape(tx.init, params)"
+        )
     for path, x in jax.tree_util.tree_leaves_with_path(trees_by_name):
         if isinstance(x, jax.Array) and not is_traced(x) and x.is_deleted():
             return GradtxValueError(
@@ -320,8 +332,8 @@ def _check_first(tx: GradientTransformation, values: dict[str, Any]) -> None:
     for name, given in values.items():
         number = tx._spec.numbers[name]
         for x in jax.tree.leaves(given):
-            if is_traced(x) or jnp.ndim(x) or number.allows(float(x)):
-                continue
+            if is_traced(x) or jnp.ndim(x) or number.low <= x <= number.high:
+                continue  # a decay may be 1, or rounded to it
             hint = "; the minus of a descent step is built in" if x < 0 and number.allows(-float(x)) else ""
             raise GradtxValueError(f"{name}: expected {number} from the schedule, got {float(x):.6g} at step 0{hint}")
 

@@ -201,16 +201,17 @@ FORMER_PAIRS = {
 
 def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
     """The arrays by other names; a key of `rename` is the beginning of a name, or a part of it, of whole words."""
+    elsewhere = [key for key in rename if not any(_begins(name, key) for name in d)]
     found = {}
     for name, array in d.items():
         first = max((key for key in rename if _begins(name, key)), key=len, default=None)
-        inside = max((key for key in rename if _has_inside(name, key)), key=len, default=None)
+        inside = max((key for key in elsewhere if _has_inside(name, key)), key=len, default=None)
         if first is not None:
             rest = name.removeprefix(first.rstrip("/")).strip("/")
             name = "/".join(filter(None, (rename[first].strip("/"), rest)))
         elif inside is not None:
-            words = f"/{name}/".split(f"/{inside.strip('/')}/", 1)
-            name = f"/{rename[inside].strip('/')}/".join(words).strip("/")
+            words = re.split(f"(?<=/){re.escape(inside.strip('/'))}(?=/)", f"/{name}/")
+            name = rename[inside].strip("/").join(words).strip("/")
         found[name] = array
     return found
 

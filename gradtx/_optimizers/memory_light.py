@@ -123,4 +123,4 @@ def adafactor(
         parts.append(scale_by_ema(momentum))
     if weight_decay_rate is not None:
         parts.append(add_decayed_weights(weight_decay_rate, mask))
-    return chain(*parts, scale(-1.0))
+    return chain(*parts, scale_by_learning_rate(1.0))

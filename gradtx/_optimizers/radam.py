@@ -109,4 +109,6 @@ def adabound(
     high = final_lr * (1 + inverse_time_decay(1 / gamma, 1.0))
     rate = chain(add_constant(eps), reciprocal(), scale(learning_rate), clip_between(low, high))
     how_noisy = chain(square(), scale_by_ema(b2), bias_correction(b2), sqrt())
-    return chain(product(chain(scale_by_ema(b1), bias_correction(b1)), chain(how_noisy, rate)), scale(-1.0))
+    return chain(
+        product(chain(scale_by_ema(b1), bias_correction(b1)), chain(how_noisy, rate)), scale_by_learning_rate(1.0)
+    )

@@ -6,7 +6,7 @@ from gradtx._combinators.parallel import product
 from gradtx._core.protocol import transformation
 from gradtx._primitives.elementwise import add_constant, sign
 from gradtx._primitives.reversal import rprop_step_size, sign_agreement
-from gradtx._primitives.scale import scale
+from gradtx._primitives.scale import scale_by_learning_rate
 from gradtx._values.schedule import NonNegative, Positive
 
 
@@ -44,4 +44,4 @@ def rprop(
     size = rprop_step_size(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size)
     unless_reversed = chain(add_constant(1.0), sign())  # maps -1, 0 and 1 to 0, 1 and 1
     step = product(chain(use("agreement"), size), chain(use("agreement"), unless_reversed), sign())
-    return chain(let("agreement", sign_agreement(), step), scale(-1.0))
+    return chain(let("agreement", sign_agreement(), step), scale_by_learning_rate(1.0))

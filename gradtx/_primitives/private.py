@@ -63,7 +63,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
         return jax.tree.map(mean, updates, noise), state
 
-    return with_facts(combinator(init, update, takes_gradient=True), mixes_axes=True)
+    return with_facts(combinator(init, update), takes_examples=True, mixes_axes=True)
 
 
 def _number_of_examples(updates: Updates, params: Params) -> int:
