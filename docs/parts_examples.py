@@ -115,6 +115,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "average_params": ("gx.average_params(gx.adam(1e-3), decay=0.999)", "diagram"),
     "schedule_free_averaging": ("gx.chain(gx.sgd(0.3), gx.schedule_free_averaging(0.3))", "descent"),
     "eval_params": ("gx.eval_params(state, params)", ""),
+    "master_params": ("gx.master_params(state, params)", ""),
     # gradients elsewhere, other shapes
     "sharpness_aware": ("gx.sharpness_aware(gx.sgd(0.1), rho=0.05)", "diagram"),
     "extrapolated_gradient": ("gx.extrapolated_gradient(gx.sgd(0.1), decay=0.9)", "diagram"),

@@ -51,6 +51,7 @@ from gradtx._combinators.accumulation import has_updated as has_updated
 from gradtx._combinators.condition import has_nonfinite as has_nonfinite
 from gradtx._combinators.inject import get_hyperparams as get_hyperparams
 from gradtx._combinators.inject import set_hyperparams as set_hyperparams
+from gradtx._combinators.master import master_params as master_params
 from gradtx._combinators.record import logs as logs
 
 # Layer 5: named optimizers, and their directions.

@@ -86,3 +86,17 @@ def test_bad_input():
         tx.update(params, tx.init(params))
     with pytest.raises(ValueError, match=r"in master_weights: expected the state of master_weights"):
         tx.update(params, (), params)
+
+
+def test_the_full_precision_is_read_at_any_depth():
+    tx = gx.partition({"half": gx.master_weights(gx.sgd(1e-3)), "full": gx.sgd(1e-3)}, {"h": "half", "f": "full"})
+    params = {"h": jnp.ones(3, jnp.bfloat16), "f": jnp.ones(3)}
+    state = tx.init(params)
+    updates, state = tx.update(params, state, params)
+    params = gx.apply_updates(params, updates)
+    got = gx.master_params(state, params)
+    assert {name: x.dtype for name, x in got.items()} == {"h": jnp.float32, "f": jnp.float32}
+    np.testing.assert_allclose(got["h"], 0.999, rtol=1e-6)
+    np.testing.assert_array_equal(got["f"], params["f"])
+    with pytest.raises(gx.GradtxValueError, match=r"wrap the transform: master_weights\(tx\)"):
+        gx.master_params(gx.sgd(0.1).init(params), params)

@@ -295,3 +295,11 @@ def test_every_argument_of_a_factory_needs_a_name():
 @pytest.mark.parametrize("numbers", [(0.0, -0.0), (1, 1.0), (1.0, 1), (0.5, 0.25, 0.5)])
 def test_a_value_made_again_has_its_own_numbers_also_where_they_compare_equal(numbers):
     assert [repr(gx.scale(x).factor) for x in numbers] == list(map(repr, numbers))
+
+
+def test_named_parts_are_attributes():
+    tx = gx.chain(("clip", gx.clip(1.0)), ("opt", gx.adam(1e-3)))
+    assert tx.opt == gx.adam(1e-3)
+    assert {"clip", "opt", "parts"} <= set(dir(tx))
+    with pytest.raises(AttributeError, match="has no attribute 'other'"):
+        _ = tx.other

@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -68,6 +69,40 @@ def master_weights(inner: Transform):
         return treedef.unflatten(out), Master(treedef.unflatten(moved), new)
 
     return with_facts(combinator(init, update), keeps_params=True)
+
+
+def master_params(state: State, params: Params) -> Params:
+    """The parameters in full precision: copies of those that `master_weights` keeps, of the others as they are.
+
+    Args:
+        state: the state of a transform with `master_weights` in it, at any depth.
+        params: the parameters that are trained.
+
+    Raises:
+        GradtxValueError: the state has no such parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = master_weights(sgd(1.0)), jnp.ones((), jnp.bfloat16)
+        >>> _, state = tx.update(jnp.full((), 1e-3, jnp.bfloat16), tx.init(params), params)
+        >>> print(f"{master_params(state, params):.4f}")
+        0.9990
+    """
+    found: list[Any] = jax.tree.leaves(params)
+    nodes = [x for x in jax.tree.leaves(state, is_leaf=_is_master) if _is_master(x)]
+    if not nodes:
+        raise GradtxValueError(
+            "master_params: the state keeps no parameters in full precision; wrap the transform: master_weights(tx); "
+            "the call is master_params(state, params)"
+        )
+    for node in nodes:
+        masters = trees.leaves_like(params, node.params, "parameters", "master weights", absent=True)
+        found = [p if w is None else w for p, w in zip(found, masters, strict=True)]
+    return jax.tree.structure(params).unflatten([jnp.array(x) for x in found])
+
+
+def _is_master(x: Any) -> bool:
+    return isinstance(x, Master)
 
 
 def _moved(w: Array | None, u: Array) -> Array | None:

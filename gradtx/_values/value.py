@@ -82,12 +82,19 @@ class Value:
     def __getattr__(self, name: str) -> "Argument":
         if not name.startswith("_") and name in self._arguments:
             return _read_only(self._arguments[name])
+        if name in (named := self._named()):
+            return named[name]
         hint = f"; {METHODS[name]}" if name in METHODS else ""
         raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}{hint}")
 
     def __dir__(self) -> list[str]:
         public = [name for kind in type(self).__mro__ for name in vars(kind) if not name.startswith("_")]
-        return sorted({*public, *self._arguments})
+        return sorted({*public, *self._arguments, *filter(str.isidentifier, self._named())})
+
+    def _named(self) -> dict[str, Any]:
+        """What the arguments have in pairs with a name, as in `chain(("opt", tx))`."""
+        items = [x for argument in self._arguments.values() if isinstance(argument, tuple) for x in argument]
+        return {x[0]: x[1] for x in items if isinstance(x, tuple) and len(x) == 2 and type(x[0]) is str}
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"{self._spec.name} is immutable; use .replace({name}=...) to make another")
