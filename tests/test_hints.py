@@ -23,6 +23,14 @@ def a_number(value: gx.Scalar):
     return value
 
 
+@gx.transformation
+def a_function(rate: gx.Scalar):
+    return lambda g: -rate * g
+
+
+STACKED = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
+SCHEDULED = gx.adam(gx.schedules.linear(1.0, 0.0, 10))
+
 MISTAKES = {
     "a schedule in a chain": (lambda: gx.chain(gx.adam(0.1), gx.schedules.linear(1.0, 0.0, 10)), "that is a schedule"),
     "an operator": (lambda: gx.adam(0.1) | gx.clip(1.0), r"chain\(a, b\) in series"),
@@ -101,6 +109,33 @@ MISTAKES = {
     "the state of another optimizer of Optax": (
         lambda: gx.interop.optax.from_state(optax.adam(0.1).init(PARAMS), gx.sgd(0.1, momentum=0.9), PARAMS),
         "give the transform that is made as the one of Optax was",
+    ),
+    "a state made by vmap": (
+        lambda: gx.adam(0.1).update(STACKED, jax.vmap(gx.adam(0.1).init)(STACKED), STACKED),
+        r"it was made by jax.vmap\(tx.init\), .* jax.vmap\(tx.update\)",
+    ),
+    "a scheduled state made by vmap": (
+        lambda: SCHEDULED.update(STACKED, jax.vmap(SCHEDULED.init)(STACKED), STACKED),
+        r"it was made by jax.vmap\(tx.init\)",
+    ),
+    "regular expressions": (
+        lambda: gx.adamw(0.1, mask=gx.by_path({".*bias": False, ".*": True})).init(PARAMS),
+        r"no regular expressions: write '\*\*/bias' for",
+    ),
+    "a label that is missing": (
+        lambda: gx.partition({"a": gx.sgd(0.1)}, {"dense": {"kernel": "a"}}).init(PARAMS),
+        "there are none for dense/bias",
+    ),
+    "a number in place of a switch": (lambda: gx.sgd(0.1, 0.9, 1e-4), r"it is called as sgd\(learning_rate"),
+    "rates in a dict": (lambda: gx.adam({"kernel": 1e-3, "bias": 1e-4}), r"for several: partition\("),
+    "a function in a config": (
+        lambda: gx.to_config(gx.adam(lambda step: 1e-3)),
+        "a function has no name in a config, and adam.learning_rate",
+    ),
+    "no dtype": (lambda: facade.adam(1e-3, mu_dtype="bf16"), "'bf16' is no dtype"),
+    "a body that returns a function of a gradient": (
+        lambda: a_function(0.1).init(PARAMS),
+        r"of a gradient it is one by elementwise\(function\)",
     ),
     "an unknown beginning of names": (
         lambda: gx.load_state_dict(gx.adam(0.1), PARAMS, gx.state_dict(gx.adam(0.1), STATE), rename={"x": "y"}),

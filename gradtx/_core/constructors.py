@@ -258,7 +258,10 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
     def advanced(clock: Any) -> tuple[Any, Any]:
         answer = advance(clock)
         if not (isinstance(answer, tuple) and len(answer) == 2):
-            raise GradtxTypeError(f"advance: expected (reading, scalars), got {short(answer)}")
+            raise GradtxTypeError(
+                f"clocked: advance has to return what emit gets and the new scalars, as in lambda c: (c, c + 1); it "
+                f"returned {short(answer)}"
+            )
         reading, new = answer
         if jax.tree.structure(new) != jax.tree.structure(clock):
             raise GradtxTypeError(

@@ -136,8 +136,8 @@ def _update(
         u, new = work(step._replace(names=step.safe(named)), g, slots, p)
         if u.shape != g.shape:
             raise GradtxValueError(
-                f"the update of one array must keep the shape {g.shape}, got {u.shape}; for a function of the whole "
-                f"tree: treewise"
+                f"a function of one array, as in elementwise or memory, must keep its shape {g.shape}, as g / norm(g) "
+                f"does, and gave {u.shape}; for a function of the whole tree: treewise"
             )
         return u, new
 

@@ -111,9 +111,9 @@ def _pair_of(step: Callable[..., Any]) -> Callable[..., Any]:
 
 def _same_shape(u: Any, g: Array) -> Any:
     if not isinstance(u, (jax.Array, np.ndarray)):
-        raise GradtxTypeError(f"step: expected one matrix of the shape {g.shape}, got {short(u)}")
+        raise GradtxTypeError(f"matrixwise: step: expected one matrix of the shape {g.shape}, got {short(u)}")
     if jnp.shape(u) != g.shape:
-        raise GradtxValueError(f"step must keep the shape {g.shape}, got {jnp.shape(u)}")
+        raise GradtxValueError(f"matrixwise: step must keep the shape {g.shape}, got {jnp.shape(u)}")
     return u
 
 

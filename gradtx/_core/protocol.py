@@ -282,7 +282,7 @@ def as_transformation(pair: Any) -> GradientTransformation:
     elif isinstance(pair, Schedule):
         hint = "; that is a schedule: give it as the learning rate, adam(schedule), or as a factor, scale(schedule)"
     elif inspect.isfunction(pair):
-        hint = "; that is a function: call it, and give what it returns"
+        hint = "; that is a function: call it if it makes a transform; of a gradient it is one by elementwise(function)"
     error = GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
     error.lacks_transform = not hint
     raise error

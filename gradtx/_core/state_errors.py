@@ -15,6 +15,8 @@ from gradtx._values.value import Value
 
 def explained(error: Exception, tx: Any, updates: Updates, state: State, params: Params) -> Exception:
     """The error, or a better one if the cause is that `state` is not a state of `tx`."""
+    if (better := _of_shapes(tx, updates, state)) is not None:
+        return better
     if isinstance(error, GradtxError) and not error.is_about_state:
         return error
     try:
@@ -36,6 +38,22 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
     better = GradtxValueError(f"expected the state of {name} as the second argument, got {words}")
     better.stages = error.stages if isinstance(error, GradtxError) else ()
     return better
+
+
+def _of_shapes(tx: Any, updates: Updates, state: State) -> GradtxValueError | None:
+    """The error, if every number of the state has an axis more than it should have: it was made by `vmap`."""
+    try:
+        wanted = jax.tree.leaves(jax.eval_shape(tx.init, updates))
+        pairs = list(zip(wanted, jax.tree.leaves(state), strict=True))
+        more = {jnp.shape(x)[:1] for old, x in pairs if old.shape == () != jnp.shape(x)}
+    except Exception:  # what is given is stranger still
+        return None
+    if len(more) != 1 or any(jnp.shape(x) not in (old.shape, *(m + old.shape for m in more)) for old, x in pairs):
+        return None
+    return GradtxValueError(
+        f"the single numbers of the state have an axis of the length {more.pop()[0]}: it was made by "
+        f"jax.vmap(tx.init), and is updated in the same way, by jax.vmap(tx.update)(updates, state, params)"
+    )
 
 
 def _is_of_others(tx: Any, state: State) -> bool:

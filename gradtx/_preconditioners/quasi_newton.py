@@ -75,8 +75,9 @@ def precondition_by_lbfgs(memory_size: int = 10):
     def init(params: Params) -> Pairs:
         wide = trees.widened(params)
         ring = jax.tree.map(lambda p: jnp.broadcast_to(jnp.zeros_like(p), (size, *p.shape)), wide)  # sharded as p is
-        numbers = jnp.zeros(size, _dtype_of(jax.tree.leaves(wide)))
         zeros = jax.tree.map(jnp.zeros_like, wide)
+        zero = norm(jax.tree.leaves(zeros)).astype(_dtype_of(jax.tree.leaves(wide)))  # on the mesh, if there is one
+        numbers = jnp.broadcast_to(zero, size)
         return Pairs(wide, zeros, ring, ring, numbers, numbers, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
     def update(updates: Updates, state: Pairs, params: Params) -> tuple[Updates, Pairs]:

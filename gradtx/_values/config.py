@@ -11,6 +11,7 @@ import numpy as np
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_traced
 from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
+from gradtx._values.schedule import Schedule
 from gradtx._values.value import Value
 
 
@@ -49,6 +50,11 @@ def from_config(config: dict[str, Any]) -> Any:
 
 
 def _encode(x: Any, where: str) -> Any:
+    if isinstance(x, Schedule) and x._spec.factory is Schedule:
+        raise GradtxTypeError(
+            f"to_config: a function has no name in a config, and {where} is {short(x)}; use one of gradtx.schedules, "
+            f"or write a factory that returns it: @gradtx.schedule, def mine(a: gradtx.Scalar): return lambda step: ..."
+        )
     if isinstance(x, Value):
         if REGISTRY.get(x.factory_name) is not x._spec:
             raise GradtxTypeError(

@@ -95,7 +95,9 @@ def bind(spec: Spec, args: tuple, kwargs: dict) -> dict[str, Any]:
             continue  # the common case
         arguments[name] = admitted = _admitted(spec, name, number, argument)
         if name in spec.switches and type(admitted) is not bool:
-            raise GradtxTypeError(f"{spec.name}: {name}: expected True or False, got {short(argument)}")
+            raise GradtxTypeError(
+                f"{spec.name}: {name}: expected True or False, got {short(argument)}; it is called as {spec.usage}"
+            )
     return arguments
 
 
@@ -219,6 +221,8 @@ def _admit(who: str, number: Number, x: Any) -> Any:
         hint = "; give each to its argument; gradtx.sweep tries several, and a schedule changes it by the step"
     elif is_value(x):
         hint = "; transforms are composed: chain(...)"
+    elif isinstance(x, dict) and x and all(isinstance(item, (int, float)) for item in x.values()):
+        hint = "; for several: partition({'a': tx, 'b': other}, by_path({'**/kernel': 'a', '**': 'b'}))"
     elif isinstance(x, (dict, list)) or jax.tree.structure(x).num_leaves > 1:
         hint = "; if these are parameters, give them to the transform: tx.init(params)"
     elif isinstance(x, str):

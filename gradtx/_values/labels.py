@@ -69,7 +69,7 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
                 return name
         raise GradtxValueError(
             f"by_path: no pattern matches {path!r}; the patterns are {listing(map(repr, patterns))}; "
-            f'add "**" at the end for the rest'
+            f'add "**" at the end for the rest{_no_regular_expressions(patterns)}'
         )
 
     def labels(params: Params, is_whole: bool) -> Any:
@@ -82,6 +82,11 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
         return found
 
     return labels
+
+
+def _no_regular_expressions(patterns: Any) -> str:
+    looks = [pattern for pattern in patterns if isinstance(pattern, str) and re.search(r"\.\*|[\^$\\(|]|\.\+", pattern)]
+    return f"; patterns are no regular expressions: write '**/bias' for {looks[0]!r}" if looks else ""
 
 
 def is_part(params: Params) -> bool:
@@ -214,6 +219,8 @@ def _broadcast(labels: Any, full: Any, what: str) -> list[Any]:
         same = ours == theirs or (type(labels) is not type(full) and not isinstance(labels, (str, int)))
         kinds = f"{type(labels).__name__} and {type(full).__name__}"
         why = f"; the containers are of different types, {kinds}" if same else ""
+        if missing := [path for path in theirs if not any(f"{path}/".startswith(f"{own}/") for own in ours)]:
+            why = f"; there are none for {listing(missing)}"
         raise GradtxValueError(
             f"{what}: expected {_GIVE[what]}; got {what} at {listing(ours)} for parameters at {listing(theirs)}{why}"
         ) from None

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.errors import GradtxValueError, short
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import abs_square
 from gradtx._base.typing import Array
 
@@ -49,7 +49,10 @@ safe_int32_increment = safe_increment
 
 def canonical_dtype(dtype: Any) -> Any:
     """The dtype as JAX has it: with 32 bits unless 64 are enabled. None stays None."""
-    return None if dtype is None else jnp.zeros((), dtype).dtype
+    try:
+        return None if dtype is None else jnp.zeros((), dtype).dtype
+    except TypeError:
+        raise GradtxTypeError(f"{dtype!r} is no dtype; give one as jnp.bfloat16 or 'bfloat16'") from None
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
