@@ -156,5 +156,5 @@ def test_elements_of_a_sequence_have_names_and_may_follow_schedules():
 
 
 def test_a_function_in_place_of_a_transform():
-    with pytest.raises(gx.GradtxTypeError, match="that is a function: call it, and give what it returns"):
+    with pytest.raises(gx.GradtxTypeError, match="that is a function: call it if it makes a transform"):
         gx.inject(lambda learning_rate: gx.sgd(learning_rate))

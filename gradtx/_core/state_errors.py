@@ -43,8 +43,10 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
 def _of_shapes(tx: Any, updates: Updates, state: State) -> GradtxValueError | None:
     """The error, if every number of the state has an axis more than it should have: it was made by `vmap`."""
     try:
-        wanted = jax.tree.leaves(jax.eval_shape(tx.init, updates))
-        pairs = list(zip(wanted, jax.tree.leaves(state), strict=True))
+        wanted = jax.eval_shape(tx.init, updates)
+        if jax.tree.structure(wanted) != jax.tree.structure(state):
+            return None
+        pairs = list(zip(*map(jax.tree.leaves, (wanted, state)), strict=True))
         more = {jnp.shape(x)[:1] for old, x in pairs if old.shape == () != jnp.shape(x)}
     except Exception:  # what is given is stranger still
         return None
