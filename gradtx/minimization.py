@@ -1,6 +1,5 @@
 """Minimization of a function in one compiled loop."""
 
-import inspect
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
@@ -17,7 +16,7 @@ from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import is_inexact, strong
 from gradtx._base.typing import Array, Params, Transform
 from gradtx._core.facts import check_each, check_whole
-from gradtx._core.loss import checked_loss
+from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._core.updates import apply_updates
@@ -94,8 +93,10 @@ def minimize(
     the implicit function theorem at the minimum, with `gx.linalg.cg` for the products of the inverse Hessian.
 
     Raises:
-        GradtxTypeError: `loss_fn` is not a function, or does not return one real number.
-        GradtxValueError: `max_steps` is not a positive whole number.
+        GradtxTypeError: `loss_fn` is not a function, cannot be called with the parameters and `args`, or does not
+            return one real number; a parameter is an integer.
+        GradtxValueError: `max_steps` is not a positive whole number; or it is known that some parameters would go
+            uphill.
 
     Example:
         >>> import jax.numpy as jnp
@@ -116,15 +117,11 @@ def minimize(
                 f"minimize: the parameter {path!r} is {jnp.result_type(p)}; start from floating-point numbers: "
                 f"jnp.asarray(x, float)"
             )
-    try:
-        inspect.signature(loss_fn).bind(params, *args)
-    except TypeError as mismatch:
+    if (why := misfit(loss_fn, params, args)) is not None:
         raise GradtxTypeError(
-            f"minimize: the loss cannot be called with the parameters and {len(args)} further arguments: {mismatch}; "
-            f"what follows the parameters goes to the loss, and limits are given by name, as in max_steps=100"
-        ) from None
-    except ValueError:  # some functions written in C have no signature
-        pass
+            f"minimize: the loss cannot be called with the parameters and {len(args)} further arguments: {why}; what "
+            f"follows the parameters goes to the loss, and limits are given by name, as in max_steps=100"
+        )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
     check_whole(tx.factory_name, tx._built().work)

@@ -1,7 +1,6 @@
 """The donated train step: the largest helper there is."""
 
 import functools
-import inspect
 from typing import Any, Protocol, TypeVar, cast
 
 import jax
@@ -15,7 +14,7 @@ from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, 
 from gradtx._base.numerics import is_float0, is_key, widened
 from gradtx._base.typing import Params, State, Transform
 from gradtx._core.facts import check_each, check_whole
-from gradtx._core.loss import checked_loss
+from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
 from gradtx._core.updates import apply_updates
@@ -221,15 +220,11 @@ def _explained(error: Exception, loss_fn: Any, tx: Any, params: Params, state: S
             )
     except Exception:  # the state is no tree of arrays
         pass
-    try:
-        inspect.signature(loss_fn).bind(params, *batch)
-    except TypeError as mismatch:
+    if (why := misfit(loss_fn, params, batch)) is not None:
         return GradtxTypeError(
             f"make_train_step: the loss cannot be called with the parameters and {len(batch)} arguments of the batch: "
-            f"{mismatch}; call step(params, state, *batch), each by position: arguments by name go to the transform"
+            f"{why}; call step(params, state, *batch), each by position: arguments by name go to the transform"
         )
-    except ValueError:  # some functions written in C have no signature
-        pass
     return error
 
 

@@ -1,6 +1,7 @@
 """The loss function of a user, with errors in words for what it returns."""
 
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -41,6 +42,17 @@ def checked_loss(caller: str, loss_fn: Any, has_aux: bool = False) -> Any:
         return result
 
     return checked
+
+
+def misfit(loss_fn: Any, params: Params, args: tuple) -> str | None:
+    """In what the loss cannot be called with the parameters and these arguments, in Python's words; None if it can."""
+    try:
+        inspect.signature(loss_fn).bind(params, *args)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # some functions written in C have no signature
+        pass
+    return None
 
 
 def _kind(x: Any) -> str:

@@ -57,6 +57,7 @@ def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:
 
 
 def missing_extra(name: str) -> GradtxTypeError:
+    """The error for an extra argument that a transform reads and was not given."""
     what = f" ({EXTRAS[name]})" if name in EXTRAS else ""
     hint = "; in optax.chain wrap it: optax.GradientTransformationExtraArgs(*tx)" if "optax" in sys.modules else ""
     return GradtxTypeError(
