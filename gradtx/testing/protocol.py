@@ -110,7 +110,7 @@ def _buffer(leaf: Any) -> Any:
 
 def extras_pass(case: Case) -> None:
     """Unknown extra arguments are ignored, missing ones are named in the error, Python numbers are accepted."""
-    params, updates = params_of(case), updates_of(case, 1)[0]
+    params, updates = params_of(case, alike=True), updates_of(case, 1, alike=True)[0]
     state, extras = case.transform.init(params), case.extras(params)
 
     def update(**extras: Any) -> Any:

@@ -25,24 +25,29 @@ class BrokenLawError(AssertionError):
     """A law does not hold for a transform; the message describes the difference."""
 
 
-def params_of(case: Case, dtype: Any = jnp.float32) -> Params:
-    """A small nested tree of parameters with several ranks; of matrices only, if the case is about those."""
-    return _random_tree(case, 0, dtype)
+def params_of(case: Case, dtype: Any = jnp.float32, alike: bool = False) -> Params:
+    """A small nested tree of parameters with several ranks; of matrices only, if the case is about those.
+
+    With `alike` all have one shape: a third of the operations to compile, where ranks make no difference.
+    """
+    return _random_tree(case, 0, dtype, alike=alike)
 
 
-def updates_of(case: Case, count: int = STEPS, dtype: Any = jnp.float32, scale: float = 1.0) -> list[Updates]:
+def updates_of(
+    case: Case, count: int = STEPS, dtype: Any = jnp.float32, scale: float = 1.0, alike: bool = False
+) -> list[Updates]:
     """Standard normal gradients times `scale` for `count` steps."""
-    trees = [_random_tree(case, 1 + step, jnp.float32, scale) for step in range(count)]
+    trees = [_random_tree(case, 1 + step, jnp.float32, scale, alike) for step in range(count)]
     if case.nonnegative:
         trees = [jax.tree.map(jnp.abs, one) for one in trees]
     return [tree.cast(one, dtype) for one in trees]
 
 
-def _random_tree(case: Case, seed: int, dtype: Any, scale: float = 1.0) -> Any:
+def _random_tree(case: Case, seed: int, dtype: Any, scale: float = 1.0, alike: bool = False) -> Any:
     random = np.random.default_rng(seed)
     shapes = {"layer": {"w": (3, 2), "b": (2, 4) if case.matrices else (2,)}, "out": (4, 4) if case.matrices else (4,)}
     return jax.tree.map(
-        lambda shape: jnp.asarray(random.standard_normal(shape) * scale, dtype),
+        lambda shape: jnp.asarray(random.standard_normal((3, 2) if alike else shape) * scale, dtype),
         shapes,
         is_leaf=lambda x: isinstance(x, tuple),
     )

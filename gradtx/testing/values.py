@@ -51,7 +51,7 @@ def numbers_are_declared(case: Case) -> None:
 
 def traced_numbers_are_the_same(case: Case) -> None:
     """Traced hyperparameters give the same results as Python numbers, up to rounding."""
-    params, updates = params_of(case), updates_of(case, 2)
+    params, updates = params_of(case, alike=True), updates_of(case, 2, alike=True)
 
     @jax.jit
     def step(tx: Any, updates: Any, state: Any) -> Any:
@@ -72,7 +72,8 @@ def traced_numbers_are_the_same(case: Case) -> None:
 
 def numbers_may_follow_schedules(case: Case) -> None:
     """Every hyperparameter may be a schedule, read at step 0 first; a constant schedule changes nothing."""
-    params, updates, plain = params_of(case), updates_of(case), _plain_numbers(case.transform)
+    params, updates = params_of(case, alike=True), updates_of(case, alike=True)
+    plain = _plain_numbers(case.transform)
     wanted = run(case, params, updates)[0]
     constant = case.transform.replace(**{name: schedules.constant(number) for name, number in plain.items()})
     close(run(case, params, updates, constant)[0], wanted, "constant schedules", rtol=1e-4, magnified=case.magnified)
