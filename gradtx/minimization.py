@@ -124,8 +124,8 @@ def minimize(
         )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
-    check_whole(tx.factory_name, tx._built().work)
-    check_each(tx.factory_name, tx._built().work, params)
+    check_whole(tx.factory_name, tx._built().work.facts)
+    check_each(tx.factory_name, tx._built().work.facts, params)
     return _minimized(loss_fn, tx, params, args, limits)
 
 

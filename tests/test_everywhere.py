@@ -12,6 +12,7 @@ import pytest
 from stepping import check_a_skipped_step, check_a_window, close, gradients_like
 
 import gradtx as gx
+from gradtx._core.context import Context
 
 P = {"a": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2), "b": jnp.asarray([0.5, -0.25, 0.75])}
 FIRST = {"a": True, "b": False}
@@ -179,6 +180,26 @@ def test_what_is_kept_inside_it_is_encoded_by_a_codec_around_it(name):
     out, states = steps(tx, gradients(2))
     jax.tree.map(lambda x, y: np.testing.assert_equal(x.dtype, y.dtype), states[-1], tx.init(P))
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(out))
+
+
+@by_name
+def test_that_arrays_are_matrices_is_known_inside_it(name):
+    """And so is every field of the context that a combinator does not have to change."""
+    seen = []
+
+    def init(step, params):
+        return ()
+
+    def update(step, updates, state, params):
+        seen.append(step.of_matrices)
+        return updates, state
+
+    tx = COMBINATORS[name](gx.combinator(init, update)) if name not in LEAFWISE else gx.identity()
+    extra = {"grad_fn": lambda p: p, "value_and_grad_fn": flat, "value": 1.0}
+    step, p = Context(extra, of_matrices=True, is_traced=True), {"a": P["a"], "b": P["a"].T}
+    jax.eval_shape(lambda g, state: step.update(tx, g, state, p), p, step.init(tx, p))
+    assert all(seen)
+    assert seen or name in LEAFWISE
 
 
 GATED = {

@@ -214,6 +214,8 @@ def test_an_optimizer_without_its_last_part(tx):
         gx.chain(gx.scale_by_adam(), gx.scale(gx.schedules.constant(-0.1))),
         gx.chain(gx.clip(1.0), gx.elementwise(lambda g: -g)),
         gx.chain(gx.clip(1.0), gx.GradientTransformation(lambda p: (), lambda u, s, p: (u, s))),
+        gx.interpolate(gx.scale(0.1), gx.scale(0.3), 2.0),
+        gx.chain(gx.scale(1e-9), gx.add_constant(-0.1)),
         gx.set_to_zero(),
         gx.chain(gx.sgd(0.1), gx.average_params(gx.identity())),
     ],

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base import numerics
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
-from gradtx._base.numerics import is_float0, is_inexact, is_traced, widen
+from gradtx._base.numerics import is_float0, is_inexact, is_traced
 from gradtx._base.typing import Array, Updates
 
 
@@ -113,16 +114,9 @@ def _kind(leaf: Any) -> str:
     return "the empty gradient of an integer" if is_float0(leaf) else str(leaf.dtype)
 
 
-def widened(tree: Updates) -> Updates:
+def widened(tree: Updates, what: str = "updates") -> Updates:
     """The tree with each leaf in its compute dtype, which has at least 32 bits."""
-    leaves = floating_leaves(tree)
-    return jax.tree.structure(tree).unflatten([leaf.astype(widen(leaf.dtype)) for leaf in leaves])
-
-
-def copied(tree: Any, what: str = "parameters") -> Any:
-    """Copies of the leaves in their compute dtype, in buffers of their own."""
-    copies = [jnp.array(leaf, widen(leaf.dtype)) for leaf in floating_leaves(tree, what)]
-    return jax.tree.structure(tree).unflatten(copies)
+    return jax.tree.structure(tree).unflatten(map(numerics.widened, floating_leaves(tree, what)))
 
 
 def leaves_like(

@@ -83,7 +83,10 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1, 
 
     def init(step: Context, params: Params) -> Averaged:
         return Averaged(
-            jnp.full((), -start, jnp.int32), jnp.zeros(2, float), trees.copied(params), step.init(inner, params)
+            jnp.full((), -start, jnp.int32),
+            jnp.zeros(2, float),
+            trees.widened(params, "parameters"),
+            step.init(inner, params),
         )
 
     def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:

@@ -30,9 +30,8 @@ def chain(*parts: Transform | tuple[str, Transform]):
     """
     names, transforms = _named(parts)
     built = [tx._built() for tx in transforms]
-    facts = of_series(built)
     work = compose(built, in_series=True, keys=names)
-    return GradientTransformation._of(replace(work, **facts) if any(facts.values()) else work)
+    return GradientTransformation._of(replace(work, facts=of_series(built)))
 
 
 def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:

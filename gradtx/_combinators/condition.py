@@ -23,7 +23,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, with_facts
 from gradtx._core.context import Context, kept, zeroed
-from gradtx._core.facts import raw_among
+from gradtx._core.facts import ascending_among
 from gradtx._core.identity import identity
 from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -85,8 +85,8 @@ def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise
         updates, (idle, busy) = _one_of(step, holds, transforms, updates, states, params)
         return updates, Conditional(increment(state.count), busy, idle)
 
-    raw = raw_among([tx._built().work for tx in transforms])
-    return with_facts(combinator(init, update), raw=raw)
+    ascending = ascending_among([tx._built().work.facts for tx in transforms])
+    return with_facts(combinator(init, update), ascending=ascending)
 
 
 @transformation(role="wrapper")
@@ -125,8 +125,8 @@ def switch(index: Callable[..., Any] | str, *inners: Transform):
         updates, new = _one_of(step, chosen, transforms, updates, tuple(states), params)
         return updates, (*new, increment(count))
 
-    raw = raw_among([tx._built().work for tx in transforms])
-    return with_facts(combinator(init, update), raw=raw)
+    ascending = ascending_among([tx._built().work.facts for tx in transforms])
+    return with_facts(combinator(init, update), ascending=ascending)
 
 
 @state_class

@@ -61,7 +61,7 @@ def extrapolated_gradient(inner: Transform, decay: Decay, points: int = 1):
     inner, points = as_transformation(inner), whole_number("points", points)
 
     def init(step: Context, params: Params) -> Ahead:
-        return Ahead(jax.tree.map(jnp.zeros_like, trees.copied(params)), step.init(inner, params))
+        return Ahead(jax.tree.map(jnp.zeros_like, trees.widened(params, "parameters")), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: Ahead, params: Params) -> tuple[Updates, Ahead]:
         grad_fn = needed(step, "grad_fn")

@@ -15,7 +15,8 @@ from gradtx._core.compose import around
 from gradtx._core.context import Built
 from gradtx._core.hyperparams import places, shortest
 from gradtx._core.parts import is_transform, transforms_in
-from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, transformation
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
+from gradtx._core.scheduled import Scheduled
 from gradtx._values.registry import REGISTRY
 from gradtx._values.schedule import Schedule
 

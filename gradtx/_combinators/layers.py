@@ -10,7 +10,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import is_traced
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, with_facts
+from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
 from gradtx._core.leafwise import matching
 from gradtx._core.protocol import as_transformation, transformation
@@ -66,7 +66,7 @@ def over_layers(inner: Transform, axis: int = 0):
         updates, new = run(updates, state["inner"], params, names)
         return updates, {"inner": new}
 
-    return with_facts(combinator(init, update), mixes_axes=True)
+    return with_work(combinator(init, update), mixes_axes=True)
 
 
 def _layers(stacked: Any, axis: int, what: str) -> list[int]:

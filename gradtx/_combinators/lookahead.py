@@ -62,7 +62,7 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
     if not reset_state:
         built = [inner._built(), synchronize._built()]
         work = compose(built, in_series=True, keys=("inner", "slow"))
-        return GradientTransformation._of(replace(work, keeps_params=True))
+        return GradientTransformation._of(replace(work, facts=work.facts._replace(keeps_params=True)))
 
     def init(step: Context, params: Params) -> State:
         return {"inner": step.init(inner, params), "slow": step.init(synchronize, params)}

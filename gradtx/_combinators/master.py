@@ -54,7 +54,9 @@ def master_weights(inner: Transform):
     inner = as_transformation(inner)
 
     def init(step: Context, params: Params) -> Master:
-        masters = jax.tree.map(lambda p, wide: wide if precision(p.dtype) < 32 else None, params, trees.copied(params))
+        masters = jax.tree.map(
+            lambda p, wide: wide if precision(p.dtype) < 32 else None, params, trees.widened(params, "parameters")
+        )
         return Master(masters, step.init(inner, _whole(params, masters)))
 
     def update(step: Context, updates: Updates, state: Master, params: Params) -> tuple[Updates, Master]:

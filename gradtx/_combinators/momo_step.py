@@ -12,7 +12,8 @@ from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, needed, required, with_facts
-from gradtx._core.context import Context, Share
+from gradtx._core.context import Context
+from gradtx._core.facts import Share
 from gradtx._core.norms import inner_product
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar

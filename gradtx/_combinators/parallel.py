@@ -55,8 +55,8 @@ def ratio(numerator: Transform, denominator: Transform, eps: NonNegative = 0.0, 
     State: a tuple with the states of numerator and denominator. Nothing of its own.
     """
     joined = _joined(lambda n, d: divide_by_sum(n, root_of_sum(d, eps_root), eps), (numerator, denominator))
-    work = as_transformation(numerator)._built().work
-    return with_facts(joined, keeps_sign=bool(work.keeps_sign), descends=work.descends)
+    facts = as_transformation(numerator)._built().work.facts
+    return with_facts(joined, keeps_sign=bool(facts.keeps_sign), descends=facts.descends)
 
 
 @transformation(role="side by side")
@@ -87,7 +87,8 @@ def interpolate(first: Transform, second: Transform, weight: Scalar):
 
     State: a tuple with the states of the two. Nothing of its own.
     """
-    return _joined(weighted_mean(weight), (first, second))
+    is_mean = isinstance(weight, float) and 0 <= weight <= 1
+    return with_facts(_joined(weighted_mean(weight), (first, second)), keeps_sign=None if is_mean else False)
 
 
 @transformation(role="side by side")

@@ -9,7 +9,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.facts import raw_among
+from gradtx._core.facts import Facts, ascending_among
 from gradtx._core.identity import identity, set_to_zero
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -137,8 +137,12 @@ def _grouped(
 
     works = [tx._built().work for tx in transforms.values()]
     place = {label: index for index, label in enumerate(transforms)}
-    raw = raw_among(works, lambda params: [place[label] for label in labels_of(params, params)])
-    return GradientTransformation._of(Work(init, update, is_cheap=all(work.is_cheap for work in works), raw=raw))
+    ascending = ascending_among(
+        [work.facts for work in works], lambda params: [place[label] for label in labels_of(params, params)]
+    )
+    return GradientTransformation._of(
+        Work(init, update, is_cheap=all(work.is_cheap for work in works), facts=Facts(ascending=ascending))
+    )
 
 
 def _group(full: Any, labels: list[Hashable], label: Hashable) -> Any:

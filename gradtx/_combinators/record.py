@@ -17,7 +17,8 @@ from gradtx._combinators.inject import Injected, named_numbers
 from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
 from gradtx._core.hyperparams import places, shortest
-from gradtx._core.protocol import Scheduled, as_transformation, transformation
+from gradtx._core.protocol import as_transformation, transformation
+from gradtx._core.scheduled import Scheduled
 from gradtx._values.schedule import Schedule
 
 
@@ -83,7 +84,7 @@ def record(name: str, measure: Callable[..., Any]):
             raise wrong_state("a `Recorded`", state)
         return updates, Recorded(jax.tree.map(like, numbers(updates, params), state.numbers))
 
-    return with_facts(combinator(init, update), passes=True)
+    return with_facts(combinator(init, update), is_identity=True)
 
 
 def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:

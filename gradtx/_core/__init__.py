@@ -4,6 +4,7 @@
     context       what one call of `update` hands to every transform inside it
     pairs         bare pairs of functions, and the extra arguments that they take
     facts         what transforms say of their input and output, and what follows for those made of them
+    scheduled     transforms whose hyperparameters follow schedules
     boundary      what the outermost call checks, and owes to its caller
     state_errors  what somebody gave in place of a state, in words
     leafwise      work on one array, and its default execution over the leaves of a tree

@@ -11,7 +11,6 @@ from gradtx import _cpu
 from gradtx._base.errors import add_stages, listing, wrong_state
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Built, Context, Work
-from gradtx._core.facts import FACTS
 from gradtx._core.leafwise import SCALARS, LeafTransform, Scalars, Slots, leafwise
 
 
@@ -89,9 +88,13 @@ def compose(
             new.append(own)
         return calls, pack(new)
 
-    needs = [(*p.stages, *p.work.leaf.needs_params) for p in parts if p.work.leaf.needs_params is not None]
+    needs_params = any(leaf.needs_params for leaf in leaves)
     layout = pack([leaf.layout for leaf in leaves])
-    return leafwise(LeafTransform(layout, init_slots, flow(join), init_scalars, advance, needs[0] if needs else None))
+    return leafwise(
+        LeafTransform(
+            layout, init_slots, flow(join), init_scalars, advance, needs_params, all(x.any_dtype for x in leaves)
+        )
+    )
 
 
 def _over_trees(
@@ -153,9 +156,8 @@ def around(
         out, own = at(now).work.update(inside(step, now), updates, own, params)
         return out, kind(*step.keep(new, tuple(old)), own)
 
-    facts = {name: getattr(inner.work, name) for name in FACTS}
     if leaf is None:
-        return Work(init, update, is_cheap=inner.work.is_cheap, **facts)
+        return Work(init, update, is_cheap=inner.work.is_cheap, facts=inner.work.facts)
 
     def init_slots(step: Context, p: Array) -> Slots:
         return kind(*nothing, leaf.init_slots(step if within is None else within(step, start()), p))
@@ -177,4 +179,4 @@ def around(
 
     layout = kind(*(SCALARS for _ in nothing), leaf.layout)
     work = leafwise(LeafTransform(layout, init_slots, update_leaf, init_scalars, advance_both, leaf.needs_params))
-    return replace(work, **facts)
+    return replace(work, facts=inner.work.facts)

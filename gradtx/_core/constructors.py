@@ -25,6 +25,7 @@ from gradtx._base.numerics import align, is_inexact, strong, weak, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
+from gradtx._core.facts import Facts
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
 from gradtx._core.pairs import accepted, missing_extra
 from gradtx._core.protocol import GradientTransformation
@@ -43,7 +44,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
         ) from None
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
-        u = fn(*align(g, p)) if needs_params else fn(g)
+        u = fn(*align(g, given(p))) if needs_params else fn(g)
         if not hasattr(u, "shape"):
             raise _no_array("fn", u)
         return u, slots
@@ -178,7 +179,7 @@ def _init_of_slot(init: Callable[[Array], Array], encoded: bool = True) -> Calla
             raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}{hint}")
         if not is_inexact(m):
             raise GradtxTypeError(f"init: expected an array of a floating-point dtype, got {jnp.result_type(m)}")
-        m = jnp.copy(m) if m is p else strong(m)  # never the parameter's own buffer, which may be donated
+        m = strong(m)
         return step.encoding.codec.encode(m, step.encoding.step) if encoded and step.encoding else m
 
     return init_slot
@@ -196,7 +197,7 @@ def _update_of_slot(
 
     def update_leaf(reading: Any, step: Context, g: Array, slot: Any, p: Array | None) -> tuple[Array, Array]:
         stored, new = slot if isinstance(slot, Advanced) else (slot, None)
-        encoding, p = step.encoding if encoded else None, p if needs_params else None
+        encoding, p = step.encoding if encoded else None, given(p) if needs_params else None
         more = (reading,) if is_clocked else ()
         old = stored if encoding is None else encoding.codec.decode(stored)
         if new is None:
@@ -240,16 +241,9 @@ def _no_array(name: str, x: Any) -> GradtxTypeError:
     return GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
 
 
-def _leafwise(
-    layout: Any,
-    init_slots: Any,
-    update_leaf: Any,
-    init_scalars: Any = lambda: None,
-    advance: Any = None,
-    needs_params: bool = False,
-) -> GradientTransformation:
-    leaf = LeafTransform(layout, init_slots, update_leaf, init_scalars, advance, () if needs_params else None)
-    return GradientTransformation._of(leafwise(leaf))
+def _leafwise(*roles: Any, **more: Any) -> GradientTransformation:
+    """The transform that does what a `LeafTransform` of these roles says."""
+    return GradientTransformation._of(leafwise(LeafTransform(*roles, **more)))
 
 
 def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[Any, Any]]:
@@ -286,11 +280,6 @@ def treewise(
         init: parameters to state; none by default.
         needs_params: whether `update` reads the parameters; without it they may be absent.
     """
-    return GradientTransformation._of(work_of_tree(init, update, needs_params))
-
-
-def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = False) -> Work:
-    """The work of `treewise`; cheap may only be what has no state."""
 
     def init_tree(step: Context, params: Params) -> State:
         trees.floating_leaves(params, "parameters")
@@ -315,7 +304,7 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
         trees.leaves_like(updates, out, "updates that came in", "updates that go out")
         return out, new
 
-    return Work(init_tree, update_tree, is_cheap=is_cheap)
+    return GradientTransformation._of(Work(init_tree, update_tree))
 
 
 def combinator(
@@ -339,12 +328,24 @@ def combinator(
     function_of("init", init, "step", "params", hint=inside.format("init(inner, params)"))
     by_step = inside.format("update(inner, updates, state, params)")
     function_of("update", update, "step", "updates", "state", "params", hint=by_step)
-    return GradientTransformation._of(Work(init, update, takes_gradient=takes_gradient))
+    return GradientTransformation._of(Work(init, update, facts=Facts(takes_gradient=takes_gradient)))
 
 
 def with_facts(tx: GradientTransformation, **facts: Any) -> GradientTransformation:
     """The transform, with facts about its work that `Work` lists."""
-    return GradientTransformation._of(replace(tx._built().work, **facts))
+    work = tx._built().work
+    return GradientTransformation._of(replace(work, facts=work.facts._replace(**facts)))
+
+
+def with_work(tx: GradientTransformation, **changes: Any) -> GradientTransformation:
+    """The transform, with other fields of its work."""
+    return GradientTransformation._of(replace(tx._built().work, **changes))
+
+
+def given(p: Array | None) -> Array:
+    if p is None:
+        raise missing_params()
+    return p
 
 
 def required(params: Params, updates: Updates) -> Params:

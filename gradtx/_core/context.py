@@ -6,11 +6,9 @@ transforms inside (the user's extra arguments, names, whether this step counts, 
 through every combinator without its doing anything.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from enum import IntEnum
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +19,7 @@ from gradtx._base.branch import branch, like, settled, zeros_of
 from gradtx._base.errors import add_stages
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.facts import Facts
 
 
 class Encoding(NamedTuple):
@@ -40,18 +39,16 @@ class Context(NamedTuple):
         encoding: how slots are stored; None as they are computed.
         factor: a scalar by which the next transform has yet to multiply its input; see `gradtx._cpu.rescaling`.
         is_traced: whether the step is traced for a compiled program, and not run op by op.
-        scope: names the operations of a stage in traced programs, and does nothing else.
         of_matrices: whether every array is a batch of matrices, along its last two axes; see `as_matrices`.
         notes: where `summary` wants to know it, what leaves are taken for, in words, by path.
     """
 
-    extra: Mapping[str, Any] = MappingProxyType({})
-    names: Mapping[str, Any] = MappingProxyType({})
+    extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    names: dict[str, Any] = {}  # noqa: RUF012
     active: Array | None = None
     encoding: Encoding | None = None
     factor: Array | None = None
     is_traced: bool = False
-    scope: Callable[[str], Any] = nullcontext
     of_matrices: bool = False
     notes: dict[str, str] | None = None
 
@@ -87,6 +84,10 @@ class Context(NamedTuple):
         form, _ = jax.eval_shape(work, state)
         return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
 
+    def scope(self, name: str) -> AbstractContextManager:
+        """Names the operations in it after a stage, where they are traced for a program."""
+        return jax.named_scope(name) if self.is_traced else nullcontext()
+
     def with_name(self, name: str, value: Any) -> "Context":
         """The context in which `use(name)` reads `value`."""
         return self._replace(names={**self.names, name: value})
@@ -117,14 +118,6 @@ def zeroed(active: Array, updates: Updates) -> Updates:
     return jax.tree.map(one, updates)
 
 
-class Share(IntEnum):
-    """Of how many arrays, at how many steps, something is true."""
-
-    NONE = 0
-    SOME = 1
-    ALL = 2
-
-
 @dataclass(frozen=True, eq=False)
 class Work:
     """What a transform does, behind its value: two functions that get the context first.
@@ -138,18 +131,7 @@ class Work:
         update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
-        takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
-        takes_examples: whether its input has an axis of examples in front, which nothing before it may mix.
-        descends: how much of its output has the minus of a step of descent.
-        takes_ascent: how much of its input must not have it yet.
-        keeps_sign: whether its output surely has the sign of its input; None where nobody says so.
-        averaged: the decay of the average that is its output, if that is one and biased.
-        corrects: the decay of the average whose bias it corrects.
-        is_step: how much of its output is the step itself, which nothing may turn or lengthen: that of a projection.
-        is_zero: how much of its output is zero.
-        raw: the parameters to the paths of those that get their gradients as they are, while others descend.
-        keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
-        passes: whether its output is its input.
+        facts: what it says of its input and output.
         mixes_axes: whether it works along the axes of arrays, as products of matrices do; see `meshes`.
     """
 
@@ -162,18 +144,7 @@ class Work:
     is_cheap: bool = False
     update_factor: Callable[..., tuple[Array, State]] | None = None
     takes_factor: bool = False
-    takes_gradient: bool = False
-    takes_examples: bool = False
-    descends: Share = Share.NONE
-    takes_ascent: Share = Share.NONE
-    keeps_sign: bool | None = None
-    averaged: Any = None
-    corrects: Any = None
-    is_step: Share = Share.NONE
-    is_zero: Share = Share.NONE
-    raw: Callable[[Params], list[str]] | None = None
-    keeps_params: bool = False
-    passes: bool = False
+    facts: Facts = Facts()  # noqa: RUF009 - immutable
     mixes_axes: bool = False
 
 

@@ -6,7 +6,8 @@ the minus of a step of descent. What nobody knows is not refused: a function of 
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
@@ -14,114 +15,160 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.numerics import is_inexact
 from gradtx._base.typing import Params
-from gradtx._core.context import Built, Share, Work
+from gradtx._values.registry import Role
 
-FACTS = (
-    "takes_gradient",
-    "takes_examples",
-    "descends",
-    "takes_ascent",
-    "keeps_sign",
-    "is_step",
-    "is_zero",
-    "raw",
-    "keeps_params",
-    "passes",
-)
-"""The fields of `Work` that say something of input and output: who hands on both as they are hands on all of these."""
+if TYPE_CHECKING:
+    from gradtx._core.context import Built
 
 
-def of_series(built: Sequence[Built]) -> dict[str, Any]:
+class Share(IntEnum):
+    """Of how many arrays, at how many steps, something is true."""
+
+    NONE = 0
+    SOME = 1
+    ALL = 2
+
+
+def _must_meet(one: Share, other: Share) -> bool:
+    """Whether there surely is an array of both: some and some may be others, all and some are not."""
+    return min(one, other) > Share.NONE and max(one, other) is Share.ALL
+
+
+class Facts(NamedTuple):
+    """What a transform says of its input and output. By default nothing is known.
+
+    Attributes:
+        takes_gradient: whether its input has to be the gradient at the parameters, and nothing made of it.
+        takes_examples: whether its input has an axis of examples in front, which nothing before it may mix.
+        descends: how much of its output has the minus of a step of descent.
+        takes_ascent: how much of its input must not have it yet.
+        keeps_sign: whether its output surely has the sign of its input; None where nobody says so.
+        ema_decay: the decay of the average that is its output, if that is one and biased.
+        corrected_decay: the decay of the average whose bias it corrects.
+        is_projection: how much of its output is the step itself, which nothing may turn or lengthen.
+        is_zero: how much of its output is zero.
+        ascending: the parameters to the paths of those that get their gradients as they are, while others descend.
+        keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
+        is_identity: whether its output is its input.
+    """
+
+    takes_gradient: bool = False
+    takes_examples: bool = False
+    descends: Share = Share.NONE
+    takes_ascent: Share = Share.NONE
+    keeps_sign: bool | None = None
+    ema_decay: Any = None
+    corrected_decay: Any = None
+    is_projection: Share = Share.NONE
+    is_zero: Share = Share.NONE
+    ascending: Callable[[Params], list[str]] | None = None
+    keeps_params: bool = False
+    is_identity: bool = False
+
+
+def of_series(built: "Sequence[Built]") -> Facts:
     """The facts of transforms in series; raises if they do not fit."""
     _check_inputs(built)
     _check_signs(built)
-    works = [part.work for part in built]
-    is_covered = any(work.is_zero or work.descends for work in works[:-1])  # others may have the rest
-    return {
-        "takes_gradient": any(work.takes_gradient for work in works),
-        "takes_examples": bool(works) and works[0].takes_examples,
-        "descends": max((work.descends for work in works), default=Share.NONE),
-        "takes_ascent": max((work.takes_ascent for work in works), default=Share.NONE),
-        "is_step": max((work.is_step for work in works), default=Share.NONE),
-        "is_zero": works[-1].is_zero if works else Share.NONE,
-        "raw": None if is_covered or not works else works[-1].raw,
-        "keeps_params": any(work.keeps_params for work in works),
-        "passes": all(work.passes for work in works),
-    }
+    parts = [part.work.facts for part in built] or [Facts(is_identity=True)]
+    is_covered = any(part.is_zero or part.descends for part in parts[:-1])  # others may have the rest
+    return Facts(
+        takes_examples=parts[0].takes_examples,
+        is_zero=parts[-1].is_zero,
+        ascending=None if is_covered else parts[-1].ascending,
+        is_identity=all(part.is_identity for part in parts),
+        **{name: max(getattr(part, name) for part in parts) for name in _OF_ANY},
+    )
 
 
-def _check_inputs(built: Sequence[Built]) -> None:
+_OF_ANY = ("takes_gradient", "descends", "takes_ascent", "is_projection", "keeps_params")
+"""A series has most of what any of its parts has."""
+
+
+def _check_inputs(built: "Sequence[Built]") -> None:
     keeper = None
     for before, part in itertools.pairwise(built):
-        work = part.work
-        if work.takes_gradient and not before.work.passes:
+        first, then = before.work.facts, part.work.facts
+        if then.takes_gradient and not first.is_identity:
             raise GradtxValueError(
                 f"{_name(part)} needs the gradient itself, and here it gets the output of {_name(before)}; put it "
                 f"first, and the other parts behind it, or into the direction of a line_search"
             )
-        if work.takes_examples and before.stages and before.work.leaf is None and not before.work.passes:
+        if then.takes_examples and before.stages and before.work.leaf is None and not first.is_identity:
             raise GradtxValueError(
                 f"{_name(part)} needs the gradients of single examples, and {_name(before)} mixes them; put it first"
             )
-        decays = before.work.averaged, work.corrects
+        decays = first.ema_decay, then.corrected_decay
         if all(isinstance(decay, float) for decay in decays) and decays[0] != decays[1]:
             raise GradtxValueError(
                 f"{_name(before)} averages with the decay {decays[0]}, and {_name(part)} corrects one of {decays[1]}: "
                 f"the first steps would be far too large or too small; give both the same"
             )
-        keeper = before if before.work.keeps_params else keeper
-        if keeper is not None and not work.passes:
+        keeper = before if first.keeps_params else keeper
+        if keeper is not None and not then.is_identity:
             raise GradtxValueError(
                 f"{_name(part)} comes after {_name(keeper)}, which keeps parameters as they are after its own output, "
                 f"and would not see the change; put it inside: {_name(keeper)}(chain(...))"
             )
 
 
-def _check_signs(built: Sequence[Built]) -> None:
+def _check_signs(built: "Sequence[Built]") -> None:
     """Raises if a step is turned again, or that of a projection is changed: of all arrays by one of the two parts."""
-    for index, first in enumerate(built):
-        for then in built[index + 1 :]:
-            turns = max(then.work.descends, then.work.takes_ascent)
-            who = f"{_name(then)} comes after {_name(first)}"
-            if first.work.is_step and turns and first.work.is_step + turns > Share.ALL:
-                raise GradtxValueError(
-                    f"{who}, whose output is the step to where the parameters have to be, and would change it; put it "
-                    f"before"
-                )
-            if not (first.work.descends and turns and first.work.descends + turns > Share.ALL):
-                continue
-            if then.work.descends:
-                raise GradtxValueError(
-                    f"{who}, and each has a learning rate with the minus of a descent step: together they ascend; give "
-                    f"one of them the schedule, or use scale(...) for a factor"
-                )
+    for before, part in itertools.combinations(built, 2):
+        first, then = before.work.facts, part.work.facts
+        turns = max(then.descends, then.takes_ascent)
+        if _must_meet(first.is_projection, turns):
             raise GradtxValueError(
-                f"{who}, whose output has the minus of a descent step already: together they ascend; put it before the "
-                f"learning rate"
+                f"{_name(part)} comes after {_name(before)}, whose output is the step to where the parameters have to "
+                f"be, and would change it; put it before"
+            )
+        if _must_meet(first.descends, turns) and then.descends:
+            raise GradtxValueError(
+                f"{_name(part)} comes after {_name(before)}, and each has a learning rate with the minus of a descent "
+                f"step: together they ascend; give one of them the schedule, or use scale(...) for a factor"
+            )
+        if _must_meet(first.descends, turns):
+            raise GradtxValueError(
+                f"{_name(part)} comes after {_name(before)}, whose output has the minus of a descent step already: "
+                f"together they ascend; put it before the learning rate"
             )
 
 
-def _name(part: Built) -> str:
+def _name(part: "Built") -> str:
     return part.stages[0] if part.stages else "a bare pair"
 
 
-def of_alternatives(own: Work, inners: Sequence[Work]) -> dict[str, Any]:
+def of_role(role: Role | None, own: Facts, inside: Sequence[Facts]) -> Facts:
+    """The facts of what has this role for the transforms inside it."""
+    if inside and role is Role.WRAPPER:
+        own = of_alternatives(own, inside)
+    elif role is Role.NAMING:  # the output is that of the last
+        own = of_alternatives(own, inside[-1:])
+    elif role is Role.SIDE_BY_SIDE:
+        own = of_branches(own, inside)
+    if own.keeps_sign is not None:
+        return own
+    is_turned = own.descends or own.is_projection or own.is_zero
+    return own._replace(keeps_sign=not is_turned and all(facts.keeps_sign for facts in inside))
+
+
+def of_alternatives(own: Facts, inners: Sequence[Facts]) -> Facts:
     """The facts of a transform that hands its input to one of the others, and hands on what that puts out."""
-    live = [work for work in inners if work.is_zero is not Share.ALL]
-    return {
-        "descends": max(own.descends, _share([work.descends for work in live])),
-        "takes_ascent": max(own.takes_ascent, _share([work.takes_ascent for work in live])),
-        "is_step": max(own.is_step, _share([work.is_step for work in live])),
-        "is_zero": max(own.is_zero, _share([work.is_zero for work in inners])),
-        "raw": own.raw or (inners[0].raw if len(inners) == 1 else None),
-        "keeps_params": own.keeps_params or (bool(live) and all(work.keeps_params for work in live)),
-    }
+    live = [facts for facts in inners if facts.is_zero is not Share.ALL]
+    return own._replace(
+        descends=max(own.descends, _share([facts.descends for facts in live])),
+        takes_ascent=max(own.takes_ascent, _share([facts.takes_ascent for facts in live])),
+        is_projection=max(own.is_projection, _share([facts.is_projection for facts in live])),
+        is_zero=max(own.is_zero, _share([facts.is_zero for facts in inners])),
+        ascending=own.ascending or (inners[0].ascending if len(inners) == 1 else None),
+        keeps_params=own.keeps_params or (bool(live) and all(facts.keeps_params for facts in live)),
+    )
 
 
-def of_branches(own: Work, branches: Sequence[Work]) -> dict[str, Any]:
+def of_branches(own: Facts, branches: Sequence[Facts]) -> Facts:
     """The facts of a sum or a mean: all of it descends where all of its terms do."""
-    is_known = own.keeps_sign is not False and branches and all(work.descends is Share.ALL for work in branches)
-    return {"descends": max(own.descends, Share.ALL if is_known else Share.NONE)}
+    is_known = own.keeps_sign is not False and branches and all(facts.descends is Share.ALL for facts in branches)
+    return own._replace(descends=max(own.descends, Share.ALL if is_known else Share.NONE))
 
 
 def _share(shares: list[Share]) -> Share:
@@ -130,35 +177,35 @@ def _share(shares: list[Share]) -> Share:
     return Share.ALL if all(share is Share.ALL for share in shares) else Share.SOME
 
 
-def ascends(work: Work) -> bool:
+def ascends(facts: Facts) -> bool:
     """Whether it is known that all parameters would go uphill."""
-    return bool(work.keeps_sign) and not work.descends
+    return bool(facts.keeps_sign) and not facts.descends
 
 
-def raw_among(
-    works: Sequence[Work], chosen: Callable[[Params], list[int]] | None = None
+def ascending_among(
+    inners: Sequence[Facts], chosen: Callable[[Params], list[int]] | None = None
 ) -> Callable[[Params], list[str]] | None:
-    """The function `raw` of a transform that hands each leaf to one of the works; None if no gradient is left raw.
+    """The function `ascending` of a transform that hands each leaf to one of the others; None if none ascends.
 
     Args:
-        works: the works.
-        chosen: the parameters to the index of the work for each leaf; None where each is used for all leaves, in turn.
+        inners: the facts of the others.
+        chosen: the parameters to the index of the one for each leaf; None where each is used for all leaves, in turn.
     """
-    if not (any(work.descends for work in works) and any(map(ascends, works))):
+    if not (any(facts.descends for facts in inners) and any(map(ascends, inners))):
         return None
 
-    def raw(params: Params) -> list[str]:
+    def ascending(params: Params) -> list[str]:
         rows = zip(trees.paths(params), jax.tree.leaves(params), strict=True)
         indices = None if chosen is None else chosen(params)
-        is_raw = lambda index: indices is None or ascends(works[indices[index]])
-        return [path for index, (path, p) in enumerate(rows) if is_inexact(p) and is_raw(index)]
+        goes_up = lambda index: indices is None or ascends(inners[indices[index]])
+        return [path for index, (path, p) in enumerate(rows) if is_inexact(p) and goes_up(index)]
 
-    return raw
+    return ascending
 
 
-def check_whole(name: str, work: Work) -> None:
+def check_whole(name: str, facts: Facts) -> None:
     """Raises if it is known that all parameters would go uphill."""
-    if ascends(work):
+    if ascends(facts):
         raise GradtxValueError(
             f"{name} keeps the sign of the gradients: to add what it puts out to the parameters ascends; put "
             f"scale_by_learning_rate(...) last in a chain, or take an optimizer that has it, as adam(...); for the way "
@@ -166,9 +213,9 @@ def check_whole(name: str, work: Work) -> None:
         )
 
 
-def check_each(name: str, work: Work, params: Params) -> None:
+def check_each(name: str, facts: Facts, params: Params) -> None:
     """Raises if it is known that some parameters would go uphill, while others descend."""
-    if work.raw is not None and (paths := work.raw(params)):
+    if facts.ascending is not None and (paths := facts.ascending(params)):
         raise GradtxValueError(
             f"{name} makes no steps of descent for {listing(paths)}, or not at each step: their gradients come out "
             f"with their own sign, and to add them to the parameters ascends; give set_to_zero() there, which keeps "

@@ -1,15 +1,16 @@
 """The two transforms that do not read their input: one lets everything through, the other nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gradtx._base.numerics import is_float0
-from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.context import Context, Share, Work
-from gradtx._core.leafwise import LeafTransform
+from gradtx._base.typing import Array
+from gradtx._core.context import Context
+from gradtx._core.facts import Facts, Share
+from gradtx._core.leafwise import LeafTransform, leafwise
 from gradtx._core.protocol import GradientTransformation, transformation
 
 
@@ -21,7 +22,7 @@ def identity():
 
     State: none. The unit of `chain`.
     """
-    return _on_any_dtype(lambda g: g, passes=True)
+    return _on_any_dtype(lambda g: g, is_identity=True)
 
 
 @transformation
@@ -41,11 +42,5 @@ def _on_any_dtype(function: Callable[[Any], Any], **facts: Any) -> GradientTrans
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         return function(g), slots
 
-    def init(step: Context, params: Params) -> State:
-        return ()
-
-    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        return jax.tree.map(function, step.safe(updates)), state
-
-    leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: ())
-    return GradientTransformation._of(Work(init, update, leaf, is_cheap=True, **facts))
+    leaf = LeafTransform((), lambda step, p: (), update_leaf, lambda: (), any_dtype=True)
+    return GradientTransformation._of(replace(leafwise(leaf), facts=Facts(**facts)))

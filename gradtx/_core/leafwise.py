@@ -17,6 +17,7 @@ For `scale_by_adam`, a ratio of two chains, the state of a tree of parameters {w
 and what `update_leaf` gets for w are `slots`, the same with `m_w` and `v_w` at SLOT and None at SCALARS.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -62,7 +63,8 @@ class LeafTransform:
         init_scalars: the scalars before the first step.
         advance: `scalars -> (reading, scalars)`: what `update_leaf` reads of them, and the new ones. None if there are
             none, or they never change; then the reading is None.
-        needs_params: the stages that read the parameter, or None.
+        needs_params: whether it reads the parameter; else it gets None.
+        any_dtype: whether it takes integers, and half precision as it is.
     """
 
     layout: Any
@@ -70,7 +72,8 @@ class LeafTransform:
     update_leaf: Callable[..., tuple[Array, Slots]]
     init_scalars: Callable[[], Scalars] = lambda: None
     advance: Callable[[Scalars], tuple[Any, Scalars]] | None = None
-    needs_params: tuple[str, ...] | None = None
+    needs_params: bool = False
+    any_dtype: bool = False
 
     @cached_property
     def places(self) -> list[Place]:
@@ -84,7 +87,7 @@ class LeafTransform:
         """`p`, or its real part where a complex update leaves this transform real, as squared magnitudes are."""
 
         def output(p: Array) -> Array:
-            step, reading = Context(names=_AnyName(p)), None
+            step, reading = Context(names=defaultdict(lambda: p)), None  # every name stands for the same array
             if self.advance is not None:
                 reading, _ = self.advance(self.init_scalars())
             return self.update_leaf(reading, step, p, self.init_slots(step, p), p)[0]
@@ -93,33 +96,22 @@ class LeafTransform:
         return p.real if is_real else p
 
 
-class _AnyName(dict):
-    """Where only dtypes are asked for: every name stands for the same array."""
-
-    def __init__(self, array: Array):
-        super().__init__()
-        self.array = array
-
-    def __missing__(self, name: str) -> Array:
-        return self.array
-
-
 def leafwise(leaf: LeafTransform) -> Work:
     """The default execution: the same work on each leaf, traced once for all of one shape, and left to XLA to fuse."""
     return Work(partial(_init, leaf), partial(_update, leaf), leaf, is_cheap=True, takes_factor=True)
 
 
 def _init(leaf: LeafTransform, step: Context, params: Params) -> State:
-    leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
+    leaves, treedef = _leaves(leaf, params, "parameters"), jax.tree.structure(params)
     return _state(leaf, treedef, [leaf.init_slots(step, p) for p in leaves], leaf.init_scalars())
 
 
 def _update(
     leaf: LeafTransform, step: Context, updates: Updates, state: State, params: Params
 ) -> tuple[Updates, State]:
-    leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)
+    leaves, treedef = _leaves(leaf, updates, "updates"), jax.tree.structure(updates)
     scalars, slots = _contents(leaf, updates, state, len(leaves), is_encoded=step.encoding is not None)
-    ps = _params(leaf, updates, params) if leaf.needs_params is not None else [None] * len(leaves)
+    ps = _params(updates, params) if leaf.needs_params and params is not None else [None] * len(leaves)
     names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
 
     reading, new_scalars = (None, scalars) if leaf.advance is None else leaf.advance(scalars)
@@ -132,7 +124,7 @@ def _update(
         work = _cpu.by_output(work, leaf.places.count(SLOT))
 
     def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
-        g = widened(g) if step.active is None else step.safe(widened(g))
+        g = step.safe(g if leaf.any_dtype else widened(g))
         u, new = work(step._replace(names=step.safe(named)), g, slots, p)
         if u.shape != g.shape:
             raise GradtxValueError(
@@ -144,6 +136,10 @@ def _update(
     pairs = for_each(one, list(zip(leaves, names, ps, slots, strict=True)))
     outputs, new_slots = zip(*pairs, strict=True) if pairs else ((), ())
     return treedef.unflatten(outputs), _state(leaf, treedef, new_slots, new_scalars)
+
+
+def _leaves(leaf: LeafTransform, tree: Any, what: str) -> list[Array]:
+    return jax.tree.leaves(tree) if leaf.any_dtype else trees.floating_leaves(tree, what)
 
 
 def _contents(
@@ -173,11 +169,7 @@ def _state(leaf: LeafTransform, treedef: Any, slots: Sequence[Slots], scalars: S
     return leaf.structure.unflatten(contents)
 
 
-def _params(leaf: LeafTransform, updates: Updates, params: Params) -> list[Array]:
-    if params is None and jax.tree.leaves(updates):  # a group that has none may be None
-        error = missing_params()
-        error.stages = leaf.needs_params or ()
-        raise error
+def _params(updates: Updates, params: Params) -> list[Array]:
     return trees.floating_leaves(trees.leaves_like(updates, params, "updates", "parameters"), "parameters")
 
 

@@ -5,7 +5,7 @@ works along the axes of arrays is compiled with automatic axes, and updates come
 they came in without them; states as they were.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.context import Context, Work
-
-FIELDS = ("active", "encoding", "factor")
-"""The fields of the context that hold arrays, besides the two that hold them by name."""
 
 
 def on_any_mesh(work: Work, tx: Any = None, rebuilt: Callable[[Any], Work] | None = None) -> Work:
@@ -32,7 +29,7 @@ def on_any_mesh(work: Work, tx: Any = None, rebuilt: Callable[[Any], Work] | Non
         mesh = _mesh_of((updates, state, params))
         if mesh is None:
             return work.update(step, updates, state, params)
-        (numbers, with_numbers), (inside, with_inside) = _split(tx), _split_context(step)
+        (numbers, with_numbers), (inside, with_inside) = _split(tx), _split(step)
 
         def run(numbers: Any, inside: Any, *arguments: Any) -> tuple[Updates, State]:
             now = rebuilt(with_numbers(numbers)) if rebuilt and numbers else work
@@ -77,14 +74,3 @@ def _split(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
         return treedef.unflatten(found)
 
     return [leaves[index] for index in places], put
-
-
-def _split_context(step: Context) -> tuple[Any, Callable[[Any], Context]]:
-    mappings: tuple[Mapping[str, Any], ...] = (step.extra, step.names)
-    arrays, put = _split([*map(dict, mappings), *(getattr(step, name) for name in FIELDS)])
-
-    def context(arrays: Any) -> Context:
-        extra, names, *rest = put(arrays)
-        return step._replace(extra=extra, names=names, **dict(zip(FIELDS, rest, strict=True)))
-
-    return arrays, context

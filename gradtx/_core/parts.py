@@ -59,6 +59,8 @@ def _key(argument: Any, keys: tuple) -> Any:
 
 
 def is_transform(x: Any) -> bool:
+    if isinstance(x, Value):
+        return hasattr(type(x), "update")
     return hasattr(x, "init") and hasattr(x, "update") and not hasattr(x, "spec")  # factories have a `spec`
 
 

@@ -10,25 +10,22 @@ when it is first used.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.branch import like
 from gradtx._base.errors import (
     GradtxError,
     GradtxTypeError,
-    GradtxValueError,
     add_stages,
     at_stage,
     short,
     without_machinery,
 )
-from gradtx._base.numerics import any_traced, increment, is_traced
+from gradtx._base.numerics import any_traced
 from gradtx._base.optax_class import OptaxClass
-from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.boundary import (
     admitted,
@@ -40,17 +37,17 @@ from gradtx._core.boundary import (
     unshared,
     varying_like,
 )
-from gradtx._core.compose import around
 from gradtx._core.context import Built, Context, Work
-from gradtx._core.facts import of_alternatives, of_branches
+from gradtx._core.facts import of_role
 from gradtx._core.meshes import on_any_mesh
 from gradtx._core.pairs import check_pair, work_of_pair
-from gradtx._core.parts import holds_pairs, is_transform, parts
-from gradtx._core.state_errors import explained
+from gradtx._core.parts import holds_pairs, is_transform
+from gradtx._core.scheduled import following_schedules
+from gradtx._core.state_errors import explained, of_arrays
 from gradtx._values.factory import P, make_factory
 from gradtx._values.registry import REGISTRY, Role, Spec
 from gradtx._values.schedule import Schedule, prepared, scheduled_names
-from gradtx._values.value import Value, is_plain, is_value
+from gradtx._values.value import Value, holds, is_plain
 
 
 class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGeneralTypeIssues]
@@ -89,7 +86,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             return varying_like(unshared(Context().init(self, as_arrays(params)), params, self), params)
         except Exception as error:
             error.__traceback__ = without_machinery(error.__traceback__)
-            better = _of_memory(error, parameters=params)
+            better = of_arrays(error, parameters=params)
             if better is error:
                 raise
             raise better from None
@@ -101,7 +98,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         """
         step = Context(extra)
         if any_traced(updates):
-            step = step._replace(is_traced=True, scope=jax.named_scope)
+            step = step._replace(is_traced=True)
         try:
             updates, params = admitted(updates, params)
             out, new = self._built().update(step, updates, state, params)
@@ -115,7 +112,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             error.__traceback__ = without_machinery(error.__traceback__)
             better = explained(error, self, updates, state, params)
             if better is error:
-                better = _of_memory(error, updates=updates, state=state, parameters=params)
+                better = of_arrays(error, updates=updates, state=state, parameters=params)
             if better is error:
                 raise
             raise better from None
@@ -146,14 +143,13 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         return whole if isinstance(whole, GradientTransformation) and not whole._is_bare else None
 
     def _check(self) -> None:
-        if not is_plain(self):
-            return
-        leaves = jax.tree.leaves(self, is_leaf=lambda x: isinstance(x, Schedule))
-        name = self._spec.variadic
-        is_misplaced = name not in self._spec.numbers and any(
-            isinstance(x, Schedule) for x in self._arguments.get(name or "", ())
+        # Built at once, so that mistakes are found where it is made; with a schedule inside when it is first used, for
+        # to read one starts a backend. One among transforms, as in `chain(adam, schedule)`, is a mistake.
+        variadic = self._spec.variadic
+        is_misplaced = variadic not in self._spec.numbers and any(
+            isinstance(x, Schedule) for x in self._arguments.get(variadic or "", ())
         )
-        if is_misplaced or not any(isinstance(x, Schedule) for x in leaves):  # to read one starts a backend
+        if is_misplaced or not holds(self, jax.Array, np.ndarray, Schedule):
             self._built()
 
     @property
@@ -165,9 +161,6 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         """The work of the transform, hyperparameters ready for use."""
         if self._cache is not None:
             return self._cache
-        if self._is_bare:  # taken apart and put together as a pytree
-            work = self._arguments.get("work") or work_of_pair(**self._arguments)
-            return Built((), on_any_mesh(work) if work.mixes_axes else work)
         if not is_plain(self):
             return self._build()
         with jax.ensure_compile_time_eval():  # a cached value must not hold tracers of the current trace
@@ -179,18 +172,21 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         name = self._spec.name
         try:
             if scheduled_names(self):
-                first = _at(self, read_schedules(self, 0))
-                return Built((name, *first.stages[1:]), _following_schedules(self, first))
+                return following_schedules(self, self._built_at)
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
-            if whole._spec is _WORK:
+            if whole._spec is _WORK and not self._is_bare:
                 work = self._with_facts(name, whole._arguments["work"], work)
         except Exception as error:
             if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
                 error.complaint += f"; it is called as {self._spec.usage}"
             add_stages(error, (name,))
             raise
-        return Built((name, *stages), work)
+        return whole._built() if self._is_bare else Built((name, *stages), work)
+
+    def _built_at(self, values: dict[str, Any]) -> Built:
+        """What it is built as with these values for its scheduled hyperparameters."""
+        return type(self)._make(self._spec, self._arguments | values)._build()
 
     def _with_facts(self, name: str, own: Work, work: Work) -> Work:
         """The work of a primitive or a combinator, with what follows from the transforms in it."""
@@ -198,17 +194,11 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             work = on_any_mesh(own, self, lambda tx: tx._build().work)
         if not (self._spec.is_ours and is_plain(self)) or holds_pairs(self._arguments):
             return work  # others may turn a sign, and what is not cached would be built again at each level
-        inside = [as_transformation(part.transform)._built().work for part in parts(self)]
-        if inside and self._spec.role is Role.WRAPPER:
-            work = replace(work, **of_alternatives(work, inside))
-        elif self._spec.role is Role.NAMING:  # the output is that of the last
-            work = replace(work, **of_alternatives(work, inside[-1:]))
-        elif self._spec.role is Role.SIDE_BY_SIDE:
-            work = replace(work, **of_branches(work, inside))
-        is_turned = work.descends or work.is_step or work.is_zero
-        if own.keeps_sign is None:
-            work = replace(work, keeps_sign=not is_turned and all(inner.keeps_sign for inner in inside))
-        return work
+        arguments = (
+            [] if self._spec.role is None else jax.tree.leaves([*self._arguments.values()], is_leaf=is_transform)
+        )
+        inside = [as_transformation(x)._built().work.facts for x in arguments if is_transform(x)]
+        return replace(work, facts=of_role(self._spec.role, work.facts, inside))
 
     def _called(self, arguments: dict[str, Any]) -> Any:
         """What the body of the factory returns for the arguments."""
@@ -219,23 +209,6 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 f"the body of {self._spec.name} branches on a hyperparameter, which may be traced; use jnp.where, or "
                 f"remove the annotation if it is a choice and no hyperparameter"
             ) from error
-
-
-def _of_memory(error: Exception, **trees_by_name: Any) -> Exception:
-    """The error, or a better one if the cause is an array without values: a shape, or memory that was given away."""
-    if isinstance(error, GradtxError):
-        return error
-    if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(trees_by_name)):
-        return GradtxTypeError(
-            "some arrays have shapes only, and no values; for the shapes of the state: jax.eval_shape(tx.init, params)"
-        )
-    for path, x in jax.tree_util.tree_leaves_with_path(trees_by_name):
-        if isinstance(x, jax.Array) and not is_traced(x) and x.is_deleted():
-            return GradtxValueError(
-                f"the memory of {trees.path_text(path)} was given to the results of an earlier step; go on with what "
-                f"that step returned, or make it with donate=False"
-            )
-    return error
 
 
 @overload
@@ -286,61 +259,6 @@ def as_transformation(pair: Any) -> GradientTransformation:
     error = GradtxTypeError(f"expected a transform, something with .init and .update, got {short(pair)}{hint}")
     error.lacks_transform = not hint
     raise error
-
-
-@state_class
-class Scheduled(NamedTuple):
-    """The state of a transform with hyperparameters that follow schedules.
-
-    Attributes:
-        count: int32, the number of updates so far.
-        values: the scheduled hyperparameters as they were in the last update (as they will be in the first, before it).
-        inner: the state of the transform itself.
-    """
-
-    count: Any
-    values: dict[str, Any]
-    inner: Any
-
-
-def _following_schedules(tx: GradientTransformation, first: Built) -> Work:
-    """The work of `tx`, whose schedules are read at each step: at 0 for the first update."""
-
-    def start() -> tuple:
-        values = read_schedules(tx, 0)
-        _check_first(tx, values)
-        return jnp.zeros((), jnp.int32), values
-
-    def advance(own: tuple) -> tuple[tuple, tuple]:
-        count, old = own
-        values = jax.tree.map(like, read_schedules(tx, count), old)
-        return (count, values), (increment(count), values)
-
-    return around(Scheduled, first, start, advance, lambda own: _at(tx, own[1]))
-
-
-def read_schedules(tx: GradientTransformation, count: Any) -> dict[str, Any]:
-    """The scheduled hyperparameters of `tx` at `count`."""
-    numbers = {name: tx._arguments[name] for name in scheduled_names(tx)}
-    return jax.tree.map(
-        lambda x: x(count) if isinstance(x, Schedule) else jnp.asarray(x, float), numbers, is_leaf=is_value
-    )
-
-
-def _check_first(tx: GradientTransformation, values: dict[str, Any]) -> None:
-    """Raises if a schedule begins outside of the range of its hyperparameter; in a trace its values are not known."""
-    for name, given in values.items():
-        number = tx._spec.numbers[name]
-        for x in jax.tree.leaves(given):
-            if is_traced(x) or jnp.ndim(x) or number.low <= x <= number.high:
-                continue  # a decay may be 1, or rounded to it
-            hint = "; the minus of a descent step is built in" if x < 0 and number.allows(-float(x)) else ""
-            raise GradtxValueError(f"{name}: expected {number} from the schedule, got {float(x):.6g} at step 0{hint}")
-
-
-def _at(tx: GradientTransformation, values: dict[str, Any]) -> Built:
-    """What `tx` is built as with its scheduled hyperparameters replaced by `values`."""
-    return GradientTransformation._make(tx._spec, tx._arguments | values)._build()
 
 
 def _pair(init: Any, update: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What somebody gave in place of a state, in words, and what to do about it."""
+"""What somebody gave in place of a state, or of arrays with values, in words, and what to do about it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import RESTORE, GradtxError, GradtxValueError, is_of_plain_containers, listing, short
+from gradtx._base.errors import (
+    RESTORE,
+    GradtxError,
+    GradtxTypeError,
+    GradtxValueError,
+    is_of_plain_containers,
+    listing,
+    short,
+)
+from gradtx._base.numerics import is_traced
 from gradtx._base.typing import Params, State, Updates
 from gradtx._values.registry import REGISTRY
 from gradtx._values.value import Value
@@ -65,6 +74,23 @@ def _is_of_others(tx: Any, state: State) -> bool:
         return [type(node) for node in trees.nodes(tree) if isinstance(node, tuple) and hasattr(node, "_fields")]
 
     return form(jax.eval_shape(tx.init, jnp.zeros(()))) == form(state)
+
+
+def of_arrays(error: Exception, **trees_by_name: Any) -> Exception:
+    """The error, or a better one if the cause is an array without values: a shape, or memory that was given away."""
+    if isinstance(error, GradtxError):
+        return error
+    if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(trees_by_name)):
+        return GradtxTypeError(
+            "some arrays have shapes only, and no values; for the shapes of the state: jax.eval_shape(tx.init, params)"
+        )
+    for path, x in jax.tree_util.tree_leaves_with_path(trees_by_name):
+        if isinstance(x, jax.Array) and not is_traced(x) and x.is_deleted():
+            return GradtxValueError(
+                f"the memory of {trees.path_text(path)} was given to the results of an earlier step; go on with what "
+                f"that step returned, or make it with donate=False"
+            )
+    return error
 
 
 def _are_swapped(tx: Any, updates: Updates, state: State, params: Params) -> bool:

@@ -16,7 +16,7 @@ from gradtx._base.numerics import is_spread, is_traced, widen, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, matching, missing_params
+from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, matching
 from gradtx._core.parts import told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -97,16 +97,15 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         stacks, others, buckets = parted(state)
         places = _places(updates, buckets)
-        gs, ps = _gathered(updates, places), Buckets({}, {})
-        if leaf.needs_params is not None:
-            if params is None:
-                raise missing_params()
+        gs = _gathered(updates, places)
+        ps: tuple = (None, None)
+        if leaf.needs_params and params is not None:
             trees.leaves_like(updates, params, "updates", "parameters")
             ps = _gathered(matching(updates, params), places)
         names = {name: _gathered(matching(updates, x), places) for name, x in step.names.items()}
         within = [step._replace(names={name: x[which] for name, x in names.items()}) for which in (0, 1)]
-        in_stacks, stacks = stacked.update(within[0], gs.stacks, stacks, ps.stacks)
-        alone, others = each.update(within[1], gs.others, others, ps.others)
+        in_stacks, stacks = stacked.update(within[0], gs.stacks, stacks, ps[0])
+        alone, others = each.update(within[1], gs.others, others, ps[1])
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
     return GradientTransformation._of(Work(init, update, is_cheap=True, takes_factor=True))

@@ -47,7 +47,8 @@ def compiled(inner: Transform):
         encoding = step.encoding
         codec, count = (None, None) if encoding is None else encoding
         own = (arrays, dict(step.names), step.active, count)
-        new, inner_state = _update(inner, updates, state[0], params, own, rest, codec)
+        fixed = rest, codec, step.of_matrices
+        new, inner_state = _update(inner, updates, state[0], params, own, fixed)
         return new, (inner_state,)
 
     return GradientTransformation._of(Work(init, update, is_cheap=inner._built().work.is_cheap))
@@ -58,11 +59,12 @@ def _is_data(x: Any) -> bool:
     return all(isinstance(leaf, (bool, int, float, complex)) or hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x))
 
 
-@partial(jax.jit, static_argnums=(5, 6))
+@partial(jax.jit, static_argnums=5)
 def _update(
-    inner: GradientTransformation, updates: Updates, state: State, params: Params, own: tuple, rest: tuple, codec: Any
+    inner: GradientTransformation, updates: Updates, state: State, params: Params, own: tuple, fixed: tuple
 ) -> tuple[Updates, State]:
-    arrays, names, active, count = own
+    (arrays, names, active, count), (rest, codec, of_matrices) = own, fixed
     encoding = None if codec is None else Encoding(codec, count)
-    step = Context({**arrays, **dict(rest)}, names, active, encoding, is_traced=True, scope=jax.named_scope)
+    extra = {**arrays, **dict(rest)}
+    step = Context(extra, names, active, encoding, is_traced=True, of_matrices=of_matrices)
     return step.update(inner, updates, state, params)

@@ -2,7 +2,8 @@
 
 from gradtx._base.typing import State
 from gradtx._core.parts import parts
-from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.scheduled import Scheduled, read_schedules
 from gradtx._values.schedule import prepared, scheduled_names
 
 

@@ -15,7 +15,8 @@ from gradtx._base.numerics import weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.constructors import combinator, required, with_facts
-from gradtx._core.context import Context, Share
+from gradtx._core.context import Context
+from gradtx._core.facts import Share
 from gradtx._core.norms import where
 from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import as_transformation, transformation

@@ -15,7 +15,7 @@ from gradtx._base.numerics import increment, strong, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._base.varying import all_axes, varied
-from gradtx._core.constructors import combinator, with_facts
+from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
 from gradtx._core.identity import identity
 from gradtx._core.matrixwise import check_matrices
@@ -231,7 +231,7 @@ def _preconditioned(
         new = Kronecker(factors, scales, roots, increment(state.count), state.rejected + failed, own)
         return treedef.unflatten(out), new
 
-    return with_facts(combinator(init, update), mixes_axes=True)
+    return with_work(combinator(init, update), mixes_axes=True)
 
 
 def _factored(factors: Sides, scales: Sides, seen: Sides) -> tuple[Sides, Sides]:

@@ -15,7 +15,7 @@ from gradtx._base.errors import GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, safe_divide, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, with_facts
+from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices, matrixwise
@@ -107,7 +107,7 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         back = [u * by for u in large]
         return treedef.unflatten(back), LowRank(treedef.unflatten(ps), increment(state.count), own)
 
-    return with_facts(combinator(init, update), mixes_axes=True)
+    return with_work(combinator(init, update), mixes_axes=True)
 
 
 def _is_wide(g: Array) -> bool:

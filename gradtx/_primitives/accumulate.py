@@ -30,7 +30,7 @@ def scale_by_ema(decay: Decay):
         init=jnp.zeros_like,
         step=lambda g, m, p: mean(m, g),
     )
-    return with_facts(average, averaged=decay)
+    return with_facts(average, ema_decay=decay)
 
 
 @transformation
@@ -103,7 +103,7 @@ def _correction(decay, ahead):
         advance=advance,
         emit=lambda g, factor: factor * g,
     )
-    return with_facts(correction, corrects=decay)
+    return with_facts(correction, corrected_decay=decay)
 
 
 @transformation

@@ -6,9 +6,9 @@ import jax
 
 from gradtx._base.checks import seed_number
 from gradtx._base.numerics import align, safe_sqrt, weak
-from gradtx._core.constructors import elementwise, treewise, with_facts, work_of_tree
-from gradtx._core.context import Share
-from gradtx._core.protocol import GradientTransformation, transformation
+from gradtx._core.constructors import elementwise, treewise, with_facts, with_work
+from gradtx._core.facts import Share
+from gradtx._core.protocol import transformation
 from gradtx._primitives.random import gaussian, seeded
 from gradtx._values.labels import resolve_mask
 from gradtx._values.schedule import NonNegative
@@ -53,8 +53,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
     # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
-    work = work_of_tree(init, update, needs_params=True, is_cheap=True)
-    return with_facts(GradientTransformation._of(work), takes_ascent=Share.SOME)
+    return with_work(with_facts(treewise(update, init, needs_params=True), takes_ascent=Share.SOME), is_cheap=True)
 
 
 @transformation

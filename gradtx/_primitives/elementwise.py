@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from gradtx._base.numerics import abs_square, ordered, safe_divide, safe_sqrt, select
-from gradtx._core.constructors import elementwise
+from gradtx._core.constructors import elementwise, with_facts
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Bound, Scalar
 
@@ -109,7 +109,7 @@ def add_constant(amount: Scalar):
 
     State: none.
     """
-    return elementwise(lambda g: g + amount)
+    return with_facts(elementwise(lambda g: g + amount), keeps_sign=False)
 
 
 @transformation

@@ -14,7 +14,7 @@ from gradtx._base.numerics import abs_square, align, log_of_decay, safe_divide, 
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.constructors import treewise, with_facts
-from gradtx._core.context import Share
+from gradtx._core.facts import Share
 from gradtx._core.norms import inner_product
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Positive

@@ -9,8 +9,9 @@ from gradtx._base.checks import seed_number
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import safe_divide
 from gradtx._base.typing import Params, Updates
-from gradtx._core.constructors import combinator, with_facts
+from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
+from gradtx._core.facts import Facts
 from gradtx._core.protocol import transformation
 from gradtx._primitives.random import Random, gaussian, seeded
 from gradtx._values.schedule import NonNegative
@@ -63,7 +64,7 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
         return jax.tree.map(mean, updates, noise), state
 
-    return with_facts(combinator(init, update), takes_examples=True, mixes_axes=True)
+    return with_work(combinator(init, update), mixes_axes=True, facts=Facts(takes_examples=True))
 
 
 def _number_of_examples(updates: Updates, params: Params) -> int:

@@ -15,8 +15,9 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, short
 from gradtx._base.numerics import align, ordered, safe_divide, times, weak, widened
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import elementwise, required, treewise, with_facts
-from gradtx._core.context import Context, Share, Work
+from gradtx._core.constructors import elementwise, required, treewise, with_facts, with_work
+from gradtx._core.context import Context, Work
+from gradtx._core.facts import Facts, Share
 from gradtx._core.norms import Each, scaled
 from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._values.schedule import Bound, Positive, Scalar, UpperBound
@@ -33,7 +34,7 @@ def project_nonnegative():
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return with_facts(elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True), is_step=Share.ALL)
+    return with_facts(elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True), is_projection=Share.ALL)
 
 
 @transformation
@@ -52,7 +53,7 @@ def project_box(low: Bound, high: Bound):
         GradtxTypeError: a parameter is complex.
     """
     return with_facts(
-        elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True), is_step=Share.ALL
+        elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True), is_projection=Share.ALL
     )
 
 
@@ -84,7 +85,7 @@ def project_sphere():
         out = [scaled(safe_divide(radius, length), x) - p for radius, length, x, p in rows]
         return jax.tree.structure(updates).unflatten(out), state
 
-    return GradientTransformation._of(Work(init, update, is_step=Share.ALL))
+    return GradientTransformation._of(Work(init, update, facts=Facts(is_projection=Share.ALL)))
 
 
 @transformation
@@ -112,7 +113,7 @@ def project_l2_ball(radius: UpperBound):
 
         return jax.tree.map(projected, updates, params, moved), state
 
-    return with_facts(treewise(update, needs_params=True), is_step=Share.ALL)
+    return with_facts(treewise(update, needs_params=True), is_projection=Share.ALL)
 
 
 @transformation
@@ -148,7 +149,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     def update(updates, state, params):
         return trees.map_with_path(projected, updates, params), state
 
-    return with_facts(treewise(update, needs_params=True), mixes_axes=True, is_step=Share.ALL)
+    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Share.ALL))
 
 
 def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
@@ -220,4 +221,4 @@ def project_qk(threshold: Positive = 100.0, axis: int = -2):
 
         return trees.map_with_path(projected, updates, params, logits), state
 
-    return with_facts(treewise(update, needs_params=True), mixes_axes=True, is_step=Share.ALL)
+    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Share.ALL))

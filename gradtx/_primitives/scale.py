@@ -1,7 +1,7 @@
 """Multiplication of all updates by one scalar."""
 
 from gradtx._core.constructors import elementwise, with_facts
-from gradtx._core.context import Share
+from gradtx._core.facts import Share
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, Scalar
 

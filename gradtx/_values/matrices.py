@@ -112,11 +112,7 @@ def _axes(axes: Any) -> tuple[int, ...]:
     return (axes,) if isinstance(axes, int) else tuple(axes)
 
 
-def _make(body: Any) -> Any:
-    return make_factory(body, Matrix)
-
-
-@_make
+@partial(make_factory, kind=Matrix)
 def matrix(
     inputs: int | tuple[int, ...] = -2,
     outputs: int | tuple[int, ...] = -1,
@@ -160,10 +156,6 @@ def readings(axes: Any, params: Params, updates: Any, is_whole: bool = True) -> 
     return found
 
 
-def _labels(body: Any) -> Any:
-    return make_factory(body, Labels)
-
-
 class _Groups(Labels, data=False):
     """Labels that are asked for all leaves at once."""
 
@@ -175,7 +167,7 @@ class _Groups(Labels, data=False):
         return jax.tree.structure(params).unflatten(groups)
 
 
-@lambda body: make_factory(body, _Groups)
+@partial(make_factory, kind=_Groups)
 def matrix_or_rest(axes: Any):
     """Labels for a `partition`: "matrices" where `axes` has a `matrix(...)`, and "rest" where it has "rest".
 
@@ -190,7 +182,7 @@ _VECTORS = {"b", "bias", "offset", "scale", "beta", "gamma"}
 _KERNELS = {"kernel", "w", "weight"}
 
 
-@_labels
+@partial(make_factory, kind=Labels)
 def matrices_by_name():
     """Which parameters are hidden matrices, and which axes are inputs and outputs, by names of Flax, Haiku and Equinox.
 

@@ -205,15 +205,18 @@ def holds_value(x: Any) -> bool:
     return any(map(is_value, jax.tree.leaves(x, is_leaf=is_value)))
 
 
+def holds(x: Any, *kinds: type) -> bool:
+    """Whether `x`, or anything among its arguments or items, is of one of these kinds."""
+    if isinstance(x, kinds):
+        return True
+    items = x._arguments if isinstance(x, Value) else x
+    items = items.values() if isinstance(items, dict) else items if isinstance(items, (tuple, list)) else ()
+    return any(holds(item, *kinds) for item in items)
+
+
 def is_plain(x: Any) -> bool:
     """Whether all hyperparameters in `x` are Python numbers, so that the work built from it may be cached."""
-    if isinstance(x, Value):
-        return all(map(is_plain, x._arguments.values()))
-    if isinstance(x, (tuple, list)):
-        return all(map(is_plain, x))
-    if isinstance(x, dict):
-        return all(map(is_plain, x.values()))
-    return not isinstance(x, (jax.Array, np.ndarray))
+    return not holds(x, jax.Array, np.ndarray)
 
 
 def frozen(x: Any, typed: bool = False) -> Any:

@@ -21,7 +21,8 @@ from gradtx._combinators.accumulation import accumulate_gradients
 from gradtx._combinators.condition import skip_nonfinite
 from gradtx._combinators.inject import inject
 from gradtx._core.parts import Part, parts, share
-from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.scheduled import Scheduled, read_schedules
 from gradtx._inspection.state_dict import names
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._values.registry import Spec

@@ -19,7 +19,8 @@ from gradtx._base.counterparts import PARTS_FOR_ARGUMENTS
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.parts import parts, share
-from gradtx._core.protocol import GradientTransformation, Scheduled, as_transformation, read_schedules
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.scheduled import Scheduled, read_schedules
 from gradtx._inspection.state_dict import in_place_of, names
 from gradtx._inspection.walking import unfolded, unscheduled
 from gradtx._optimizers.adagrad import adadelta, scale_by_rss
