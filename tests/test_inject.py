@@ -158,3 +158,16 @@ def test_elements_of_a_sequence_have_names_and_may_follow_schedules():
 def test_a_function_in_place_of_a_transform():
     with pytest.raises(gx.GradtxTypeError, match="that is a function: call it if it makes a transform"):
         gx.inject(lambda learning_rate: gx.sgd(learning_rate))
+
+
+@pytest.mark.parametrize("read", [gx.logs, lambda state: gx.get_hyperparams(state)], ids=["logs", "get_hyperparams"])
+@pytest.mark.parametrize("before", [(), (gx.clip(1.0),), (gx.scale_by_ema(0.9), gx.identity())], ids=len)
+def test_names_of_groups_stay_where_a_group_gets_other_parts(read, before):
+    rates = [gx.schedules.constant(rate) for rate in (0.1, 0.2)]
+    groups = {"a": gx.chain(*before, gx.sgd(rates[0])), "b": gx.sgd(rates[1])}
+    params = {"w": jnp.ones(2), "v": jnp.ones(2)}
+    tx = gx.partition(groups, {"w": "a", "v": "b"})
+    assert {"a/learning_rate", "b/learning_rate"} <= set(read(tx.init(params)))
+    fixed = gx.inject(tx.replace(transforms={"a": gx.chain(*before, gx.sgd(0.1)), "b": gx.sgd(0.2)}))
+    state = gx.set_hyperparams(fixed.init(params), {"a/learning_rate": 0.5})
+    assert gx.get_hyperparams(state)["a/learning_rate"] == 0.5

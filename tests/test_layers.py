@@ -72,7 +72,7 @@ def test_some_leaves_are_stacked():
     close(updates["head"], steps_of(CLIPPED, params["head"], [g["head"]])[0][0])
     masked = gx.masked(over_layers(CLIPPED), gx.by_path({"blocks/**": True, "**": False}), rest=CLIPPED)
     close(steps_of(masked, params, [g])[0][0], updates)
-    assert gx.get_hyperparams(state)["inner/1/learning_rate"].shape == (3,)
+    assert gx.get_hyperparams(state)["inner/learning_rate"].shape == (3,)
     shown = str(gx.summary(tx, params))
     assert "over_layers(axis=0)" in shown
     assert f"{gx.tree.nbytes(state):,} bytes of state" in shown
@@ -194,9 +194,9 @@ def test_logs_are_found_anywhere_and_told_apart():
     tx = gx.lookahead(gx.partition(parts, gx.by_path({"blocks/**": "stack", "**": "rest"})), 2, 0.5)
     _, state = tx.update(params, tx.init(params), params)
     found = logs(state)
-    assert set(found) == {"inner/norm", "1/norm", "learning_rate"}
+    assert set(found) == {"inner/norm", "rest/norm", "learning_rate"}
     assert found["inner/norm"].shape == (3,)
-    np.testing.assert_allclose(found["1/norm"], 5**0.5, rtol=1e-6)
+    np.testing.assert_allclose(found["rest/norm"], 5**0.5, rtol=1e-6)
     assert logs(gx.adam(0.1).init(params)) == {}
 
 

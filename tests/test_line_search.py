@@ -115,8 +115,9 @@ def test_the_status_says_how_the_search_ended(name, jit):
 
 
 @pytest.mark.parametrize("search", [gx.line_search, gx.backtracking])
-@pytest.mark.parametrize("direction", [gx.identity(), gx.scale(2.0)], ids=["as is", "scaled"])
-def test_a_direction_of_ascent_is_replaced_and_counted(search, direction):
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_direction_of_ascent_is_replaced_and_counted(search, factor):
+    direction = gx.elementwise(lambda g: factor * g)  # whose sign nobody knows
     bowl = lambda p: jnp.sum(p**2) / 2
     params, state = _step(bowl, search(direction), P)
     assert bowl(params) < bowl(P)

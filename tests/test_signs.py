@@ -159,6 +159,27 @@ def test_single_examples_may_be_worked_on_before_they_are_clipped(first):
     gx.chain(first, gx.dpsgd(0.1, 1.0, 1.0))
 
 
+@pytest.mark.parametrize("search", [gx.line_search, gx.backtracking])
+@pytest.mark.parametrize("direction", [gx.scale_by_adam(), gx.chain(gx.clip(1.0), gx.scale(2.0)), gx.identity()])
+def test_a_direction_that_ascends_is_none_of_a_line_search(search, direction):
+    with pytest.raises(gx.GradtxValueError, match=r"in \w+: the direction .* ascends; put scale\(-1.0\) last"):
+        search(direction)
+    search(gx.chain(direction, gx.scale(-1.0)))
+    search(gx.chain(direction, gx.elementwise(jnp.negative)))
+
+
+MEAN = gx.accumulate_gradients(gx.identity(), 4)
+
+
+@pytest.mark.parametrize("then", [gx.adam(0.1), gx.sgd(0.1, 0.9), gx.scale_by_ema(0.9), gx.inject(gx.adam(0.1))])
+@pytest.mark.parametrize("first", [MEAN, gx.chain(gx.clip(1.0), MEAN), gx.masked(MEAN, {"w": True})])
+def test_zeros_between_windows_are_not_taken_for_gradients(first, then):
+    with pytest.raises(gx.GradtxValueError, match=r"would take the zeros .* put it inside: \w+\(chain"):
+        gx.chain(first, then)
+    gx.chain(first, gx.sgd(gx.schedules.linear(0.1, 0.2, 10)))  # keeps no array
+    gx.chain(gx.record("norm", gx.tree.norm), gx.accumulate_gradients(gx.chain(gx.clip(1.0), then), 4))
+
+
 def test_a_tree_of_combinators_with_an_array_is_built_once():
     calls = []
 

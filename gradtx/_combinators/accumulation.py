@@ -13,7 +13,7 @@ from gradtx._base.numerics import align, increment, strong, weak, widen
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.condition import single
-from gradtx._core.constructors import combinator
+from gradtx._core.constructors import combinator, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Schedule
@@ -94,7 +94,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         emitted = jnp.where(full, increment(state.emitted), state.emitted)
         return out, Accumulated(jnp.where(full, 0, count), emitted, mean, own)
 
-    return combinator(init, update)
+    return with_facts(combinator(init, update), pauses=True)
 
 
 def has_updated(state: State) -> Array:

@@ -13,7 +13,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, State, Transform
 from gradtx._core.compose import around
 from gradtx._core.context import Built
-from gradtx._core.hyperparams import places, shortest
+from gradtx._core.hyperparams import Unnamed, places, shortest
 from gradtx._core.parts import is_transform, transforms_in
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._core.scheduled import Scheduled
@@ -108,8 +108,8 @@ def get_hyperparams(state: State) -> dict[str, Array]:
 
     Returns:
         Value by name, copies of those in the state; in Flax NNX the variables in it, which may be assigned to. Where
-        several parts of the state have a hyperparameter of the same name, it is prefixed with the path of the part:
-        `1/learning_rate`.
+        several parts of the state have a hyperparameter of the same name, it is prefixed with the names around it,
+        `decoder/learning_rate`, or with its place where names are not enough: `1/learning_rate`.
 
     Raises:
         GradtxTypeError: it is a transform and not a state.
@@ -218,7 +218,7 @@ def _unique_names(state: State, among: tuple[type, ...] = (Injected, Scheduled))
     paths = []
 
     def note(path: tuple, node: Any) -> Any:
-        own = [trees.path_text((key,)) for key in path]
+        own = [Unnamed(key.idx) if hasattr(key, "idx") else trees.path_text((key,)) for key in path]
         paths.extend((*own, name) for name in _scalars(node))
         return node
 

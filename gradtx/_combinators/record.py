@@ -96,7 +96,8 @@ def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
 
     Returns:
         Scalar by name, copies of those in the state. Where several parts of the state have a scalar of the same name,
-        it is prefixed with the path of the part: `1/learning_rate`. For a state of Flax NNX these are the arrays, not
+        it is prefixed with the names around it, `decoder/learning_rate`, or with its place
+        where names are not enough: `1/learning_rate`. For a state of Flax NNX these are the arrays, not
         the variables that hold them.
     """
     kinds = (Recorded, Injected, Scheduled, Logged)

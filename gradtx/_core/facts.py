@@ -50,6 +50,7 @@ class Facts(NamedTuple):
         ascending: the parameters to the paths of those that get their gradients as they are, while others descend.
         keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
         is_identity: whether its output is its input.
+        pauses: whether it puts out zeros at steps that do not count for what is in it.
     """
 
     takes_gradient: bool = False
@@ -64,6 +65,7 @@ class Facts(NamedTuple):
     ascending: Callable[[Params], list[str]] | None = None
     keeps_params: bool = False
     is_identity: bool = False
+    pauses: bool = False
 
 
 def of_series(built: "Sequence[Built]") -> Facts:
@@ -81,7 +83,7 @@ def of_series(built: "Sequence[Built]") -> Facts:
     )
 
 
-_OF_ANY = ("takes_gradient", "descends", "takes_ascent", "is_projection", "keeps_params")
+_OF_ANY = ("takes_gradient", "descends", "takes_ascent", "is_projection", "keeps_params", "pauses")
 """A series has most of what any of its parts has."""
 
 
@@ -103,6 +105,11 @@ def _check_inputs(built: "Sequence[Built]") -> None:
             raise GradtxValueError(
                 f"{_name(before)} averages with the decay {decays[0]}, and {_name(part)} corrects one of {decays[1]}: "
                 f"the first steps would be far too large or too small; give both the same"
+            )
+        if first.pauses and part.work.leaf is not None and part.work.leaf.has_slots:
+            raise GradtxValueError(
+                f"{_name(part)} comes after {_name(before)}, and would take the zeros of the steps in between for "
+                f"gradients; put it inside: {_name(before)}(chain(...), ...)"
             )
         keeper = before if first.keeps_params else keeper
         if keeper is not None and not then.is_identity:
@@ -162,6 +169,7 @@ def of_alternatives(own: Facts, inners: Sequence[Facts]) -> Facts:
         is_zero=max(own.is_zero, _share([facts.is_zero for facts in inners])),
         ascending=own.ascending or (inners[0].ascending if len(inners) == 1 else None),
         keeps_params=own.keeps_params or (bool(live) and all(facts.keeps_params for facts in live)),
+        pauses=own.pauses or any(facts.pauses for facts in inners),
     )
 
 
@@ -201,6 +209,15 @@ def ascending_among(
         return [path for index, (path, p) in enumerate(rows) if is_inexact(p) and goes_up(index)]
 
     return ascending
+
+
+def check_direction(name: str, facts: Facts) -> None:
+    """Raises if it is known that a direction of a line search goes uphill."""
+    if ascends(facts):
+        raise GradtxValueError(
+            f"the direction {name} keeps the sign of the gradients, and ascends; put scale(-1.0) last in it: "
+            f"chain({name}(...), scale(-1.0))"
+        )
 
 
 def check_whole(name: str, facts: Facts) -> None:

@@ -18,7 +18,8 @@ class Hyperparam(NamedTuple):
     """A hyperparameter of a transform.
 
     Attributes:
-        path: the labels of the parts around it, the argument's name, and the keys within the argument.
+        path: the labels of the parts around it, those without a name as `Unnamed`, the argument's name, and the keys
+            within the argument.
         value: a Python number, an array, or a schedule.
         range: which values are allowed.
     """
@@ -28,15 +29,23 @@ class Hyperparam(NamedTuple):
     range: Number
 
 
+class Unnamed(str):
+    """A word of a path that is no name, and may change with other parts: a factory, or a place in a sequence."""
+
+    __slots__ = ()
+
+
 def shortest(paths: list[tuple[str, ...]]) -> list[str]:
-    """The end of each path that no other path ends in, or all of it."""
-    wholes = ["/" + "/".join(path) for path in paths]
-    names = []
-    for path in paths:
-        ends = ["/".join(path[start:]) for start in reversed(range(len(path)))]
-        unique = (end for end in ends if sum(whole.endswith("/" + end) for whole in wholes) == 1)
-        names.append(next(unique, ends[-1]))
-    return told_apart(names)
+    """The end of each path that no other path ends in: of its names where they are enough, else of all its words."""
+    named = [tuple(word for word in path if not isinstance(word, Unnamed)) for path in paths]
+    rows = zip(named, paths, strict=True)
+    return told_apart(_unique_end(short, named) or _unique_end(path, paths) or "/".join(path) for short, path in rows)
+
+
+def _unique_end(path: tuple[str, ...], paths: list[tuple[str, ...]]) -> str | None:
+    wholes = ["/" + "/".join(other) for other in paths]
+    ends = ["/".join(path[start:]) for start in reversed(range(len(path)))]
+    return next((end for end in ends if sum(whole.endswith("/" + end) for whole in wholes) == 1), None)
 
 
 def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> Iterator[Hyperparam]:
@@ -52,7 +61,8 @@ def places(value: Value, path: tuple[str, ...] = (), schedules: bool = True) -> 
             here = (*path, "/".join([name, *(jax.tree_util.keystr((key,), simple=True) for key in keys)]))
             if is_transform(leaf):
                 part = next(own)
-                yield from places(as_transformation(part.transform), (*path, part.label), schedules)
+                label = part.label if part.is_named else Unnamed(part.label)
+                yield from places(as_transformation(part.transform), (*path, label), schedules)
             elif name in value._spec.numbers:
                 yield Hyperparam(here, leaf, value._spec.numbers[name])
             if schedules and isinstance(leaf, Schedule):
@@ -81,6 +91,8 @@ def number_at(tx: GradientTransformation, name: str) -> tuple[int, Hyperparam]:
     everything = list(places(tx))
     found = [place for place in everything if not isinstance(place.value, Schedule)]
     known = dict(zip(shortest([place.path for place in found]), found, strict=True))
+    if name in known:
+        return found.index(known[name]), known[name]
     ends = [place for place in everything if ("/" + "/".join(place.path)).endswith("/" + name)]
     ends = [place for place in ends if "/".join(place.path) == name] or ends
     if not ends:

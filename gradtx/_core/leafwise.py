@@ -79,6 +79,11 @@ class LeafTransform:
     def places(self) -> list[Place]:
         return jax.tree.leaves(self.layout)
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether it keeps arrays of a parameter."""
+        return SLOT in self.places
+
     @cached_property
     def structure(self) -> Any:
         return jax.tree.structure(self.layout)

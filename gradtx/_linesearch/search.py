@@ -16,7 +16,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.constructors import combinator, required, with_facts
 from gradtx._core.context import Context
-from gradtx._core.facts import Share
+from gradtx._core.facts import Share, check_direction
 from gradtx._core.norms import where
 from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import as_transformation, transformation
@@ -95,7 +95,8 @@ def line_search(
     State: `LineSearch`: the state of `direction`, one array per parameter, and five numbers. Needs the parameters.
 
     Raises:
-        GradtxValueError: the parameters are missing, or `max_evaluations` is not a positive whole number.
+        GradtxValueError: the parameters are missing, `max_evaluations` is not a positive whole number, or the direction
+            is known to ascend.
         GradtxTypeError: neither of the two functions is given.
 
     Reference: Hager and Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search",
@@ -145,6 +146,7 @@ def backtracking(
 def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: Rules) -> Any:
     """The combinator of one kind of search; `evaluator` makes a function of the parameters from the extras."""
     inner, most = as_transformation(direction), whole_number("max_evaluations", max_evaluations)
+    check_direction(inner.factory_name, inner._built().work.facts)
     keeps_grads = evaluator is _value_and_grad
 
     def init(step: Context, params: Params) -> LineSearch:
