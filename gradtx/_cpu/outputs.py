@@ -30,14 +30,19 @@ class Advanced(NamedTuple):
     new: Array
 
 
-def by_platform(tree: Any, cpu: Callable[[Any], Any], default: Callable[[Any], Any]) -> Any:
-    """`cpu(tree)` on a CPU, `default(tree)` elsewhere. What is traced is decided when it is compiled."""
+def by_platform(
+    tree: Any, cpu: Callable[[Any], Any], default: Callable[[Any], Any], **others: Callable[[Any], Any]
+) -> Any:
+    """`cpu(tree)` on a CPU, the function of its name on another platform, and `default(tree)` on all the rest.
+
+    What is traced is decided when it is compiled.
+    """
     if any_traced(tree):
         if all_axes(tree):  # JAX 0.10 cannot batch a choice of platforms within shard_map
             return default(tree)
-        return lax.platform_dependent(tree, cpu=cpu, default=default)
-    devices = jax.numpy.asarray(jax.tree.leaves(tree)[0]).devices()
-    return (cpu if next(iter(devices)).platform == "cpu" else default)(tree)
+        return lax.platform_dependent(tree, cpu=cpu, **others, default=default)
+    device = next(iter(jax.numpy.asarray(jax.tree.leaves(tree)[0]).devices()))
+    return {"cpu": cpu, **others}.get(device.platform, default)(tree)
 
 
 def isolated(tree: Any) -> Any:
