@@ -33,10 +33,10 @@ def rewritten(text):
 def _stored(name):
     """How many arrays, and how many in the variants that store others; in words where it depends on the shape."""
     cases = [case for case in OPTIMIZERS if case.transform.factory_name == name and case.stored is not None]
-    if not cases or len({len(case.shape or ()) for case in cases}) > 1:
-        return " ".join(
-            inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0].replace("`", "").split()
-        )
+    state = inspect.getdoc(getattr(gx, name)).partition("State: ")[2].split(".")[0]
+    by_argument = state.startswith("`")  # a formula: the case has other arguments than the default
+    if not cases or by_argument or len({len(case.shape or ()) for case in cases}) > 1:
+        return " ".join(state.replace("`", "").split())
     variants = {}
     for case in cases:
         variants.setdefault(f"{case.stored:g}", case.name.partition(", ")[2])

@@ -23,8 +23,8 @@ def lbfgs(memory_size: int = 10, c1: UnitInterval = 1e-4, c2: UnitInterval = 0.9
         c2: see `line_search`.
         max_evaluations: the largest number of evaluations of one search.
 
-    State: `2 * memory_size + 3` arrays per parameter, at least float32. Needs the parameters, and the extra argument
-    `value_and_grad_fn` or `value_fn`.
+    State: `2 * memory_size + 3` arrays per parameter, 23 by default, at least float32. Needs the parameters, and the
+    extra argument `value_and_grad_fn` or `value_fn`.
 
     Reference: Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; the first
     direction is divided by its norm, and the line search is another one.
