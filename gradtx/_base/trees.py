@@ -9,6 +9,7 @@ import numpy as np
 
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_inexact, is_traced, widen
+from gradtx._base.numerics import widened as widened_array
 from gradtx._base.typing import Array, Updates
 
 
@@ -113,10 +114,15 @@ def _kind(leaf: Any) -> str:
     return "the empty gradient of an integer" if is_float0(leaf) else str(leaf.dtype)
 
 
-def widened(tree: Updates) -> Updates:
+def widened(tree: Updates, what: str = "updates") -> Updates:
     """The tree with each leaf in its compute dtype, which has at least 32 bits."""
-    leaves = floating_leaves(tree)
+    leaves = floating_leaves(tree, what)
     return jax.tree.structure(tree).unflatten([leaf.astype(widen(leaf.dtype)) for leaf in leaves])
+
+
+def floats_widened(tree: Any) -> Any:
+    """The tree with its floating-point arrays in their compute dtype; all else stays as it is."""
+    return jax.tree.map(lambda x: widened_array(x) if hasattr(x, "dtype") and is_inexact(x) else x, tree)
 
 
 def copied(tree: Any, what: str = "parameters") -> Any:

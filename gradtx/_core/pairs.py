@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.context import Context, Work
@@ -42,7 +43,7 @@ def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work
                 f"its function `update` has to return (updates, state), the state as it is if there is none; it "
                 f"returned {short(result)}"
             )
-        return result
+        return trees.floats_widened(result[0]), result[1]
 
     return Work(init_pair, update_pair)
 
