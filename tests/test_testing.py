@@ -59,6 +59,27 @@ def _sum(first, second):
     return gx.parallel(jnp.add, first, second)
 
 
+def _wrapper(pack, unpack, role="wrapper"):
+    """A wrapper that keeps the state of `inner` where these two functions have it."""
+
+    def around(inner):
+        def update(step, updates, state, params):
+            updates, new = step.update(inner, updates, unpack(state), params)
+            return updates, pack(new)
+
+        return gx.combinator(lambda step, params: pack(step.init(inner, params)), update)
+
+    return gx.transformation(role=role)(around)
+
+
+MISNAMED = {
+    "under another key": _wrapper(lambda own: {"child": own}, lambda state: state["child"]),
+    "behind a count": _wrapper(lambda own: (jnp.zeros(()), own), lambda state: state[1]),
+    "as the whole state": _wrapper(lambda own: own, lambda state: state),
+}
+WITHOUT_A_ROLE = _wrapper(lambda own: {"inner": own}, lambda state: state["inner"], role=None)
+
+
 def _mutating(updates):
     return {key: updates.pop(key) for key in list(updates)}
 
@@ -154,6 +175,8 @@ BROKEN = [
     ("numbers_are_declared", _with_anything(0.5)),
     ("traced_numbers_are_the_same", _baked(0.5)),
     ("numbers_may_follow_schedules", _unschedulable(0.5)),
+    *(("states_have_names", around(gx.adam(0.1))) for around in (*MISNAMED.values(), WITHOUT_A_ROLE)),
+    *(("states_have_names", around(gx.scale_by_ema(0.9))) for around in (*MISNAMED.values(), WITHOUT_A_ROLE)),
 ]
 
 
@@ -190,6 +213,20 @@ def test_functions_among_the_arguments_excuse_from_what_needs_a_text():
 def test_a_bare_pair_is_excused_from_what_it_cannot_be():
     pair = gx.memory(init=jnp.zeros_like, step=lambda g, m, p: 0.5 * m + g, emit=lambda g, m, p: m)
     assert "equal_by_content" in check(pair).excused
+
+
+@pytest.mark.parametrize("around", MISNAMED.values(), ids=MISNAMED)
+@pytest.mark.parametrize("ask", [lambda tx, p: gx.state_dict(tx, tx.init(p)), gx.summary], ids=["names", "summary"])
+def test_a_state_that_is_not_where_the_role_has_it(around, ask):
+    with pytest.raises(gx.GradtxValueError, match="the role 'wrapper' keeps the state of `inner` under a field or key"):
+        ask(around(gx.chain(gx.identity(), gx.adam(0.1))), {"w": jnp.ones(2)})
+
+
+def test_a_factory_of_transforms_without_a_role_is_told_so():
+    with pytest.raises(BrokenLawError, match=r"takes the transforms `inner` and has no role.*role='wrapper'"):
+        check(WITHOUT_A_ROLE(gx.adam(0.1)), ["states_have_names"])
+    expression = gx.transformation(lambda inner: gx.chain(inner, gx.scale(0.5)))
+    assert check(expression(gx.adam(0.1)), ["states_have_names"]).kept
 
 
 def test_an_unknown_law_is_refused():
