@@ -158,7 +158,7 @@ BROKEN = [
     ("vmap_equals_loop", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("layers_stack", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("scan_equals_loop", _remembering(_zeros, lambda g, s: (g, _cast(s, jnp.bfloat16)))),
-    ("restores", _remembering(lambda params: jax.random.key(0), lambda g, s: (g, s))),
+    ("restores", _remembering(lambda params: jnp.asarray(1.0), lambda g, s: (g, s))),
     ("sharded_equals_whole", _stateless(_on_one_device)),
     ("lowers_everywhere", _stateless(_on_one_device)),
     ("derivatives_are_finite", _steep(0.0)),
@@ -227,6 +227,29 @@ def test_a_factory_of_transforms_without_a_role_is_told_so():
         check(WITHOUT_A_ROLE(gx.adam(0.1)), ["states_have_names"])
     expression = gx.transformation(lambda inner: gx.chain(inner, gx.scale(0.5)))
     assert check(expression(gx.adam(0.1)), ["states_have_names"]).kept
+
+
+@gx.transformation
+def _with_a_key(deviation: gx.NonNegative = 0.1):
+    """Adds noise, and keeps a typed random key."""
+
+    def update(updates, key, params):
+        key, used = jax.random.split(key)
+        noise = gx.tree.random_like(used, updates)
+        return jax.tree.map(lambda g, z: g + deviation * z, updates, noise), key
+
+    return gx.treewise(update, lambda params: jax.random.key(0))
+
+
+ORDERED = {"names_do_not_matter": "the order of the leaves says which noise they get"}
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law not in ORDERED])
+def test_a_typed_random_key_in_the_state(law):
+    case = Case(_with_a_key(), excused=ORDERED)
+    report = check(case, [law])
+    assert report.kept or report.excused
+    assert check(Case(gx.chain(gx.adam(0.1), _with_a_key()), excused=ORDERED), [law])
 
 
 def test_an_unknown_law_is_refused():

@@ -12,7 +12,7 @@ from gradtx._base import trees
 from gradtx._base.numerics import abs_square
 from gradtx.testing.case import Case
 from gradtx.testing.descent import descend, solver
-from gradtx.testing.trials import close, finite, params_of, require, run, updates_of
+from gradtx.testing.trials import close, finite, params_of, require, run, updates_of, without_keys
 
 
 def derivatives_are_finite(case: Case) -> None:
@@ -48,7 +48,7 @@ def extremes_stay_finite(case: Case) -> None:
 
 def _stays_finite(what: str, out: Any, state: Any) -> None:
     finite(f"updates of {what}", *out)
-    for path, leaf in zip(trees.paths(state), jax.tree.leaves(state), strict=True):
+    for path, leaf in zip(trees.paths(state), jax.tree.leaves(without_keys(state)), strict=True):
         has_nan = np.any(np.isnan(np.asarray(leaf, np.complex128)))
         require(not has_nan, f"expected no NaN in the state at {path} after {what}, got {leaf}")
 

@@ -17,15 +17,22 @@ from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.state_dict import load_state_dict, state_dict
 from gradtx._inspection.walking import misplaced, unfolded, unscheduled
 from gradtx._values.config import from_config, to_config
+from gradtx._values.value import Value, is_value
 from gradtx.testing.case import Case
 from gradtx.testing.trials import close, finite, identical, numbers_of, params_of, require, run, same_form, updates_of
 
 
 def text_evaluates_back(case: Case) -> None:
-    """`eval(repr(tx)) == tx`, with the public names of gradtx in scope."""
-    names = {"jnp": jnp, "jax": jax, **vars(gradtx), case.transform.factory_name: case.transform._spec.factory}
+    """`eval(repr(tx)) == tx`, with the public names of gradtx and all factories of the transform in scope."""
+    names = {"jnp": jnp, "jax": jax, **vars(gradtx), **_factories(case.transform)}
     text = repr(case.transform)
     require(eval(text, names) == case.transform, f"expected {text} to evaluate to an equal transform")
+
+
+def _factories(value: Value) -> dict[str, Any]:
+    """The factories of a value and of the values inside, by name."""
+    inside = [x for x in jax.tree.leaves(value._arguments, is_leaf=is_value) if is_value(x)]
+    return {value._spec.name: value._spec.factory} | {k: v for x in inside for k, v in _factories(x).items()}
 
 
 def equal_by_content(case: Case) -> None:
