@@ -105,5 +105,8 @@ def _excused_by_kind(case: Case) -> dict[str, str]:
     if case.extras(params_of(case)):
         excused["layers_stack"] = "its extra arguments are shared by all layers"
     if jax.device_count() == 1:
-        excused["sharded_equals_whole"] = "there is only one device"
+        excused["sharded_equals_whole"] = (
+            "there is only one device; for eight on a CPU set XLA_FLAGS=--xla_force_host_platform_device_count=8, or "
+            "call jax.config.update('jax_num_cpu_devices', 8) before the first array"
+        )
     return excused

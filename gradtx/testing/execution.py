@@ -68,8 +68,9 @@ def eager_steps_compile_once(case: Case) -> None:
     again = sorted(set(_compiled[before:]))
     require(
         not again,
-        f"a step outside of jit compiles {', '.join(again)} each time: hand arrays over as arguments of a function at "
-        "the top of a module, or compile it with jax.jit",
+        f"a step outside of jit compiles {', '.join(again)} each time: a loop or a branch is over a function that is "
+        "made anew at each step. Define it at module level under jax.jit, and pass what it reads as arguments; or, if "
+        "nobody steps outside of jit: Case(tx, excused={'eager_steps_compile_once': 'the reason'})",
     )
 
 
@@ -133,7 +134,8 @@ def restores(case: Case) -> None:
 
 
 def _restored(old: Any, saved: np.ndarray) -> Any:
-    return jax.random.wrap_key_data(saved, impl=jax.random.key_impl(old)) if is_key(old) else jnp.asarray(saved)
+    new = jnp.asarray(saved)
+    return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if is_key(old) else new
 
 
 def sharded_equals_whole(case: Case) -> None:

@@ -13,6 +13,7 @@ from gradtx._base.numerics import is_key, is_real
 from gradtx._core.updates import apply_updates
 from gradtx.testing.case import Case
 from gradtx.testing.trials import (
+    BrokenLawError,
     ByIdentity,
     close,
     compiled_step,
@@ -146,11 +147,20 @@ def odd_trees(case: Case) -> None:
     if not case.matrices:
         trees += [{"none": None, "x": jnp.ones(2)}, {"scalar": jnp.ones(()), "empty": jnp.zeros((0, 3))}, jnp.ones(3)]
     for one in trees:
-        out, state = run(case, one, [one, one])
-        same_form(out[0], one, f"updates of {one}", dtypes=False)
-        same_form(state, case.transform.init(one), f"the state for {one}")
-        finite(f"updates of {one}", *out)
-        same_form(apply_updates(one, out[0]), one, f"{one} with its updates")
+        try:
+            _takes(case, one)
+        except BrokenLawError:
+            raise
+        except Exception as error:
+            raise BrokenLawError(f"parameters and updates {one}: {type(error).__name__}: {error}") from error
+
+
+def _takes(case: Case, one: Any) -> None:
+    out, state = run(case, one, [one, one])
+    same_form(out[0], one, f"updates of {one}", dtypes=False)
+    same_form(state, case.transform.init(one), f"the state for {one}")
+    finite(f"updates of {one}", *out)
+    same_form(apply_updates(one, out[0]), one, f"{one} with its updates")
 
 
 LAWS = [

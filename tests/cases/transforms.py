@@ -14,6 +14,7 @@ from ._make import case, reference
 NO_HEADS = {"odd_trees": "a 0-d array has no heads"}
 NOISY = {
     "names_do_not_matter": "which leaf gets which noise depends on the order of the leaves",
+    "double_precision_is_kept": "the noise of float64 leaves is another than that of float32 leaves",
 }
 
 
