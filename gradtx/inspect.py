@@ -12,9 +12,9 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.typing import Params, State
 from gradtx._core.context import Context
-from gradtx._core.parts import holds_transforms, is_transform, parts, share
+from gradtx._core.parts import holds_transforms, is_transform, parts
 from gradtx._core.protocol import GradientTransformation, as_transformation
-from gradtx._inspection.walking import unscheduled, written_out
+from gradtx._inspection.walking import shares, unscheduled, written_out
 
 __all__ = [
     "Description",
@@ -152,10 +152,9 @@ def _rows(tx: GradientTransformation, state: State, elements: int, label: str, d
     dtypes = ", ".join(sorted({str(leaf.dtype) for leaf in stored}))
     arrays = sum(leaf.size for leaf in stored) / max(elements, 1)
     rows = [Row(depth, label, " = ".join(calls), dtypes, arrays, tree.nbytes(stored))]
-    for index, part in enumerate(parts(tx)):
-        named = part.is_named
-        part_state = None if state is None else share(part, index, own)
-        rows += _rows(as_transformation(part.transform), part_state, elements, part.label if named else "", depth + 1)
+    inside = [(as_transformation(part.transform), part, None) for part in parts(tx)]
+    for inner, part, part_state in inside if state is None else shares(tx, own):
+        rows += _rows(inner, part_state, elements, part.label if part.is_named else "", depth + 1)
     return rows
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradtx._base.counterparts import no_attribute
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.numerics import align, strong
-from gradtx._base.trees import difference, floating_leaves, is_variable, like, path_text
+from gradtx._base.trees import difference, floating_leaves, floats_widened, is_variable, like, path_text
 from gradtx._base.trees import map_with_path as map_with_path
 from gradtx._base.trees import paths as paths
 from gradtx._base.typing import Array
@@ -28,6 +28,7 @@ __all__ = [
     "random_like",
     "replace",
     "size",
+    "widened",
     "zeros_like",
 ]
 
@@ -80,6 +81,14 @@ def _largest(magnitudes: Array) -> Array:
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its real floating-point leaves in `dtype`; other leaves are unchanged."""
     return jax.tree.map(lambda x: strong(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
+
+
+def widened(tree: Any) -> Any:
+    """The tree with its floating-point leaves in the dtype that transforms compute in: their own, or float32 if wider.
+
+    Half precision becomes float32; complex leaves stay complex, float64 and all other leaves are unchanged.
+    """
+    return floats_widened(tree)
 
 
 def zeros_like(tree: Any, dtype: Any = None) -> Any:

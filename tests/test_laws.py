@@ -14,6 +14,7 @@ COSTLY = {
     "derivatives_are_finite",
     "sharded_equals_whole",
     "x64_changes_nothing",
+    "double_precision_is_kept",
     "vmap_equals_loop",
     "scan_equals_loop",
     "layers_stack",

@@ -59,6 +59,27 @@ def _sum(first, second):
     return gx.parallel(jnp.add, first, second)
 
 
+def _wrapper(pack, unpack, role="wrapper"):
+    """A wrapper that keeps the state of `inner` where these two functions have it."""
+
+    def around(inner):
+        def update(step, updates, state, params):
+            updates, new = step.update(inner, updates, unpack(state), params)
+            return updates, pack(new)
+
+        return gx.combinator(lambda step, params: pack(step.init(inner, params)), update)
+
+    return gx.transformation(role=role)(around)
+
+
+MISNAMED = {
+    "under another key": _wrapper(lambda own: {"child": own}, lambda state: state["child"]),
+    "behind a count": _wrapper(lambda own: (jnp.zeros(()), own), lambda state: state[1]),
+    "as the whole state": _wrapper(lambda own: own, lambda state: state),
+}
+WITHOUT_A_ROLE = _wrapper(lambda own: {"inner": own}, lambda state: state["inner"], role=None)
+
+
 def _mutating(updates):
     return {key: updates.pop(key) for key in list(updates)}
 
@@ -110,6 +131,34 @@ def _growing_with_x64(updates):
     return jax.tree.map(lambda g: g.astype(float) if g.dtype == jnp.float32 else g, updates)
 
 
+def _in_float32(around, dtype=None):
+    """A wrapper that computes in float32, whatever comes in: all of it, or its factor of the norm, or its state."""
+
+    def wrapper(inner):
+        def update(step, updates, state, params):
+            out, new = step.update(inner, updates, state["inner"], params)
+            by = 1 / gx.tree.norm(out).astype(jnp.float32)
+            kept = jax.tree.map(lambda m, u: m + u.astype(m.dtype), state["sum"], out)
+            return jax.tree.map(lambda u, m: around(u, by, m).astype(u.dtype), out, kept), {"inner": new, "sum": kept}
+
+        def init(step, params):
+            return {"inner": step.init(inner, params), "sum": gx.tree.zeros_like(gx.tree.widened(params), dtype)}
+
+        return gx.combinator(init, update)
+
+    return gx.transformation(role="wrapper")(wrapper)
+
+
+SINGLE = [
+    _in_float32(lambda u, by, m: 0.1 * u.astype(jnp.float32)),
+    _in_float32(lambda u, by, m: u * by.astype(u.dtype)),
+    _in_float32(lambda u, by, m: u - 0.1 * m.astype(u.dtype), jnp.float32),
+]
+
+
+KEPT = _in_float32(lambda u, by, m: u - 0.1 * m)
+
+
 def _wrong_reference(gradients, parameters):
     return -0.1 * gradients * np.linspace(1, 1.01, len(gradients))[:, None]
 
@@ -137,13 +186,18 @@ BROKEN = [
     ("vmap_equals_loop", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("layers_stack", _stateless(lambda u: jax.tree.map(_wrongly_batched, u))),
     ("scan_equals_loop", _remembering(_zeros, lambda g, s: (g, _cast(s, jnp.bfloat16)))),
-    ("restores", _remembering(lambda params: jax.random.key(0), lambda g, s: (g, s))),
+    ("restores", _remembering(lambda params: jnp.asarray(1.0), lambda g, s: (g, s))),
     ("sharded_equals_whole", _stateless(_on_one_device)),
     ("lowers_everywhere", _stateless(_on_one_device)),
     ("derivatives_are_finite", _steep(0.0)),
     ("extremes_stay_finite", _stateless(lambda u: jax.tree.map(lambda g: g * g, u))),
     ("half_precision_is_right", _stateless(_halving_in_half)),
     ("x64_changes_nothing", _stateless(_growing_with_x64)),
+    *(("double_precision_is_kept", around(gx.scale_by_ema(0.9))) for around in SINGLE),
+    (
+        "double_precision_is_kept",
+        _stateless(lambda u: jax.tree.map(lambda g: g * (1 + (g.dtype == jnp.float64)), u)),
+    ),
     ("agrees_with_its_reference", Case(gx.sgd(0.1), reference=_wrong_reference)),
     ("is_odd", Case(gx.absolute(), odd=True)),
     ("is_scale_invariant", Case(gx.sgd(0.1), scale_invariant=True)),
@@ -154,6 +208,8 @@ BROKEN = [
     ("numbers_are_declared", _with_anything(0.5)),
     ("traced_numbers_are_the_same", _baked(0.5)),
     ("numbers_may_follow_schedules", _unschedulable(0.5)),
+    *(("states_have_names", around(gx.adam(0.1))) for around in (*MISNAMED.values(), WITHOUT_A_ROLE)),
+    *(("states_have_names", around(gx.scale_by_ema(0.9))) for around in (*MISNAMED.values(), WITHOUT_A_ROLE)),
 ]
 
 
@@ -190,6 +246,50 @@ def test_functions_among_the_arguments_excuse_from_what_needs_a_text():
 def test_a_bare_pair_is_excused_from_what_it_cannot_be():
     pair = gx.memory(init=jnp.zeros_like, step=lambda g, m, p: 0.5 * m + g, emit=lambda g, m, p: m)
     assert "equal_by_content" in check(pair).excused
+
+
+@pytest.mark.parametrize("around", MISNAMED.values(), ids=MISNAMED)
+@pytest.mark.parametrize("ask", [lambda tx, p: gx.state_dict(tx, tx.init(p)), gx.summary], ids=["names", "summary"])
+def test_a_state_that_is_not_where_the_role_has_it(around, ask):
+    with pytest.raises(gx.GradtxValueError, match="the role 'wrapper' keeps the state of `inner` under a field or key"):
+        ask(around(gx.chain(gx.identity(), gx.adam(0.1))), {"w": jnp.ones(2)})
+
+
+def test_a_wrapper_that_computes_in_float64():
+    assert check(KEPT(gx.scale_by_ema(0.9)), ["double_precision_is_kept"]).kept
+
+
+def test_a_factory_of_transforms_without_a_role_is_told_so():
+    with pytest.raises(BrokenLawError, match=r"takes the transforms `inner` and has no role.*role='wrapper'"):
+        check(WITHOUT_A_ROLE(gx.adam(0.1)), ["states_have_names"])
+    expression = gx.transformation(lambda inner: gx.chain(inner, gx.scale(0.5)))
+    assert check(expression(gx.adam(0.1)), ["states_have_names"]).kept
+
+
+@gx.transformation
+def _with_a_key(deviation: gx.NonNegative = 0.1):
+    """Adds noise, and keeps a typed random key."""
+
+    def update(updates, key, params):
+        key, used = jax.random.split(key)
+        noise = gx.tree.random_like(used, updates)
+        return jax.tree.map(lambda g, z: g + deviation * z, updates, noise), key
+
+    return gx.treewise(update, lambda params: jax.random.key(0))
+
+
+NOISY = {
+    "names_do_not_matter": "the order of the leaves says which noise they get",
+    "double_precision_is_kept": "the noise of float64 leaves is another than that of float32 leaves",
+}
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law not in NOISY])
+def test_a_typed_random_key_in_the_state(law):
+    case = Case(_with_a_key(), excused=NOISY)
+    report = check(case, [law])
+    assert report.kept or report.excused
+    assert check(Case(gx.chain(gx.adam(0.1), _with_a_key()), excused=NOISY), [law])
 
 
 def test_an_unknown_law_is_refused():

@@ -119,6 +119,11 @@ def widened(tree: Updates, what: str = "updates") -> Updates:
     return jax.tree.structure(tree).unflatten(map(numerics.widened, floating_leaves(tree, what)))
 
 
+def floats_widened(tree: Any) -> Any:
+    """The tree with its floating-point arrays in their compute dtype; all else stays as it is."""
+    return jax.tree.map(lambda x: numerics.widened(x) if hasattr(x, "dtype") and is_inexact(x) else x, tree)
+
+
 def leaves_like(
     tree: Any, other: Any, what: str, other_what: str, absent: bool = False, shapes: bool = True
 ) -> list[Any]:

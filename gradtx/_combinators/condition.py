@@ -3,6 +3,8 @@
 The condition may depend on the step count or an extra argument (`conditional`, `switch`). Then `lax.switch` computes
 only the selected transform; under `vmap` it becomes a select, so that each batch element has its own condition. Or it
 depends on the values (`skip_nonfinite`), which are known only after they are computed.
+
+Unlike those of `combinator`, their updates are not widened: in front of a branch that would be a temporary buffer.
 """
 
 import inspect
@@ -21,9 +23,8 @@ from gradtx._base.numerics import increment, is_float0, is_traced, strong
 from gradtx._base.sharing import for_each
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, with_facts
-from gradtx._core.context import Context, kept, zeroed
-from gradtx._core.facts import ascending_among
+from gradtx._core.context import Context, Work, kept, zeroed
+from gradtx._core.facts import Facts, ascending_among
 from gradtx._core.identity import identity
 from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -86,7 +87,7 @@ def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise
         return updates, Conditional(increment(state.count), busy, idle)
 
     ascending = ascending_among([tx._built().work.facts for tx in transforms])
-    return with_facts(combinator(init, update), ascending=ascending)
+    return GradientTransformation._of(Work(init, update, facts=Facts(ascending=ascending)))
 
 
 @transformation(role="wrapper")
@@ -126,7 +127,7 @@ def switch(index: Callable[..., Any] | str, *inners: Transform):
         return updates, (*new, increment(count))
 
     ascending = ascending_among([tx._built().work.facts for tx in transforms])
-    return with_facts(combinator(init, update), ascending=ascending)
+    return GradientTransformation._of(Work(init, update, facts=Facts(ascending=ascending)))
 
 
 @state_class
@@ -191,7 +192,7 @@ def skip_nonfinite(inner: Transform, max_consecutive: int | None = None, check_o
             new,
         )
 
-    return combinator(init, update)
+    return GradientTransformation._of(Work(init, update))
 
 
 def _where_finite(

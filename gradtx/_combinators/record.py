@@ -10,7 +10,6 @@ from gradtx._base import trees
 from gradtx._base.branch import like
 from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
-from gradtx._base.numerics import is_inexact, widened
 from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
@@ -67,7 +66,7 @@ def record(name: str, measure: Callable[..., Any]):
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
         arguments = [updates, required(params, updates)] if reads_params else [updates]
-        found = measure(*(jax.tree.map(_wide, argument) for argument in arguments))
+        found = measure(*map(trees.floats_widened, arguments))
         named = {}
         for keys, x in jax.tree_util.tree_leaves_with_path(found):
             own = "/".join([name, trees.path_text(keys)] if keys else [name])
@@ -108,7 +107,3 @@ def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
     names = zip(shortest([place.path for place in known]), known, strict=True)
     constant = {name: jnp.array(place.value, float) for name, place in names if not isinstance(place.value, Schedule)}
     return constant | found
-
-
-def _wide(x: Any) -> Any:
-    return widened(x) if hasattr(x, "dtype") and is_inexact(x) else x

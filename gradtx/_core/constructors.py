@@ -277,13 +277,13 @@ def treewise(
     Args:
         update: `(updates, state, params, **extra) -> (updates, state)`. Leaves of the updates, and of the parameters
             with `needs_params`, have at least 32 bits; extras are keyword-only arguments.
-        init: parameters to state; none by default.
+        init: parameters to state; none by default. Leaves of the parameters have at least 32 bits here too, so that
+            `zeros_like` has the dtype of the updates.
         needs_params: whether `update` reads the parameters; without it they may be absent.
     """
 
     def init_tree(step: Context, params: Params) -> State:
-        trees.floating_leaves(params, "parameters")
-        return init(params)
+        return init(trees.widened(params, "parameters"))
 
     def update_tree(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         updates, extra = step.safe(trees.widened(updates)), accepted(update, step.extra)
@@ -317,8 +317,14 @@ def combinator(
     Args:
         init: `(step, params) -> state`, where `step.init(tx, params)` is the state of an inner transform.
         update: `(step, updates, state, params) -> (updates, state)`, where `step.update(tx, updates, state, params)` is
-            the update of an inner transform. The user's extra arguments are in `step.extra`.
+            the update of an inner transform. Floating-point leaves of the updates have at least 32 bits, as those of
+            the output of an inner transform do; others, and None, come as they are. The user's extra arguments are in
+            `step.extra`.
         takes_gradient: whether the updates have to be the gradient at the parameters; `chain` then has it in front.
+
+    In both the parameters have their own dtypes, which inner transforms need to know: functions of the loss are called
+    with them, and averages are of the parameters as they are rounded. `gradtx.tree.widened(params)` has at least 32
+    bits, and is what arrays of the state are made like.
 
     Return it from a factory that says its role, `@transformation(role="wrapper")`, and put the state of each inner
     transform where that role has it: in a field or under a key called as the argument, or in the order of the
@@ -328,7 +334,11 @@ def combinator(
     function_of("init", init, "step", "params", hint=inside.format("init(inner, params)"))
     by_step = inside.format("update(inner, updates, state, params)")
     function_of("update", update, "step", "updates", "state", "params", hint=by_step)
-    return GradientTransformation._of(Work(init, update, facts=Facts(takes_gradient=takes_gradient)))
+
+    def update_wide(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return update(step, trees.floats_widened(updates), state, params)
+
+    return GradientTransformation._of(Work(init, update_wide, facts=Facts(takes_gradient=takes_gradient)))
 
 
 def with_facts(tx: GradientTransformation, **facts: Any) -> GradientTransformation:

@@ -87,6 +87,8 @@ def share(part: Part, index: int, state: State) -> State:
         return state[part.argument if part.key is None else part.key]
     if part.argument in getattr(state, "_fields", ()):  # not any attribute: tuples have methods called count and index
         return getattr(state, part.argument)
+    if not isinstance(state, (tuple, list)):  # an array has items too
+        raise TypeError
     return state[index]
 
 

@@ -20,13 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.boundary import is_state
-from gradtx._core.parts import Part, is_transform, parts, share, told_apart
+from gradtx._core.parts import Part, is_transform, parts, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
-from gradtx._inspection.walking import unfolded, unscheduled
+from gradtx._inspection.walking import shares, unfolded, unscheduled
 from gradtx._values.registry import REGISTRY, Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
@@ -277,18 +277,14 @@ def _inside(tx: GradientTransformation, state: State) -> list[Group]:
     groups = [] if own is state else _by_path({"count": state.count}) + _by_path(state.values)
     if not parts(tx) and (whole := unfolded(tx)) is not None:
         return groups + _inside(whole, own)
-    inner = [group for index, part in enumerate(parts(tx)) for group in _of_part(part, index, own)]
+    inner = [group for share in shares(tx, own) for group in _of_part(*share)]
     held = {index for _, entries in inner for _, index in entries}
     mine = [(path, entries) for path, entries in _by_path(own) if entries[0][1] not in held]
     return groups + mine + [group for group in inner if group[1]]
 
 
-def _of_part(part: Part, index: int, state: State) -> list[Group]:
-    try:
-        own = share(part, index, state)
-    except (KeyError, IndexError, AttributeError, TypeError):
-        raise wrong_state(f"one with the part {part.label}", state) from None
-    found = _standing(as_transformation(part.transform), own)
+def _of_part(tx: GradientTransformation, part: Part, state: State) -> list[Group]:
+    found = _standing(tx, state)
     return [(trees.escaped(part.label), _joined(found))] if part.is_named else found
 
 

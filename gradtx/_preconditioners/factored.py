@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.numerics import align, strong, weighted_mean, widened
+from gradtx._base.numerics import align, strong, weighted_mean
 from gradtx._base.sharing import for_each
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array
@@ -77,7 +77,7 @@ def scale_by_factored_ema(decay: Decay, min_dim_size_to_factor: int = 128):
 
     def init(params):
         def zeros(p: Array) -> Factors:
-            return jax.tree.map(lambda x: jnp.zeros_like(x), measure(jnp.zeros_like(widened(p).real)))
+            return jax.tree.map(lambda x: jnp.zeros_like(x), measure(jnp.zeros_like(p.real)))
 
         return jax.tree.map(zeros, params)
 
@@ -135,7 +135,7 @@ def running_sum_by_axis():
 
     def init(params):
         def zeros(p: Array) -> tuple[Array, ...]:
-            empty = jnp.zeros_like(widened(p).real)
+            empty = jnp.zeros_like(p.real)
             # A sum over the other axes keeps the sharding of this axis.
             return tuple(jnp.sum(empty, others(p, axis)) for axis in range(p.ndim)) or (empty,)
 

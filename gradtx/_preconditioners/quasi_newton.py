@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._base import trees
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import increment, safe_divide, strong, weak
 from gradtx._base.states import state_class
@@ -73,12 +72,11 @@ def precondition_by_lbfgs(memory_size: int = 10):
     size = whole_number("memory_size", memory_size)
 
     def init(params: Params) -> Pairs:
-        wide = trees.widened(params)
-        ring = jax.tree.map(lambda p: jnp.broadcast_to(jnp.zeros_like(p), (size, *p.shape)), wide)  # sharded as p is
-        zeros = jax.tree.map(jnp.zeros_like, wide)
-        zero = norm(jax.tree.leaves(zeros)).astype(_dtype_of(jax.tree.leaves(wide)))  # on the mesh, if there is one
+        ring = jax.tree.map(lambda p: jnp.broadcast_to(jnp.zeros_like(p), (size, *p.shape)), params)  # sharded as p is
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        zero = norm(jax.tree.leaves(zeros)).astype(_dtype_of(jax.tree.leaves(params)))  # on the mesh, if there is one
         numbers = jnp.broadcast_to(zero, size)
-        return Pairs(wide, zeros, ring, ring, numbers, numbers, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+        return Pairs(params, zeros, ring, ring, numbers, numbers, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
     def update(updates: Updates, state: Pairs, params: Params) -> tuple[Updates, Pairs]:
         gs, treedef = jax.tree.flatten(updates)

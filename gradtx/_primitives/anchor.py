@@ -71,7 +71,7 @@ def max_distance_from_init(initial_value: NonNegative = 1e-6, relative: bool = T
     """
 
     def init(params):
-        copies = jax.tree.map(jnp.copy, trees.widened(params))
+        copies = jax.tree.map(jnp.copy, params)
         unit = 1 + norm(jax.tree.leaves(copies)) if relative else jnp.ones(())
         return Travelled(copies, strong(initial_value * unit, jnp.zeros((), float).dtype))
 

@@ -161,14 +161,12 @@ def scale_by_prodigy(
         return _packed(updates, outputs, state._replace(distance=distance, evidence=evidence, logs=logs), ms, vs, ss)
 
     def init(params: Params) -> Estimated:
-        return _begin(params, estim_lr0)._replace(start=jax.tree.map(jnp.copy, trees.widened(params)))
+        return _begin(params, estim_lr0)._replace(start=jax.tree.map(jnp.copy, params))
 
     return with_facts(treewise(update, init, needs_params=True), descends=Share.ALL)
 
 
 def _begin(params: Params, distance: Any) -> Estimated:
-    wide = trees.widened(params)
-
     def scalar(x: Any) -> Array:
         return jnp.full((), x, float)
 
@@ -176,9 +174,9 @@ def _begin(params: Params, distance: Any) -> Estimated:
         distance=scalar(distance),
         evidence=scalar(0.0),
         logs=jnp.zeros(2, float),
-        first=jax.tree.map(jnp.zeros_like, wide),
-        second=jax.tree.map(lambda p: jnp.zeros_like(p.real), wide),
-        total=jax.tree.map(jnp.zeros_like, wide),
+        first=jax.tree.map(jnp.zeros_like, params),
+        second=jax.tree.map(lambda p: jnp.zeros_like(p.real), params),
+        total=jax.tree.map(jnp.zeros_like, params),
     )
 
 

@@ -7,7 +7,6 @@ for layers stacked in one array, `over_layers` makes it one layer.
 import jax
 import jax.numpy as jnp
 
-from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import root_of_sum, safe_divide, safe_sqrt, strong, weak
 from gradtx._core.constructors import treewise
@@ -115,7 +114,7 @@ def scale_by_norm_ema(decay: Decay, eps: NonNegative = 1e-6, eps_root: NonNegati
         return [jnp.where(last < 0, now, mean) for last, now, mean in zip(lasts, nows, both, strict=True)]
 
     def init(params):
-        return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), trees.widened(params))
+        return jax.tree.map(lambda p: jnp.full((), -1.0, p.real.dtype), params)
 
     def update(updates, state, params):
         if jax.tree.structure(state) != jax.tree.structure(updates):

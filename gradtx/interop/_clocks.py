@@ -10,9 +10,8 @@ from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import log_of_decay
 from gradtx._base.typing import Array, State
 from gradtx._core.constructors import Clocked
-from gradtx._core.parts import parts, share
-from gradtx._core.protocol import GradientTransformation, as_transformation
-from gradtx._inspection.walking import unfolded, unscheduled
+from gradtx._core.protocol import GradientTransformation
+from gradtx._inspection.walking import shares, unfolded, unscheduled
 from gradtx._primitives.accumulate import DecaySum, bias_correction, bias_correction_ahead
 from gradtx._primitives.lag import gradient_difference, scale_by_previous_ema
 from gradtx._primitives.rectify import DecayCount, radam_denominator
@@ -51,11 +50,7 @@ def clocks(tx: GradientTransformation, state: State) -> list[tuple[Clock, State]
     elif (whole := unfolded(tx)) is not None:
         found = clocks(whole, own)
     else:
-        found = [
-            pair
-            for i, part in enumerate(parts(tx))
-            for pair in clocks(as_transformation(part.transform), share(part, i, own))
-        ]
+        found = [pair for inner, _, inner_state in shares(tx, own) for pair in clocks(inner, inner_state)]
     decays = [name for name in scheduled_names(tx) if tx._spec.numbers[name].high == 1.0]
     if found and decays:
         raise GradtxValueError(

@@ -20,11 +20,11 @@ from gradtx._base.typing import State
 from gradtx._combinators.accumulation import accumulate_gradients
 from gradtx._combinators.condition import skip_nonfinite
 from gradtx._combinators.inject import inject
-from gradtx._core.parts import Part, parts, share
-from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._core.parts import Part, parts
+from gradtx._core.protocol import GradientTransformation
 from gradtx._core.scheduled import Scheduled, read_schedules
 from gradtx._inspection.state_dict import names
-from gradtx._inspection.walking import unfolded, unscheduled
+from gradtx._inspection.walking import shares, unfolded, unscheduled
 from gradtx._values.registry import Spec
 from gradtx._values.schedule import scheduled_names
 from gradtx.interop._clocks import clocks
@@ -155,20 +155,20 @@ class Pairing:
             WRAPPERS[tx._spec](self, tx, state, row)
         elif (whole := unfolded(tx)) is not None:
             self._visit(whole, state, row)
-        elif found := parts(tx):
-            self._parts(found, state, row)
+        elif found := shares(tx, state):
+            self._parts(found, row)
         else:
             self._clock(tx, state, row)
 
-    def _parts(self, found: list[Part], state: State, row: Row) -> None:
-        by_key = _by_key(row.stages[0]) if row.stages and all(part.key is not None for part in found) else None
-        if by_key is not None and (set(by_key) == {part.key for part in found}):
+    def _parts(self, found: list[tuple[GradientTransformation, Part, State]], row: Row) -> None:
+        by_key = _by_key(row.stages[0]) if row.stages and all(part.key is not None for _, part, _ in found) else None
+        if by_key is not None and (set(by_key) == {part.key for _, part, _ in found}):
             row.stages.popleft()
-            for index, part in enumerate(found):
-                self._follow(as_transformation(part.transform), share(part, index, state), by_key[part.key], row)
+            for inner, part, state in found:
+                self._follow(inner, state, by_key[part.key], row)
         else:
-            for index, part in enumerate(found):
-                self._visit(as_transformation(part.transform), share(part, index, state), row)
+            for inner, _, state in found:
+                self._visit(inner, state, row)
 
     def _take(self, kind: str, row: Row) -> Any:
         """Removes the next stage of the row and returns it; raises if it is not of this kind."""

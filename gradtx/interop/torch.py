@@ -18,11 +18,10 @@ from gradtx._base import trees
 from gradtx._base.counterparts import PARTS_FOR_ARGUMENTS
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
-from gradtx._core.parts import parts, share
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._core.scheduled import Scheduled, read_schedules
 from gradtx._inspection.state_dict import in_place_of, names
-from gradtx._inspection.walking import unfolded, unscheduled
+from gradtx._inspection.walking import shares, unfolded, unscheduled
 from gradtx._optimizers.adagrad import adadelta, scale_by_rss
 from gradtx._optimizers.adam import scale_by_adam, scale_by_adamax
 from gradtx._optimizers.amsgrad import scale_by_amsgrad
@@ -158,8 +157,8 @@ class _Checkpoint:
                 return found | self._moments(tx, own)
             if (whole := unfolded(tx)) is not None:
                 return found | self.read(whole, own)
-            for index, part in enumerate(parts(tx)):
-                found |= self.read(as_transformation(part.transform), share(part, index, own))
+            for inner, _, inner_state in shares(tx, own):
+                found |= self.read(inner, inner_state)
         return found
 
     def steps(self, who: str) -> Array:

@@ -12,7 +12,7 @@ from gradtx._base import trees
 from gradtx._base.numerics import abs_square
 from gradtx.testing.case import Case
 from gradtx.testing.descent import descend, solver
-from gradtx.testing.trials import close, finite, params_of, require, run, updates_of
+from gradtx.testing.trials import close, finite, params_of, require, run, updates_of, without_keys
 
 
 def derivatives_are_finite(case: Case) -> None:
@@ -48,7 +48,7 @@ def extremes_stay_finite(case: Case) -> None:
 
 def _stays_finite(what: str, out: Any, state: Any) -> None:
     finite(f"updates of {what}", *out)
-    for path, leaf in zip(trees.paths(state), jax.tree.leaves(state), strict=True):
+    for path, leaf in zip(trees.paths(state), jax.tree.leaves(without_keys(state)), strict=True):
         has_nan = np.any(np.isnan(np.asarray(leaf, np.complex128)))
         require(not has_nan, f"expected no NaN in the state at {path} after {what}, got {leaf}")
 
@@ -81,6 +81,44 @@ def x64_changes_nothing(case: Case) -> None:
         numbers = a.shape in ((), (2,)) or a.shape not in shapes
         require(a.dtype == b.dtype or numbers, f"expected {b.dtype} with x64, got {a.dtype}")
     close(got, wanted, "updates with x64", rtol=1e-4, magnified=case.magnified)
+
+
+def double_precision_is_kept(case: Case) -> None:
+    """With x64 enabled, float64 leaves have float64 updates and states, and nothing is rounded to float32 on the way.
+
+    Updates agree with those of float32 leaves, to their precision. And a change of gradients and parameters by 1e-9,
+    which float32 does not resolve, changes the updates a thousandth as much as one by 1e-6 does.
+    """
+    params, updates = params_of(case, alike=True), updates_of(case, alike=True)
+    random, shapes = np.random.default_rng(5), {p.shape for p in jax.tree.leaves(params)}
+    ways = jax.tree.map(lambda x: random.uniform(0.5, 1.0, x.shape) * np.sign(x), [params, *updates])
+
+    def moved(by: float) -> Any:
+        points = jax.tree.map(lambda x, way: np.asarray(x, np.float64) + by * way, [params, *updates], ways)
+        first, *rest = jax.tree.map(jnp.asarray, points)
+        return run(case, first, rest, move=False, inside=True)
+
+    wanted, single = run(case, params, updates, move=False)
+    with jax.enable_x64(True):
+        (got, state), (near, _), (far, _) = map(moved, (0.0, _NEAR, _FAR))
+    for path, u in zip(trees.paths(got), jax.tree.leaves(got), strict=True):
+        require(u.dtype == np.float64, f"the updates of float64 leaves at {path}: expected float64, got {u.dtype}")
+    for path, a, b in zip(trees.paths(state), jax.tree.leaves(state), jax.tree.leaves(single), strict=True):
+        is_narrow = a.dtype == b.dtype == jnp.float32 and a.shape in shapes
+        require(not is_narrow, f"the state of float64 leaves at {path}: expected float64, got float32")
+    close(got, wanted, "float64 against float32", rtol=1e-3, atol=5e-3, magnified=case.magnified)
+    for path, *leaves in zip(trees.paths(got), *map(jax.tree.leaves, (got, near, far)), strict=True):
+        u, v, w = map(np.asarray, leaves)
+        slope = (w - u) / _FAR
+        error, unit, size = (np.max(np.abs(x), initial=0.0) for x in ((v - u) / _NEAR - slope, slope, u))
+        require(
+            error <= case.magnified * (0.05 * unit + 1e-3 * size),
+            f"the updates of float64 leaves at {path} are rounded to float32: where gradients and parameters change by "
+            f"{_FAR:g} they change by\n{w - u}\nand where by {_NEAR:g} by\n{v - u}\ninstead of a thousandth of it",
+        )
+
+
+_NEAR, _FAR = 1e-9, 1e-6
 
 
 def agrees_with_its_reference(case: Case) -> None:
@@ -122,10 +160,11 @@ def descends_on_complex_parameters(case: Case) -> None:
 
 
 LAWS = [
-    derivatives_are_finite,
     extremes_stay_finite,
+    derivatives_are_finite,
     half_precision_is_right,
     x64_changes_nothing,
+    double_precision_is_kept,
     agrees_with_its_reference,
     is_odd,
     is_scale_invariant,

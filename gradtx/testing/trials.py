@@ -12,6 +12,7 @@ import numpy as np
 
 from gradtx import tree
 from gradtx._base import trees
+from gradtx._base.numerics import is_key
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.context import Context
 from gradtx._core.updates import apply_updates
@@ -117,6 +118,11 @@ def numbers_of(tx: Any) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(x, float), tx) if isinstance(tx, Value) else tx
 
 
+def without_keys(tree: Any) -> Any:
+    """The tree with the data of typed random keys, which NumPy does not know, in their place."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
+
+
 def require(holds: Any, complaint: str) -> None:
     if not holds:
         raise BrokenLawError(complaint)
@@ -142,6 +148,7 @@ def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e
     """Requires all values to agree; `atol` is relative to the largest magnitude of the leaf, and both are magnified."""
     rtol, atol = magnified * rtol, magnified * atol
     same_form(got, wanted, what, dtypes=False)
+    got, wanted = without_keys((got, wanted))
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         x, y = np.asarray(a), np.asarray(b)
         if x.dtype.kind not in "fciub":  # bfloat16, which NumPy does not know
@@ -155,13 +162,14 @@ def close(got: Any, wanted: Any, what: str, rtol: float = 2e-5, atol: float = 1e
 def identical(got: Any, wanted: Any, what: str) -> None:
     """Requires all values to be identical bit for bit."""
     same_form(got, wanted, what)
+    got, wanted = without_keys((got, wanted))
     for path, a, b in zip(trees.paths(wanted), jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         require(np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{what} at {path}: expected\n{b}\ngot\n{a}")
 
 
 def finite(what: str, *found: Any) -> None:
     for one in found:
-        for path, leaf in zip(trees.paths(one), jax.tree.leaves(one), strict=True):
+        for path, leaf in zip(trees.paths(one), jax.tree.leaves(without_keys(one)), strict=True):
             require(
                 np.all(np.isfinite(np.asarray(leaf, np.complex128))),
                 f"{what} at {path}: expected finite values, got {leaf}",

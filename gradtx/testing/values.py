@@ -1,8 +1,10 @@
 """Laws of values: a transform is determined by its factory and its arguments."""
 
 import copy
+import itertools
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,16 +12,27 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import schedules
+from gradtx._core.parts import is_transform, parts, share, transforms_in
+from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.state_dict import load_state_dict, state_dict
+from gradtx._inspection.walking import misplaced, unfolded, unscheduled
 from gradtx._values.config import from_config, to_config
+from gradtx._values.value import Value, is_value
 from gradtx.testing.case import Case
-from gradtx.testing.trials import close, finite, numbers_of, params_of, require, run, same_form, updates_of
+from gradtx.testing.trials import close, finite, identical, numbers_of, params_of, require, run, same_form, updates_of
 
 
 def text_evaluates_back(case: Case) -> None:
-    """`eval(repr(tx)) == tx`, with the public names of gradtx in scope."""
-    names = {"jnp": jnp, "jax": jax, **vars(gradtx), case.transform.factory_name: case.transform._spec.factory}
+    """`eval(repr(tx)) == tx`, with the public names of gradtx and all factories of the transform in scope."""
+    names = {"jnp": jnp, "jax": jax, **vars(gradtx), **_factories(case.transform)}
     text = repr(case.transform)
     require(eval(text, names) == case.transform, f"expected {text} to evaluate to an equal transform")
+
+
+def _factories(value: Value) -> dict[str, Any]:
+    """The factories of a value and of the values inside, by name."""
+    inside = [x for x in jax.tree.leaves(value._arguments, is_leaf=is_value) if is_value(x)]
+    return {value._spec.name: value._spec.factory} | {k: v for x in inside for k, v in _factories(x).items()}
 
 
 def equal_by_content(case: Case) -> None:
@@ -92,6 +105,56 @@ def _plain_numbers(tx: Any) -> dict[str, float]:
     return {name: number for name, number in numbers.items() if isinstance(number, (int, float))}
 
 
+def states_have_names(case: Case) -> None:
+    """The names of `state_dict` lead to all arrays of a state, those of a part under its name, and restore them."""
+    tx, params = case.transform, params_of(case)
+    holds = ", ".join(f"`{part.label}`" for part in transforms_in(tx))
+    require(
+        not holds or tx._spec.role is not None or unfolded(tx) is not None,
+        f"{tx.factory_name} takes the transforms {holds} and has no role, so that names do not lead into their states; "
+        f"decorate it by @transformation(role='wrapper'), and put the state of each under a key called as the argument",
+    )
+    state = tx.init(params)
+    identical(load_state_dict(tx, params, state_dict(tx, state)), state, "restored by the names")
+    own = unscheduled(jax.eval_shape(_with_marks(tx).init, params))
+    for index, part in enumerate(parts(tx)):
+        try:
+            found = share(part, index, own).index
+        except (KeyError, IndexError, TypeError, AttributeError):
+            found = None
+        require(found == index, misplaced(tx, part, state).complaint)
+
+
+def _with_marks(tx: Any) -> Any:
+    """The transform, with marks around the states of its parts."""
+    count = itertools.count()
+
+    def marked(x: Any) -> Any:
+        if not is_transform(x):
+            return x
+        work, index = as_transformation(x)._built().work, next(count)
+        init = lambda step, params: _Marked(index, work.init(step, params))
+        return GradientTransformation._of(replace(work, init=init, leaf=None))
+
+    arguments = {name: jax.tree.map(marked, x, is_leaf=is_transform) for name, x in tx._arguments.items()}
+    return GradientTransformation._make(tx._spec, arguments) if parts(tx) else tx
+
+
+@jax.tree_util.register_pytree_node_class
+class _Marked:
+    """The state of the part of this index."""
+
+    def __init__(self, index: int, state: Any):
+        self.index, self.state = index, state
+
+    def tree_flatten(self) -> tuple:
+        return (self.state,), self.index
+
+    @classmethod
+    def tree_unflatten(cls, index: int, children: tuple) -> "_Marked":
+        return cls(index, *children)
+
+
 LAWS = [
     text_evaluates_back,
     equal_by_content,
@@ -99,4 +162,5 @@ LAWS = [
     numbers_are_declared,
     traced_numbers_are_the_same,
     numbers_may_follow_schedules,
+    states_have_names,
 ]

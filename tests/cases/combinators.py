@@ -9,6 +9,7 @@ from ._make import case
 
 GROUPS = gx.by_path({"layer/*": "a", "z/*": "a", "**": "b"}, allow_unused=True)
 MASK = gx.by_path({"layer/*": True, "z/*": True, "**": False}, allow_unused=True)
+OF_ONE_ARRAY = {"states_have_names": "what works on one array by itself cannot be marked"}
 
 CASES = [
     # Combinators.
@@ -47,7 +48,8 @@ CASES = [
         gx.store(gx.chain(gx.clip_by_global_norm(1e30), gx.running_sum()), codecs.bfloat16),
         odd=True,
         stored=0.5,
+        excused={"double_precision_is_kept": "the output is the sum as it is stored, in 8 of the 53 bits"},
     ),
-    case("bucketed", gx.bucketed(gx.adam(0.1), min_count=2), odd=True, stored=2),
+    case("bucketed", gx.bucketed(gx.adam(0.1), min_count=2), odd=True, stored=2, excused=OF_ONE_ARRAY),
     case("compiled", gx.compiled(gx.chain(gx.clip_by_global_norm(1.0), gx.adam(0.1))), odd=True, stored=2),
 ]

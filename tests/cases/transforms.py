@@ -7,7 +7,6 @@ from references import dpsgd as reference_of_dpsgd
 from references import polyak_sgd as reference_of_polyak_sgd
 
 import gradtx as gx
-from gradtx._base import trees
 from gradtx.testing import LAWS
 
 from ._make import case, reference
@@ -15,6 +14,7 @@ from ._make import case, reference
 NO_HEADS = {"odd_trees": "a 0-d array has no heads"}
 NOISY = {
     "names_do_not_matter": "which leaf gets which noise depends on the order of the leaves",
+    "double_precision_is_kept": "the noise of float64 leaves is another than that of float32 leaves",
 }
 
 
@@ -23,15 +23,16 @@ def _logits(params):
     return {"max_logits": jax.tree.map(lambda p: jnp.full(p.shape[-1:], 40.0), params)}
 
 
-@gx.transformation
+@gx.transformation(role="wrapper")
 def of_two_examples(inner):
     """What a user does who has gradients of examples: here g and g / 8, of which only one is clipped."""
 
     def update(step, updates, state, params):
-        examples = jax.tree.map(lambda g: jnp.stack([g, 0.125 * g]), trees.widened(updates))
-        return step.update(inner, examples, state, params)
+        examples = jax.tree.map(lambda g: jnp.stack([g, 0.125 * g]), updates)
+        out, new = step.update(inner, examples, state["inner"], params)
+        return out, {"inner": new}
 
-    return gx.combinator(lambda step, params: step.init(inner, params), update)
+    return gx.combinator(lambda step, params: {"inner": step.init(inner, params)}, update)
 
 
 def _of_two_examples(gradients, parameters, **numbers):
