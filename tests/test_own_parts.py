@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradtx as gx
 from gradtx.testing import Case, check
+from gradtx.testing.trials import same_form
 
 BRAIN = {"w": jnp.ones((3, 2), jnp.bfloat16), "b": jnp.ones(2, jnp.bfloat16)}
 
@@ -122,6 +124,54 @@ def test_own_parts_keep_the_laws_of_precision(tx):
 )
 def test_own_parts_keep_all_laws(case):
     check(case)
+
+
+@gx.transformation(role="wrapper")
+def with_noise(inner):
+    """`inner` of the gradients with noise by the key of the caller."""
+
+    def update(step, updates, state, params):
+        noise = gx.tree.random_like(step.extra["key"], updates)
+        out, new = step.update(inner, jax.tree.map(jnp.add, updates, noise), state["inner"], params)
+        return out, {"inner": new}
+
+    return gx.combinator(lambda step, params: {"inner": step.init(inner, params)}, update)
+
+
+def test_a_wrapper_that_reads_an_extra():
+    case = Case(with_noise(gx.scale_by_ema(0.9)), extras=lambda params: {"key": jax.random.key(0)})
+    assert check(case, ["extras_pass", "restores", "states_have_names"]).kept
+
+
+@pytest.mark.parametrize("pair", [optax.trace(0.9), tuple(optax.trace(0.9))], ids=["of Optax", "bare"])
+def test_a_pair_inside_of_a_wrapper(pair):
+    tx, own = above_median(pair), above_median(gx.add_momentum(0.9))
+    with jax.numpy_dtype_promotion("standard"):  # for Optax
+        (out, state), (wanted, _) = (t.update(BRAIN, t.init(BRAIN), BRAIN) for t in (tx, own))
+    np.testing.assert_array_equal(np.asarray(out["w"], np.float32), np.asarray(wanted["w"], np.float32))
+    assert all(name.startswith("above_median/inner/") for name in gx.state_dict(tx, state))
+
+
+AROUND = {
+    "own": above_median,
+    "chain": lambda inner: gx.chain(gx.clip_by_global_norm(1.0), inner),
+    "average_params": gx.average_params,
+    "cautious": gx.cautious,
+    "over_layers": gx.over_layers,
+    "graft": lambda inner: gx.graft(inner, gx.identity()),
+    "skip_nonfinite": gx.skip_nonfinite,
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize("pair", [optax.adam(0.1), optax.sgd(0.1, 0.9)], ids=["adam", "sgd"])
+def test_the_state_of_a_pair_keeps_its_dtypes_inside_of_what_computes_in_float32(around, pair):
+    params = gx.tree.cast({"w": jnp.ones((2, 2)), "b": jnp.ones((2, 1))}, jnp.bfloat16)
+    tx = around(pair)
+    state = tx.init(params)
+    with jax.numpy_dtype_promotion("standard"):  # for Optax
+        _, new = tx.update(params, state, params)
+    same_form(new, state, "the state")
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])

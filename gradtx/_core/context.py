@@ -57,11 +57,11 @@ class Context(NamedTuple):
 
     def init(self, tx: Any, params: Params) -> State:
         """The state of `tx` before the first update."""
-        return tx._built().init(self, params)
+        return _built(tx).init(self, params)
 
     def update(self, tx: Any, updates: Updates, state: State, params: Params = None) -> tuple[Updates, State]:
         """`tx.update`, in this context."""
-        return tx._built().update(self, updates, state, params)
+        return _built(tx).update(self, updates, state, params)
 
     def update_where(
         self, active: Array, tx: Any, updates: Updates, state: State, params: Params = None
@@ -72,7 +72,7 @@ class Context(NamedTuple):
         be written over the old one: a select afterwards would need both. Where it is not, a branch around it saves its
         computation. So only cheap transforms ever see an inactive step.
         """
-        built = tx._built()
+        built = _built(tx)
         if built.work.is_cheap:
             assert self.active is None, "a cheap transform contains only cheap ones, and none of them calls this"
             out, new = built.update(self._replace(active=active), updates, state, params)
@@ -115,6 +115,15 @@ def zeroed(active: Array, updates: Updates) -> Updates:
         return lax.select(active, u, jnp.zeros_like(u))
 
     return jax.tree.map(one, updates)
+
+
+def _built(tx: Any) -> "Built":
+    """Also of a bare pair, and of a transform of another library."""
+    if hasattr(tx, "_built"):
+        return tx._built()
+    from gradtx._core.protocol import as_transformation  # which imports this module
+
+    return as_transformation(tx)._built()
 
 
 class Share(IntEnum):

@@ -5,8 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, short
+from gradtx._base.numerics import is_inexact, precision, strong
 from gradtx._base.typing import Params, State, Updates
 from gradtx._core.context import Context, Work
 
@@ -43,9 +47,25 @@ def work_of_pair(init: Callable[..., State], update: Callable[..., Any]) -> Work
                 f"its function `update` has to return (updates, state), the state as it is if there is none; it "
                 f"returned {short(result)}"
             )
-        return trees.floats_widened(result[0]), result[1]
+        return trees.floats_widened(result[0]), _narrowed(result[1], state)
 
     return Work(init_pair, update_pair)
+
+
+def _narrowed(new: State, old: State) -> State:
+    """The new state in the dtypes of the old one, where arithmetic with wider updates has widened it.
+
+    A pair makes a bfloat16 state of bfloat16 parameters and expects bfloat16 updates; inside gradtx they are float32.
+    """
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        return new
+    return jax.tree.map(lambda x, y: strong(x, y.dtype) if _is_wider(x, y) else x, new, old)
+
+
+def _is_wider(x: Any, y: Any) -> bool:
+    if not all(hasattr(z, "dtype") and is_inexact(z) for z in (x, y)) or x.dtype == y.dtype:
+        return False
+    return jnp.iscomplexobj(x) == jnp.iscomplexobj(y) and precision(x.dtype) > precision(y.dtype)
 
 
 def accepted(update: Callable[..., Any], extra: Any) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def extras_pass(case: Case) -> None:
     for name in extras:
         try:
             update(**{key: value for key, value in extras.items() if key != name})
-        except (GradtxError, TypeError) as error:
+        except (GradtxError, TypeError, KeyError) as error:
             require(name in str(error), f"expected an error that names the missing extra {name!r}, got: {error}")
     numbers = {name: float(x) for name, x in extras.items() if isinstance(x, jax.Array) and not x.ndim and is_real(x)}
     close(update(**{**extras, **numbers}), plain, "with Python numbers as extras")
