@@ -11,6 +11,7 @@ from jax import lax
 
 from gradtx._base import trees
 from gradtx._base.branch import like
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import is_inexact, strong
@@ -61,6 +62,13 @@ class Minimum(NamedTuple):
     reason: Any
 
 
+@explains_calls(
+    "minimize",
+    args="give them after the parameters: minimize(loss_fn, tx, params, *args)",
+    jac="the gradient is taken by JAX",
+    method="give the transform: minimize(loss_fn, lbfgs(), params)",
+    bounds="project_box in a chain keeps parameters within bounds",
+)
 def minimize(
     loss_fn: Callable[..., Any],
     tx: Transform,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_inexact, is_traced, widen
 from gradtx._base.typing import Array, Updates
@@ -17,6 +18,7 @@ def path_text(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
+@explains_calls("tree.paths")
 def paths(tree: Any, text: Callable[[tuple], str] = path_text) -> list[str]:
     """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`.
 
@@ -42,6 +44,7 @@ def escaped_path_text(path: tuple) -> str:
     return "/".join(escaped(path_text((key,))) for key in path)
 
 
+@explains_calls("tree.map_with_path")
 def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`jax.tree.map` of a function that gets the path of the leaf, as `encoder/0/kernel`, as its first argument."""
     treedef = jax.tree.structure(tree)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of, takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import align, is_inexact, strong, weak, widened
@@ -31,6 +32,7 @@ from gradtx._core.protocol import GradientTransformation
 from gradtx._cpu import Advanced
 
 
+@explains_calls("elementwise")
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
     try:
@@ -51,6 +53,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
     return _leafwise((), lambda step, p: (), update_leaf, lambda: (), needs_params=needs_params)
 
 
+@explains_calls("memory")
 def memory(
     init: Callable[[Array], Array],
     step: Callable[[Array, Array, Any], Array],
@@ -81,6 +84,7 @@ def memory(
     return _leafwise(SLOT, _init_of_slot(init), update_leaf, needs_params=needs_params)
 
 
+@explains_calls("clocked")
 def clocked(
     start: Callable[[], Any], advance: Callable[[Any], tuple[Any, Any]], emit: Callable[[Array, Any], Array]
 ) -> GradientTransformation:
@@ -118,6 +122,7 @@ class Clocked(NamedTuple):
     clock: Any
 
 
+@explains_calls("clocked_memory")
 def clocked_memory(
     init: Callable[[Array], Array],
     start: Callable[[], Any],
@@ -273,6 +278,7 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
     return advanced
 
 
+@explains_calls("treewise")
 def treewise(
     update: Callable[..., tuple[Updates, State]],
     init: Callable[[Params], State] = lambda params: (),
@@ -318,6 +324,7 @@ def work_of_tree(init: Any, update: Any, needs_params: bool, is_cheap: bool = Fa
     return Work(init_tree, update_tree, is_cheap=is_cheap)
 
 
+@explains_calls("combinator")
 def combinator(
     init: Callable[[Context, Params], State],
     update: Callable[[Context, Updates, State, Params], tuple[Updates, State]],

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
@@ -36,6 +37,7 @@ Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 _ABSENT: Any = object()
 
 
+@explains_calls("state_dict")
 def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, Array]:
     """The arrays of a state by readable names, for checkpoints.
 
@@ -72,6 +74,7 @@ def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, 
     return {name: jax.random.key_data(x) if is_key(x) else x for name, x in pairs}
 
 
+@explains_calls("load_state_dict", d="the parameters stand before it: load_state_dict(tx, params, state_dict)")
 def load_state_dict(
     tx: GradientTransformation,
     params: Params,
@@ -142,7 +145,7 @@ def load_state_dict(
         complaint = _mismatch(tx, missing, extra, len(named))
         if strict or (abstract and missing):
             raise GradtxValueError(f"load_state_dict: {complaint}")
-        warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
+        warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=3)
     pairs = zip(named, leaves, strict=True)
     pairs = list(pairs)
     _check_shapes([(n, jnp.shape(old), jnp.shape(d[n])) for n, old in pairs if n in d and not is_key(old)])

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import is_key
@@ -25,6 +26,7 @@ Block = tuple[np.ndarray, np.ndarray]
 """The runs of one program call: indices of grid points, and indices of seeds."""
 
 
+@explains_calls("sweep")
 def sweep(
     train: Callable[[GradientTransformation, Array], Any],
     tx: GradientTransformation,

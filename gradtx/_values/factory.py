@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of
 from gradtx._base.counterparts import no_argument
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
@@ -75,6 +76,7 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
 _ATOMS = {str, bool, int, float, type(None)}
 
 
+@explains_calls("schedule")
 def schedule(body: Callable[P, Any]) -> Callable[P, Schedule]:
     """Decorates a factory of schedules: a function of hyperparameters that returns a function of the step count.
 

@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradtx import schedules
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._values.schedule import Schedule
 from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 
+@explains_calls("plot.schedule")
 def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
     """Plots schedules over the steps, one line each.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.terminal import terminal
 from gradtx.testing import execution, numerics, protocol, values
@@ -43,6 +44,7 @@ class Report:
         return str(self)
 
 
+@explains_calls("check")
 def check(case_or_factory: Any, laws: Iterable[str] | None = None, *, progress: bool = True) -> Report:
     """Runs the laws on a transform, under strict dtype promotion.
 
