@@ -31,6 +31,8 @@ def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
         GradtxValueError: `steps` is less than 1.
     """
     with at_stage("plot.schedule"):
+        if callable(steps):
+            raise GradtxTypeError("the arguments are swapped; call plot.schedule(schedule, steps)")
         if steps < 1:
             raise GradtxValueError(f"expected at least one step, got steps={steps!r}")
         named = by_name("schedule", scheduled, repr)
