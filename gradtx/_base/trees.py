@@ -209,9 +209,16 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
-        kinds = f"a {type(tree).__name__} and a {type(other).__name__}"
-        hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)" if any(map(_is_nnx, (tree, other))) else ""
-        return f"the paths are the same, and the containers are not: {kinds}{hint}"
+        place, kinds = _other_containers(tree, other)
+        hint = ""
+        if any(map(_is_nnx, (tree, other))):
+            hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)"
+        elif ours == theirs and "updates" in (what, other_what):
+            hint = (
+                "; give gradients the containers of the parameters: "
+                "jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(grads))"
+            )
+        return f"the paths are the same, and the containers are not: at {place!r} {kinds}{hint}"
     outer = {path.split("/")[0] for path in only_theirs}
     if len(outer) == 1 and [path.partition("/")[2] for path in only_theirs] == only_ours:
         return f"that of the {other_what} is one level deeper, in {outer.pop()!r}"
@@ -224,6 +231,25 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
         if (what, other_what) == ("updates", "parameters") and not only_ours:
             texts.append("give zeros for what shall stay, or freeze it")
     return "; ".join(texts)
+
+
+def _other_containers(tree: Any, other: Any) -> tuple[str, str]:
+    """The first place at which two trees with the same paths have different containers, and which these are."""
+    kinds = [_containers(x) for x in (tree, other)]
+    place = next((path for path in kinds[0] if kinds[0][path] is not kinds[1].get(path)), "(root)")
+    return place, " and ".join(f"a {found[place].__name__}" for found in kinds)
+
+
+def _containers(tree: Any) -> dict[str, type]:
+    """The type of each node by its path, from the root on."""
+    found: dict[str, type] = {}
+
+    def note(path: tuple, node: Any) -> bool:
+        found[path_text(path)] = type(node)
+        return False
+
+    jax.tree_util.tree_leaves_with_path(tree, is_leaf=note, is_leaf_takes_path=True)
+    return found
 
 
 def _have(what: str) -> str:

@@ -178,6 +178,11 @@ def _init_of_slot(init: Callable[[Array], Array], encoded: bool = True) -> Calla
     def init_slot(step: Context, p: Array) -> Array:
         wide = widened(p)
         m = init(wide)
+        if isinstance(m, (tuple, list, dict)):
+            raise GradtxTypeError(
+                f"init returned a {type(m).__name__}; it returns one array per parameter: for more, compose several "
+                f"parts, or use treewise(update, init)"
+            )
         if jnp.shape(m) != p.shape:
             hint = "; for scalars that are the same for all arrays: clocked_memory" if jnp.shape(m) == () else ""
             raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}{hint}")
