@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradtx._base import trees
@@ -14,7 +15,7 @@ from gradtx._base.branch import like
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
-from gradtx._base.numerics import is_inexact, strong
+from gradtx._base.numerics import is_inexact, is_traced, strong
 from gradtx._base.typing import Array, Params, Transform
 from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss, misfit
@@ -60,6 +61,29 @@ class Minimum(NamedTuple):
     evaluations: Any
     converged: Any
     reason: Any
+
+    def __repr__(self) -> str:
+        names = {reason.value: reason.name for reason in StopReason}
+        shown = {
+            "params": short(jax.tree.map(_shown, self.params)),
+            **{name: _shown(getattr(self, name)) for name in ("value", "steps", "evaluations", "converged")},
+            "reason": names.get(_shown(self.reason), _shown(self.reason)),
+        }
+        return f"Minimum({', '.join(f'{name}={x}' for name, x in shown.items())})"
+
+
+class _Form(str):
+    """A dtype and a shape, printed without quotes inside of containers."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _shown(x: Any) -> Any:
+    """A single number as a Python number, and the dtype and shape of any other array."""
+    if isinstance(x, (jax.Array, np.ndarray, np.generic)) and x.shape == () and not is_traced(x):
+        return x.item()
+    return _Form(f"{x.dtype}{list(x.shape)}") if hasattr(x, "dtype") else x
 
 
 @explains_calls(
