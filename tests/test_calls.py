@@ -82,7 +82,7 @@ def test_functions_stay_what_they_are(address):
             r"'state' is missing; it is called as tx.update\(updates, state, params",
         ),
         (lambda: gx.GradientTransformation.update(TX), "the arguments 'updates' and 'state' are missing"),
-        (lambda: gx.load_state_dict(TX, {}), r"parameters stand before it: load_state_dict\(tx, params, state_dict\)"),
+        (lambda: gx.load_state_dict(TX, {}), r"are the parameters missing\? load_state_dict\(tx, params, d\)"),
         (lambda: gx.minimize(sum, TX, PARAMS, args=(1.0,)), "give them after the parameters"),
         (lambda: gx.minimize(sum, TX, PARAMS, maxiter=3), "here it is max_steps"),
         (lambda: gx.make_train_step(sum, TX, argnums=1), "with respect to the first argument of the loss"),

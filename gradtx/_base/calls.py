@@ -47,39 +47,48 @@ def _wrong_call(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        complaint = f"{name}: {error}"
+        words = str(error)
     else:
         return None
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name != "self"]
     args = args[len(signature.parameters) - len(parameters) :]
+    complaint = _complaint(name, hints, parameters, args, kwargs) or f"{name}: {words}"
+    usage = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    usage = re.sub("=<[^=]*>", "=...", usage)  # a default that is a function
+    return GradtxTypeError(f"{complaint}; it is called as {name}{usage}")
+
+
+def _complaint(
+    name: str, hints: dict[str, str], parameters: list[inspect.Parameter], args: tuple, kwargs: dict[str, Any]
+) -> str | None:
+    """What is wrong with the arguments, the most telling thing first; None if Python's words say as much."""
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     by_position = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
-    takes_any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    takes_extras = any(p.kind is p.VAR_KEYWORD for p in parameters)
     unknown = [key for key in kwargs if key not in {p.name for p in named}]
+    if unknown and not takes_extras:
+        if unknown[0] in hints:
+            return f"{name} has no argument {unknown[0]!r}; {hints[unknown[0]]}"
+        return no_argument(name, unknown[0], [p.name for p in named])
+
     by_name = [p.name for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in kwargs]
     given = {*by_position[: len(args)], *by_name}
     missing = [p.name for p in named if p.default is p.empty and p.name not in given]
-    if unknown and not takes_any_name:
-        key = unknown[0]
-        complaint = no_argument(name, key, [p.name for p in named])
-        if key in hints:
-            complaint = f"{name} has no argument {key!r}; {hints[key]}"
-    elif missing:
-        what = "the argument {} is missing" if len(missing) == 1 else "the arguments {} are missing"
+    if missing:
         found = [f"{key} is {here} here" for key in unknown if (here := _meant(key, missing)) is not None]
         found += [f"{key} is given by position" for key in missing if key in kwargs]
-        found += [hints[key] for key in missing if key in hints and not found]
-        complaint = f"{name}: " + "; ".join([what.format(" and ".join(map(repr, missing))), *found])
-    elif len(args) > len(by_position):
-        complaint = f"{name} takes {len(by_position)} arguments by position, got {len(args)}"
+        found = found or [hints[key] for key in missing if key in hints]
+        arguments, are = ("argument", "is") if len(missing) == 1 else ("arguments", "are")
+        lacks = f"{name}: the {arguments} {' and '.join(map(repr, missing))} {are} missing"
+        return "; ".join([lacks, *found])
+
+    if len(args) > len(by_position):
         options = [f"{p.name}=..." for p in named if p.kind is p.KEYWORD_ONLY]
-        if takes_any_name:
-            call = ", ".join([*by_position, "value=..."])
-            complaint += f"; extra arguments go by name: {name}({call})"
-        elif options:
-            complaint += f"; these go by name: {listing(options)}"
-    usage = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
-    return GradtxTypeError(f"{complaint}; it is called as {name}{re.sub('=<[^=]*>', '=...', usage)}")
+        hint = f"; these go by name: {listing(options)}" if options else ""
+        if takes_extras:
+            hint = f"; extra arguments go by name: {name}({', '.join([*by_position, 'value=...'])})"
+        return f"{name} takes {len(by_position)} arguments by position, got {len(args)}{hint}"
+    return None
 
 
 def _meant(key: str, missing: list[str]) -> str | None:

@@ -75,7 +75,7 @@ def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, 
     return {name: jax.random.key_data(x) if is_key(x) else x for name, x in pairs}
 
 
-@explains_calls("load_state_dict", d="the parameters stand before it: load_state_dict(tx, params, state_dict)")
+@explains_calls("load_state_dict", d="are the parameters missing? load_state_dict(tx, params, d)")
 def load_state_dict(
     tx: GradientTransformation,
     params: Params,
