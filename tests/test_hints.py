@@ -367,7 +367,7 @@ def test_the_state_of_another_optimizer_is_recognized_from_few_leaves():
     seen = []
 
     @gx.transformation
-    def counting(learning_rate: gx.Scalar):
+    def counting(learning_rate: gx.NonNegative):
         return gx.treewise(lambda u, s, p: (u, s), lambda params: seen.append(len(jax.tree.leaves(params))) or ())
 
     params = {str(index): PARAMS for index in range(100)}

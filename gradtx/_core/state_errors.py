@@ -147,7 +147,8 @@ def _of_few_leaves(like: Updates, state: State) -> tuple[Updates, State]:
         return jax.tree.leaves(node, is_leaf=_is_none)
 
     columns = [list(map(_is_none, parts_of(node))) for node in jax.tree.leaves(state, is_leaf=is_like) if is_like(node)]
-    kinds = list(zip(map(jnp.ndim, leaves), *columns, strict=True))
+    counts = [None if x is None else jnp.ndim(x) for x in leaves]
+    kinds = list(zip(counts, *columns, strict=True))
     kept = {kinds.index(kind) for kind in kinds}
 
     def thinned(node: Any) -> Any:
