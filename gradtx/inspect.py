@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.typing import Params, State
 from gradtx._core.context import Context
@@ -111,6 +112,7 @@ class Summary:
         return _table(_HEADER, self._cells())
 
 
+@explains_calls("describe")
 def describe(tx: GradientTransformation) -> Description:
     """The tree of a transform's parts, with named optimizers expanded down to the primitives.
 
@@ -120,6 +122,7 @@ def describe(tx: GradientTransformation) -> Description:
     return Description(tuple(_rows(as_transformation(tx), None, 0, "")))
 
 
+@explains_calls("summary")
 def summary(tx: GradientTransformation, params: Params) -> Summary:
     """The state of each part of a transform for these parameters: dtypes, arrays per parameter, and bytes.
 

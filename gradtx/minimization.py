@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradtx._base import trees
 from gradtx._base.branch import like
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
-from gradtx._base.numerics import is_inexact, strong
+from gradtx._base.numerics import is_inexact, is_traced, strong
 from gradtx._base.typing import Array, Params, Transform
 from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss, misfit
@@ -60,7 +62,37 @@ class Minimum(NamedTuple):
     converged: Any
     reason: Any
 
+    def __repr__(self) -> str:
+        names = {reason.value: reason.name for reason in StopReason}
+        shown = {
+            "params": short(jax.tree.map(_shown, self.params)),
+            **{name: _shown(getattr(self, name)) for name in ("value", "steps", "evaluations", "converged")},
+            "reason": names.get(_shown(self.reason), _shown(self.reason)),
+        }
+        return f"Minimum({', '.join(f'{name}={x}' for name, x in shown.items())})"
 
+
+class _Form(str):
+    """A dtype and a shape, printed without quotes inside of containers."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _shown(x: Any) -> Any:
+    """A single number as a Python number, and the dtype and shape of any other array."""
+    if isinstance(x, (jax.Array, np.ndarray, np.generic)) and x.shape == () and not is_traced(x):
+        return x.item()
+    return _Form(f"{x.dtype}{list(x.shape)}") if hasattr(x, "dtype") else x
+
+
+@explains_calls(
+    "minimize",
+    args="give them after the parameters: minimize(loss_fn, tx, params, *args)",
+    jac="the gradient is taken by JAX",
+    method="give the transform: minimize(loss_fn, lbfgs(), params)",
+    bounds="project_box in a chain keeps parameters within bounds",
+)
 def minimize(
     loss_fn: Callable[..., Any],
     tx: Transform,

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.branch import zeros_of
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import is_float0, is_key, widened
@@ -44,6 +45,10 @@ class TrainStep(Protocol[T]):
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered: ...
 
 
+_ARGNUMS = "gradients are taken with respect to the first argument of the loss, which may be any pytree"
+
+
+@explains_calls("make_train_step", argnums=_ARGNUMS, argnames=_ARGNUMS)
 def make_train_step(
     loss_fn: Loss[T],
     tx: Transform,
@@ -156,6 +161,7 @@ class _Step:
         self._jitted = jitted
         functools.update_wrapper(self, jitted)
 
+    @explains_calls("step")
     def __call__(self, params: Params, state: State, /, *batch: Any, **extra: Any) -> Any:
         try:
             return self._jitted(params, state, *batch, **extra)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.counterparts import no_attribute
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.numerics import align, strong
@@ -44,6 +45,7 @@ if not TYPE_CHECKING:  # a type checker would take every name for right
 
 
 @nameable("tree.norm")
+@explains_calls("tree.norm")
 def norm(tree: Any, ord: float = 2) -> Array:
     r"""Norm: the Euclidean norm, the 1-norm or the maximum norm of all elements of all leaves together.
 
@@ -78,11 +80,13 @@ def _largest(magnitudes: Array) -> Array:
     return jnp.where(jnp.isnan(jnp.sum(magnitudes)), jnp.nan, jnp.max(magnitudes, initial=0.0))
 
 
+@explains_calls("tree.cast")
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its real floating-point leaves in `dtype`; other leaves are unchanged."""
     return jax.tree.map(lambda x: strong(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
 
 
+@explains_calls("tree.widened")
 def widened(tree: Any) -> Any:
     """The tree with its floating-point leaves in the dtype that transforms compute in: their own, or float32 if wider.
 
@@ -91,11 +95,13 @@ def widened(tree: Any) -> Any:
     return floats_widened(tree)
 
 
+@explains_calls("tree.zeros_like")
 def zeros_like(tree: Any, dtype: Any = None) -> Any:
     """Zeros with the structure, shapes and (unless `dtype` is given) dtypes of the tree."""
     return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
 
 
+@explains_calls("tree.random_like")
 def random_like(key: Array, tree: Any, sampler: Callable[..., Array] = jax.random.normal, dtype: Any = None) -> Any:
     """Random arrays with the structure, shapes and (unless `dtype` is given) dtypes of the tree.
 
@@ -111,6 +117,7 @@ def random_like(key: Array, tree: Any, sampler: Callable[..., Array] = jax.rando
     return treedef.unflatten([sampler(k, jnp.shape(x), d) for k, x, d in zip(keys, leaves, dtypes, strict=True)])
 
 
+@explains_calls("tree.find")
 def find(tree: Any, name: str) -> Any:
     """The one part of a nested tree whose path ends in `name`: `find(state, "mu")`, `find(state, "0/inner/count")`.
 
@@ -128,6 +135,7 @@ def find(tree: Any, name: str) -> Any:
     return _place("find", tree, name)[1]
 
 
+@explains_calls("tree.replace")
 def replace(tree: Any, changes: Mapping[str, Any] = {}, /, **named: Any) -> Any:
     """The tree with new parts at some paths: `replace(state, count=0)`, `replace(state, {"0/mu": zeros})`.
 
@@ -201,11 +209,13 @@ def _in_place_of(old: Any, new: Any, who: str) -> Any:
 
 
 @nameable("tree.size")
+@explains_calls("tree.size")
 def size(tree: Any) -> int:
     """The number of elements in all leaves; leaves may be abstract."""
     return sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree))
 
 
+@explains_calls("tree.nbytes")
 def nbytes(tree: Any) -> int:
     """The bytes of all leaves; leaves may be abstract."""
     return sum(math.prod(jnp.shape(leaf)) * jnp.result_type(leaf).itemsize for leaf in jax.tree.leaves(tree))

@@ -1,10 +1,12 @@
 """What newcomers tried, and what they are told: the cause and the remedy."""
 
+import haiku
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
 
 import gradtx as gx
 from gradtx import optax as facade
@@ -26,6 +28,10 @@ def a_number(value: gx.Scalar):
 @gx.transformation
 def a_function(rate: gx.Scalar):
     return lambda g: -rate * g
+
+
+def _stepped(loss, **options):
+    return gx.make_train_step(loss, gx.adam(0.1), donate=False, **options)(PARAMS, STATE)
 
 
 STACKED = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
@@ -137,6 +143,83 @@ MISTAKES = {
         lambda: a_function(0.1).init(PARAMS),
         r"of a gradient it is one by elementwise\(function\)",
     ),
+    "lists in place of tuples": (
+        lambda: gx.adam(0.1).update([[jnp.ones(2)]], gx.adam(0.1).init([(jnp.ones(2),)]), [(jnp.ones(2),)]),
+        r"at '0' a list and a tuple; .* jax.tree.unflatten\(jax.tree.structure\(params\), jax.tree.leaves\(grads\)",
+    ),
+    "auxiliary output and loss in the other order": (
+        lambda: _stepped(lambda params: ({"loss": 1.0}, jnp.sum(params["dense"]["bias"])), has_aux=True),
+        r"swapped: return \(loss, aux\)",
+    ),
+    "one number with has_aux": (
+        lambda: _stepped(lambda params: jnp.sum(params["dense"]["bias"]), has_aux=True),
+        r"got one array, float32 of the shape \(\); return both, or leave has_aux out",
+    ),
+    "several transforms in a plot": (
+        lambda: gx.plot.trajectories([gx.sgd(0.1), gx.adam(0.1)], gx.problems.surfaces.ravine),
+        "give a dict by name",
+    ),
+    "the arguments of a plot in the other order": (
+        lambda: gx.plot.schedule(100, gx.schedules.constant(1.0)),
+        r"swapped; call plot.schedule\(schedule, steps\)",
+    ),
+    "a network of Haiku": (
+        lambda: gx.adam(0.1).init(haiku.transform(lambda x: x)),
+        r"got a network, Transformed; its parameters are net.init\(key, x\)",
+    ),
+    "a module of Flax": (
+        lambda: gx.adam(0.1).init(linen.Dense(2)),
+        r"a network, Dense; .* net.init\(key, x\)\['params'\]",
+    ),
+    "an array of objects": (
+        lambda: gx.adam(0.1).init({"w": np.asarray([None, None])}),
+        "the leaf 'w' is a NumPy array of the dtype object",
+    ),
+    "a warm-up longer than the whole": (
+        lambda: facade.warmup_cosine_decay_schedule(0.0, 1.0, 100, 50),
+        "warmup_cosine_decay_schedule: expected decay_steps above warmup_steps, as it counts the warm-up too",
+    ),
+    "nothing in a chain": (lambda: gx.chain(gx.clip(1.0), None), r"got None as part 1; for no transform: identity\(\)"),
+    "nothing under a name in a chain": (lambda: gx.chain(("clip", None), ("opt", gx.sgd(0.1))), "got None as part 0"),
+    "a duration for each schedule": (
+        lambda: gx.schedules.join([gx.schedules.constant(1.0), gx.schedules.constant(0.1)], [10, 90]),
+        "expected 1 duration for 2 segments",
+    ),
+    "a duration for each value": (
+        lambda: gx.schedules.piecewise_constant([1.0, 0.1, 0.01], [10, 90, 10]),
+        "expected 2 durations for 3 segments",
+    ),
+    "a duration for each value of a line": (
+        lambda: gx.schedules.piecewise_interpolate([1.0, 0.1], [10, 90]),
+        "expected 1 duration .* between 2 values",
+    ),
+    "a schedule in place of a whole number": (
+        lambda: gx.muon(0.1, steps=gx.schedules.linear(3, 5, 100)),
+        "muon: steps: expected a whole number, .* cannot follow a schedule",
+    ),
+    "a schedule in place of a string": (
+        lambda: gx.scale_by_polyak(variant=gx.schedules.constant(1.0)),
+        "scale_by_polyak: variant: expected a string, .* cannot follow a schedule",
+    ),
+    "a learning rate of L-BFGS": (lambda: gx.lbfgs(1e-3), "there is no learning rate"),
+    "the loss in place of loss and gradient": (
+        lambda: gx.lbfgs().update(
+            PARAMS, gx.lbfgs().init(PARAMS), PARAMS, value_and_grad_fn=lambda params: jnp.ones(())
+        ),
+        r"got one array; give jax.value_and_grad\(loss\), or value_fn=loss",
+    ),
+    "the losses of the examples": (
+        lambda: gx.polyak_sgd().update(PARAMS, gx.polyak_sgd().init(PARAMS), PARAMS, value=jnp.ones(32)),
+        r"of the shape \(32,\); take its mean",
+    ),
+    "a switch by position": (lambda: gx.sgd(0.1, True), "got True; True goes by name: nesterov=True"),
+    "a bound of 0": (lambda: gx.clip_by_global_norm(0.0), "for no bound leave the part out"),
+    "a bound of 0 for each array": (lambda: gx.clip_by_block_norm(0), "for no bound leave the part out"),
+    "a bound of 0 for each element": (lambda: gx.clip(0.0), "for no bound leave the part out"),
+    "several arrays per parameter": (
+        lambda: gx.memory(lambda p: (p, p), lambda g, m, p: m).init(PARAMS),
+        "init returned a tuple; it returns one array per parameter",
+    ),
     "an unknown beginning of names": (
         lambda: gx.load_state_dict(gx.adam(0.1), PARAMS, gx.state_dict(gx.adam(0.1), STATE), rename={"x": "y"}),
         "entries are adam/scale_by_adam",
@@ -244,3 +327,69 @@ def test_shapes_are_enough_for_a_state_without_arrays():
 def test_a_state_of_what_is_no_number():
     tx = gx.matrixwise(lambda g, key: (g, key), init=lambda p: jax.random.key(0))
     tx.update(jnp.eye(2), tx.init(jnp.eye(2)))
+
+
+def _sum(params):
+    return jnp.sum(params["dense"]["bias"])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: _stepped(lambda params: float(_sum(params))),
+        lambda: _stepped(lambda params: _sum(params).item()),
+        lambda: gx.minimize(lambda params: np.asarray(_sum(params)), gx.adam(0.1), PARAMS),
+        lambda: gx.sweep(lambda tx, key: float(tx.learning_rate), gx.adam(0.1), {"learning_rate": [0.1]}),
+    ],
+)
+def test_a_loss_that_is_read_while_it_is_traced(call):
+    with pytest.raises((jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)) as error:
+        call()
+    assert any("return the array itself" in note for note in error.value.__notes__)
+
+
+def test_a_state_that_leaked():
+    states, tx = [STATE], gx.adam(0.1)
+
+    @jax.jit
+    def step(grads):
+        updates, state = tx.update(grads, states[-1], PARAMS)
+        states.append(state)
+        return updates
+
+    step(PARAMS)
+    with pytest.raises(jax.errors.UnexpectedTracerError) as error:
+        tx.update(PARAMS, states[-1], PARAMS)
+    assert any("return them from it" in note for note in error.value.__notes__)
+
+
+def test_the_state_of_another_optimizer_is_recognized_from_few_leaves():
+    seen = []
+
+    @gx.transformation
+    def counting(learning_rate: gx.NonNegative):
+        return gx.treewise(lambda u, s, p: (u, s), lambda params: seen.append(len(jax.tree.leaves(params))) or ())
+
+    params = {str(index): PARAMS for index in range(100)}
+    for other, name in ((gx.lion(0.1), "lion"), (gx.muon(0.1), "muon"), (gx.sgd(0.1, 0.9), "sgd with momentum")):
+        with pytest.raises(gx.GradtxValueError, match=f"a state like that of {name}"):
+            gx.adam(0.1).update(params, other.init(params), params)
+    assert set(seen) == {2}  # a matrix and a vector
+
+
+def test_a_schedule_of_the_facade_under_vmap():
+    def value(peak):
+        return facade.warmup_cosine_decay_schedule(0.0, peak, 10, 50, end_value=0.1)(30)
+
+    peaks = [0.0, 0.5, 1.0]
+    np.testing.assert_allclose(jax.vmap(value)(jnp.asarray(peaks)), list(map(value, peaks)), rtol=1e-6)
+
+
+def test_arguments_that_may_be_schedules_stay_so():
+    @gx.transformation
+    def handed_on(rate: float):
+        return gx.sgd(rate)
+
+    handed_on(SCHEDULED.learning_rate).init(PARAMS)
+    gx.schedules.warmup(10, gx.schedules.constant(1.0))
+    gx.clip(gx.schedules.linear(0.0, 1.0, 10))

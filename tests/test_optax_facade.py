@@ -324,3 +324,11 @@ def test_a_missing_loss_is_named(tx):
     params = jnp.ones(2)
     with pytest.raises(gx.GradtxTypeError, match="the extra argument 'value' is missing"):
         tx.update(params, tx.init(params), params)
+
+
+@pytest.mark.parametrize("name", ["clip", "clip_by_global_norm", "clip_by_block_rms"])
+def test_a_bound_of_0_makes_every_update_0(name):
+    updates = {"w": jnp.asarray([1.0, -2.0])}
+    for library in (facade, optax):
+        tx = getattr(library, name)(0.0)
+        assert jnp.all(tx.update(updates, tx.init(updates))[0]["w"] == 0)

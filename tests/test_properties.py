@@ -29,7 +29,7 @@ parts = st.one_of(
     st.builds(gx.scale_by_ema, numbers),
     st.builds(gx.bias_correction, numbers),
     st.builds(gx.add_momentum, numbers, st.booleans()),
-    st.builds(gx.clip, numbers),
+    st.builds(gx.clip, numbers.filter(lambda bound: bound != 0.0)),
     st.builds(gx.add_decayed_weights, numbers),
     # Directions, not optimizers: after a learning rate a chain refuses what belongs before it.
     st.builds(gx.scale_by_adam, numbers),

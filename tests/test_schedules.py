@@ -226,7 +226,7 @@ def test_own_schedules_by_the_decorator():
 
 
 def test_wrong_numbers_of_segments_are_refused():
-    with pytest.raises(ValueError, match="expected 2 durations, of all but the last of 3 segments"):
+    with pytest.raises(ValueError, match="expected 2 durations for 3 segments"):
         s.piecewise_constant([1.0, 2.0, 3.0], [1])(0)
     with pytest.raises(ValueError, match=r"expected 2 durations \(not boundaries\) between 3 values, got 1"):
         s.piecewise_interpolate([1.0, 2.0, 3.0], [1])(0)

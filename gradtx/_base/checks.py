@@ -12,10 +12,10 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.typing import Array
 
 
-def whole_number(name: str, x: Any) -> int:
-    """`x`, if it is a positive whole number."""
+def whole_number(name: str, x: Any, hint: str = "") -> int:
+    """`x`, if it is a positive whole number; `hint` ends the message if not."""
     if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < 1:
-        raise GradtxValueError(f"{name}: expected a positive whole number, got {short(x)}")
+        raise GradtxValueError(f"{name}: expected a positive whole number, got {short(x)}{hint}")
     return int(x)
 
 
@@ -33,8 +33,9 @@ def one_number(name: str, x: Any) -> Array:
     ):
         raise GradtxTypeError(f"{name}: expected a number, got {short(x)}")
     if jnp.shape(x) != () or jnp.iscomplexobj(x):
+        hint = "; take its mean" if jnp.shape(x) != () else ""
         raise GradtxValueError(
-            f"{name}: expected a single real number, got {jnp.result_type(x)} of the shape {jnp.shape(x)}"
+            f"{name}: expected a single real number, got {jnp.result_type(x)} of the shape {jnp.shape(x)}{hint}"
         )
     return jnp.asarray(x, float)
 

@@ -57,6 +57,11 @@ def add_stages(error: Exception, stages: tuple[str, ...]) -> Exception:
                 error.add_note(
                     "use jnp.where(condition, x, y) in place of `if`, and & and | in place of `and` and `or`"
                 )
+            elif isinstance(error, jax.errors.UnexpectedTracerError):
+                error.add_note(
+                    "the state or the updates hold tracers of a traced function that has ended; return them from it: "
+                    "updates, state = jax.jit(tx.update)(updates, state, params)"
+                )
         else:
             notes[notes.index(known)] = f"{_NOTE}{path} > {known.removeprefix(_NOTE)}"
     return error

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError, short
 
 
@@ -20,6 +21,7 @@ class Polynomials(NamedTuple):
     band: tuple[float, float]
 
 
+@explains_calls("linalg.minimax_polynomials")
 @functools.lru_cache
 def minimax_polynomials(steps: int, lowest: float = 1e-3, cushion: float = 0.0, safety: float = 0.0) -> Polynomials:
     r"""The odd polynomials of degree 5 that bring the numbers between `lowest` and 1 nearest to 1, one after the other.

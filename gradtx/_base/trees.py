@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import numerics
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_inexact, is_traced
 from gradtx._base.typing import Array, Updates
@@ -18,6 +19,7 @@ def path_text(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(root)"
 
 
+@explains_calls("tree.paths")
 def paths(tree: Any, text: Callable[[tuple], str] = path_text) -> list[str]:
     """The path of each leaf as `encoder/0/kernel`, in the order of `jax.tree.leaves`.
 
@@ -43,6 +45,7 @@ def escaped_path_text(path: tuple) -> str:
     return "/".join(escaped(path_text((key,))) for key in path)
 
 
+@explains_calls("tree.map_with_path")
 def map_with_path(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`jax.tree.map` of a function that gets the path of the leaf, as `encoder/0/kernel`, as its first argument."""
     treedef = jax.tree.structure(tree)
@@ -205,9 +208,16 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
     only_ours = [path for path in ours if path not in set(theirs)]
     only_theirs = [path for path in theirs if path not in set(ours)]
     if not only_ours and not only_theirs:
-        kinds = f"a {type(tree).__name__} and a {type(other).__name__}"
-        hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)" if any(map(_is_nnx, (tree, other))) else ""
-        return f"the paths are the same, and the containers are not: {kinds}{hint}"
+        place, kinds = _other_containers(tree, other)
+        hint = ""
+        if any(map(_is_nnx, (tree, other))):
+            hint = "; of a Flax NNX model give nnx.state(model, nnx.Param)"
+        elif ours == theirs and "updates" in (what, other_what):
+            hint = (
+                "; give gradients the containers of the parameters: "
+                "jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(grads))"
+            )
+        return f"the paths are the same, and the containers are not: at {place!r} {kinds}{hint}"
     outer = {path.split("/")[0] for path in only_theirs}
     if len(outer) == 1 and [path.partition("/")[2] for path in only_theirs] == only_ours:
         return f"that of the {other_what} is one level deeper, in {outer.pop()!r}"
@@ -220,6 +230,25 @@ def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
         if (what, other_what) == ("updates", "parameters") and not only_ours:
             texts.append("give zeros for what shall stay, or freeze it")
     return "; ".join(texts)
+
+
+def _other_containers(tree: Any, other: Any) -> tuple[str, str]:
+    """The first place at which two trees with the same paths have different containers, and which these are."""
+    kinds = [_containers(x) for x in (tree, other)]
+    place = next((path for path in kinds[0] if kinds[0][path] is not kinds[1].get(path)), "(root)")
+    return place, " and ".join(f"a {found[place].__name__}" for found in kinds)
+
+
+def _containers(tree: Any) -> dict[str, type]:
+    """The type of each node by its path, from the root on."""
+    found: dict[str, type] = {}
+
+    def note(path: tuple, node: Any) -> bool:
+        found[path_text(path)] = type(node)
+        return False
+
+    jax.tree_util.tree_leaves_with_path(tree, is_leaf=note, is_leaf_takes_path=True)
+    return found
 
 
 def _have(what: str) -> str:

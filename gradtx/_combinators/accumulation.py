@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
@@ -97,6 +98,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
     return with_facts(combinator(init, update), pauses=True)
 
 
+@explains_calls("has_updated")
 def has_updated(state: State) -> Array:
     """Whether the last step completed a window of `accumulate_gradients`, as a 0-d boolean array.
 

@@ -36,6 +36,10 @@ def chain(*parts: Transform | tuple[str, Transform]):
 
 def _named(parts: tuple) -> tuple[list[str] | None, list[GradientTransformation]]:
     named = [isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str) for part in parts]
+    for index, part in enumerate(parts):
+        if part is None or (named[index] and part[1] is None):
+            got = f"got None as part {index}; for no transform: identity()"
+            raise GradtxTypeError(f"expected a transform, something with .init and .update, {got}")
     if not parts or not any(named):
         return None, [as_transformation(part) for part in parts]
     if not all(named):

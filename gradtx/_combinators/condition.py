@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base.branch import branch, like, settled
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of, whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.numerics import increment, is_float0, is_traced, strong
@@ -226,6 +227,7 @@ def _where_finite(
 
 
 @nameable("has_nonfinite")
+@explains_calls("has_nonfinite")
 def has_nonfinite(updates: Updates) -> Array:
     """Non-finite check: whether any leaf has a NaN or an infinity, as a 0-d boolean array; False for an empty tree.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, State, Transform
@@ -103,6 +104,7 @@ def _injected_in(tx: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
                 yield from _injected_in(part.transform, (*path, part.label))
 
 
+@explains_calls("get_hyperparams")
 def get_hyperparams(state: State) -> dict[str, Array]:
     """The hyperparameters in a state, at any depth: those of `inject`, and the last values of schedules.
 
@@ -117,6 +119,7 @@ def get_hyperparams(state: State) -> dict[str, Array]:
     return named_numbers("get_hyperparams", state, Injected, Scheduled)
 
 
+@explains_calls("set_hyperparams")
 def set_hyperparams(state: State, by_name: Mapping[str, Any] | None = None, /, **others: Any) -> State:
     """The state with new values for hyperparameters that `inject` stores.
 

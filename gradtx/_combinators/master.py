@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.states import state_class
@@ -73,6 +74,7 @@ def master_weights(inner: Transform):
     return with_facts(combinator(init, update), keeps_params=True)
 
 
+@explains_calls("master_params")
 def master_params(state: State, params: Params) -> Params:
     """The parameters in full precision: copies of those that `master_weights` keeps, of the others as they are.
 

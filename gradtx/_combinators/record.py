@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.branch import like
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.states import Logged, state_class
@@ -86,6 +87,7 @@ def record(name: str, measure: Callable[..., Any]):
     return with_facts(combinator(init, update), is_identity=True)
 
 
+@explains_calls("logs")
 def logs(state: State, tx: Transform | None = None) -> dict[str, Array]:
     """The scalars to log in a state, at any depth: measures of `record`, hyperparameters, the scale of a plateau.
 

@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.typing import Array, Params, State
 from gradtx._values.value import is_value
 
 
+@explains_calls("eval_params")
 def eval_params(state: State, params: Params) -> Params:
     """The parameters to evaluate with: copies of the averages that the state keeps, in the dtypes of the parameters.
 

@@ -27,8 +27,22 @@ from gradtx._values.value import is_plain, is_value
 def as_arrays(tree: Any) -> Any:
     """The tree with its Python and NumPy numbers as arrays of JAX."""
     leaves, treedef = jax.tree.flatten(tree)
-    found = [jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x for x in leaves]
+    try:
+        found = [jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x for x in leaves]
+    except TypeError:  # a dtype that JAX does not have
+        found = list(map(_number, trees.paths(tree), leaves))
     return tree if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
+
+
+def _number(path: str, x: Any) -> Any:
+    """`x` as in `as_arrays`, where it is known that some leaf cannot be one."""
+    try:
+        return jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x
+    except TypeError:
+        raise GradtxTypeError(
+            f"the leaf {path!r} is a NumPy array of the dtype {np.asarray(x).dtype}, not of numbers; arrays of several "
+            f"shapes are leaves of their own, as in a list; one is converted by np.asarray(x, float)"
+        ) from None
 
 
 _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
@@ -40,6 +54,19 @@ def check_params(params: Params) -> None:
         raise GradtxTypeError(f"expected the parameters, got {short(params)}; call tx.init(params)")
     if is_state(params):
         raise GradtxTypeError("expected the parameters, got a state; call tx.init(params)")
+    if _is_network(params):
+        raise GradtxTypeError(
+            f"expected the parameters, got a network, {type(params).__name__}; its parameters are net.init(key, x), of "
+            f"a Flax module net.init(key, x)['params']"
+        )
+
+
+def _is_network(x: Any) -> bool:
+    """Whether it is a pair of functions, as Haiku makes them, or a module of Flax: its parameters are elsewhere."""
+    is_pair = callable(getattr(x, "init", None)) and callable(getattr(x, "apply", None))
+    return is_pair and not any(
+        isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, *_NUMBERS)) for leaf in jax.tree.leaves(x)
+    )
 
 
 def is_state(tree: Any) -> bool:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of, takes_two
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import align, is_inexact, strong, weak, widened
@@ -32,6 +33,7 @@ from gradtx._core.protocol import GradientTransformation
 from gradtx._cpu import Advanced
 
 
+@explains_calls("elementwise")
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
     """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
     try:
@@ -52,6 +54,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
     return _leafwise((), lambda step, p: (), update_leaf, lambda: (), needs_params=needs_params)
 
 
+@explains_calls("memory")
 def memory(
     init: Callable[[Array], Array],
     step: Callable[[Array, Array, Any], Array],
@@ -82,6 +85,7 @@ def memory(
     return _leafwise(SLOT, _init_of_slot(init), update_leaf, needs_params=needs_params)
 
 
+@explains_calls("clocked")
 def clocked(
     start: Callable[[], Any], advance: Callable[[Any], tuple[Any, Any]], emit: Callable[[Array, Any], Array]
 ) -> GradientTransformation:
@@ -119,6 +123,7 @@ class Clocked(NamedTuple):
     clock: Any
 
 
+@explains_calls("clocked_memory")
 def clocked_memory(
     init: Callable[[Array], Array],
     start: Callable[[], Any],
@@ -174,6 +179,11 @@ def _init_of_slot(init: Callable[[Array], Array], encoded: bool = True) -> Calla
     def init_slot(step: Context, p: Array) -> Array:
         wide = widened(p)
         m = init(wide)
+        if isinstance(m, (tuple, list, dict)):
+            raise GradtxTypeError(
+                f"init returned a {type(m).__name__}; it returns one array per parameter: for more, compose several "
+                f"parts, or use treewise(update, init)"
+            )
         if jnp.shape(m) != p.shape:
             hint = "; for scalars that are the same for all arrays: clocked_memory" if jnp.shape(m) == () else ""
             raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}{hint}")
@@ -267,6 +277,7 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
     return advanced
 
 
+@explains_calls("treewise")
 def treewise(
     update: Callable[..., tuple[Updates, State]],
     init: Callable[[Params], State] = lambda params: (),
@@ -307,6 +318,7 @@ def treewise(
     return GradientTransformation._of(Work(init_tree, update_tree))
 
 
+@explains_calls("combinator")
 def combinator(
     init: Callable[[Context, Params], State],
     update: Callable[[Context, Updates, State, Params], tuple[Updates, State]],

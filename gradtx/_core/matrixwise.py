@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import strong, widened
@@ -19,6 +20,7 @@ from gradtx._linalg.batches import over_batch
 from gradtx._values.matrices import not_read
 
 
+@explains_calls("matrixwise")
 def matrixwise(
     step: Callable[..., Any], init: Callable[[Array], Any] | None = None, in_turn: bool = False
 ) -> GradientTransformation:

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import (
     GradtxError,
     GradtxTypeError,
@@ -75,6 +76,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         self._set(_WORK, {"work": work}, Built((), on_any_mesh(work) if work.mixes_axes else work))
         return self
 
+    @explains_calls("tx.init")
     def init(self, /, params: Params) -> State:
         """The state before the first update, for parameters of this structure."""
         if trees.is_nnx_module(params):
@@ -91,6 +93,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
                 raise
             raise better from None
 
+    @explains_calls("tx.update")
     def update(self, /, updates: Updates, state: State, params: Params = None, **extra: Any) -> tuple[Updates, State]:
         """The updates transformed, and the state after them. Give `params` and extras by keyword where needed.
 
@@ -217,6 +220,7 @@ def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformat
 def transformation(
     *, role: Role | str | None = None
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
+@explains_calls("transformation")
 def transformation(body: Any = None, /, *, role: Any = None) -> Any:
     """Decorates a factory of transforms: a function whose body returns a transform, or a pair `(init, update)`.
 

@@ -134,7 +134,7 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
         return f"a {type(state).__name__}; {RESTORE}"
     if not got.num_leaves and wanted:
         return "a state without arrays, as that of sgd; create it with state = tx.init(params)"
-    names = list(_optimizers_with(got, updates))
+    names = list(_optimizers_with(state, updates))
     if names:
         return (
             f"a state like that of {listing(names[:3])}; create it with tx.init(params), or take what both have: "
@@ -143,16 +143,45 @@ def _in_words(wanted: State, updates: Updates, state: State, params: Params) -> 
     return None
 
 
-def _optimizers_with(form: Any, like: Updates) -> Iterator[str]:
-    """The named optimizers, with their defaults, whose states have this structure."""
-    if len(jax.tree.leaves(like)) > 500:
-        return
+def _optimizers_with(state: State, like: Updates) -> Iterator[str]:
+    """The named optimizers, with their defaults, whose states have the structure of this one."""
+    like, state = _of_few_leaves(like, state)
+    form = jax.tree.structure(state)
     for name, spec in sorted(REGISTRY.items(), key=lambda item: (not item[1].required, len(item[0]), item[0])):
         if spec.role is None and spec.required <= {"learning_rate"} and hasattr(spec.kind, "init"):
             for more in ({}, {"momentum": 0.9}) if spec.defaults.get("momentum", 0) is None else ({},):
                 try:
-                    state = jax.eval_shape(spec.factory(*[0.1] * len(spec.required), **more).init, like)
+                    tried = jax.eval_shape(spec.factory(*[0.1] * len(spec.required), **more).init, like)
                 except Exception:
                     continue
-                if jax.tree.structure(state) == form:
+                if jax.tree.structure(tried) == form:
                     yield f"{name} with momentum" if more else name
+
+
+def _of_few_leaves(like: Updates, state: State) -> tuple[Updates, State]:
+    """The updates, and each tree in the state like them, with None in place of all leaves but the first of its kind.
+
+    All optimizers are tried, which would take seconds with hundreds of leaves. Of one kind are leaves with the same
+    number of axes that are absent from the same trees of the state, as those of one group of a partition are.
+    """
+    leaves, whole = jax.tree.flatten(like, is_leaf=_is_none)
+
+    def is_like(node: Any) -> bool:
+        return jax.tree.structure(node, is_leaf=_is_none) == whole
+
+    def parts_of(node: Any) -> list[Any]:
+        return jax.tree.leaves(node, is_leaf=_is_none)
+
+    columns = [list(map(_is_none, parts_of(node))) for node in jax.tree.leaves(state, is_leaf=is_like) if is_like(node)]
+    counts = [None if x is None else jnp.ndim(x) for x in leaves]
+    kinds = list(zip(counts, *columns, strict=True))
+    kept = {kinds.index(kind) for kind in kinds}
+
+    def thinned(node: Any) -> Any:
+        return whole.unflatten([x if index in kept else None for index, x in enumerate(parts_of(node))])
+
+    return thinned(like), jax.tree.map(lambda x: thinned(x) if is_like(x) else x, state, is_leaf=is_like)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None

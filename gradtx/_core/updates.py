@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import widen
 from gradtx._base.typing import Array, Updates
@@ -13,6 +14,7 @@ from gradtx._base.typing import Array, Updates
 T = TypeVar("T")
 
 
+@explains_calls("apply_updates")
 def apply_updates(params: T, updates: Updates) -> T:
     r"""Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
 

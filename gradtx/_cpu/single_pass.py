@@ -12,12 +12,14 @@ import os
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError
 
 _FLAGS, _EXTRA, _OPTION = "XLA_FLAGS", "--xla_backend_extra_options=", "xla_cpu_use_multi_output_fusion"
 _state = {"on": False}
 
 
+@explains_calls("single_pass_cpu")
 def single_pass_cpu() -> None:
     r"""Makes every elementwise optimizer read and write each array once on a CPU: Adam moves 28 bytes, not 40.
 

@@ -20,14 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_key, is_traced, strong
 from gradtx._base.typing import Array, Params, State
 from gradtx._core.boundary import is_state
 from gradtx._core.parts import Part, is_transform, parts, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
+from gradtx._inspection.renaming import begins, has_inside, mismatch, renamed
 from gradtx._inspection.walking import shares, unfolded, unscheduled
-from gradtx._values.registry import REGISTRY, Role
+from gradtx._values.registry import Role
 
 Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 """A label and its entries: the rest of each name, and the index of its leaf in the state."""
@@ -36,6 +38,7 @@ Group: TypeAlias = tuple[str, list[tuple[str, int]]]
 _ABSENT: Any = object()
 
 
+@explains_calls("state_dict")
 def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, Array]:
     """The arrays of a state by readable names, for checkpoints.
 
@@ -72,6 +75,7 @@ def state_dict(tx: GradientTransformation, state: State = _ABSENT) -> dict[str, 
     return {name: jax.random.key_data(x) if is_key(x) else x for name, x in pairs}
 
 
+@explains_calls("load_state_dict", d="are the parameters missing? load_state_dict(tx, params, d)")
 def load_state_dict(
     tx: GradientTransformation,
     params: Params,
@@ -119,7 +123,7 @@ def load_state_dict(
             "np.savez(file, **state_dict(tx, state)). What it has is np.load(file, allow_pickle=True)['arr_0'].item()"
         )
     for key in rename or {}:
-        if not any(_begins(name, key) or _has_inside(name, key) for name in d):
+        if not any(begins(name, key) or has_inside(name, key) for name in d):
             raise GradtxValueError(
                 f"load_state_dict: rename: no entry begins with {key!r}, and none has it between slashes; entries are "
                 f"{listing(d)}"
@@ -129,7 +133,7 @@ def load_state_dict(
     leaves, treedef = jax.tree.flatten(template)
     plain = trees.without_variables(template)
     named = names(tx, plain)
-    d = _by_present_names(_renamed(d, rename or {}), named, names(tx, plain, is_escaped=False))
+    d = _by_present_names(renamed(d, rename or {}), named, names(tx, plain, is_escaped=False))
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
         if _are_swapped(tx, params, d):
@@ -139,10 +143,10 @@ def load_state_dict(
                 "load_state_dict: expected the parameters as the second argument, got a state; call "
                 "load_state_dict(tx, params, d)"
             )
-        complaint = _mismatch(tx, missing, extra, len(named))
+        complaint = mismatch(tx.factory_name, missing, extra, len(named))
         if strict or (abstract and missing):
             raise GradtxValueError(f"load_state_dict: {complaint}")
-        warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=2)
+        warnings.warn(f"load_state_dict: {complaint}", UserWarning, stacklevel=3)
     pairs = zip(named, leaves, strict=True)
     pairs = list(pairs)
     _check_shapes([(n, jnp.shape(old), jnp.shape(d[n])) for n, old in pairs if n in d and not is_key(old)])
@@ -197,31 +201,6 @@ FORMER_PAIRS = {
     ("steps", "total"): tuple,
 }
 """Fields that were one array of two numbers in saved states, and how they follow from it."""
-
-
-def _renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays by other names; a key of `rename` is the beginning of a name, or a part of it, of whole words."""
-    elsewhere = [key for key in rename if not any(_begins(name, key) for name in d)]
-    found = {}
-    for name, array in d.items():
-        first = max((key for key in rename if _begins(name, key)), key=len, default=None)
-        inside = max((key for key in elsewhere if _has_inside(name, key)), key=len, default=None)
-        if first is not None:
-            rest = name.removeprefix(first.rstrip("/")).strip("/")
-            name = "/".join(filter(None, (rename[first].strip("/"), rest)))
-        elif inside is not None:
-            words = re.split(f"(?<=/){re.escape(inside.strip('/'))}(?=/)", f"/{name}/")
-            name = rename[inside].strip("/").join(words).strip("/")
-        found[name] = array
-    return found
-
-
-def _begins(name: str, key: str) -> bool:
-    return not key or f"{name}/".startswith(f"{key.rstrip('/')}/")
-
-
-def _has_inside(name: str, key: str) -> bool:
-    return bool(key.strip("/")) and f"/{key.strip('/')}/" in f"/{name}/"
 
 
 def _by_present_names(d: Mapping[str, Any], named: list[str], unescaped: list[str]) -> dict[str, Any]:
@@ -298,51 +277,6 @@ def _joined(groups: list[Group]) -> list[tuple[str, int]]:
     labels = told_apart(label for label, _ in groups)
     pairs = zip(labels, groups, strict=True)
     return [("/".join(filter(None, (label, name))), index) for label, (_, names) in pairs for name, index in names]
-
-
-def _mismatch(tx: GradientTransformation, missing: list[str], extra: list[str], expected: int) -> str:
-    lines = [f"the entries do not match the state of {tx.factory_name}"]
-    for kind, entries in (("missing", missing), ("unexpected", extra)):
-        if entries:
-            more = [f"... ({len(entries) - 8} more)"] if len(entries) > 8 else []
-            lines.append("\n    ".join([f"{kind} entries:", *entries[:8], *more]))
-    change = _change_of_beginning(missing, extra) if missing and extra else None
-    if change is not None:
-        lines.append(f"names begin in another way now: load_state_dict(..., rename={change!r})")
-    elif missing and len(missing) == expected:
-        lines.append("this is the state of another optimizer, or of parameters with other names")
-    if change is None and len(missing) == len(extra):
-        lines.append("where names have changed: load_state_dict(..., rename={'old/beginning': 'new/beginning'})")
-    if len(missing) < expected:
-        lines.append("strict=False initializes missing entries and ignores unexpected ones")
-    return "\n  ".join(lines)
-
-
-def _change_of_beginning(missing: list[str], extra: list[str]) -> dict[str, str] | None:
-    """The argument `rename` with which all unexpected entries, or the one that is missing, are found; or None."""
-    pairs = [(extra[0], name) for name in missing] if len(missing) > 1 else [(name, missing[0]) for name in extra]
-    pairs = [pair for pair in pairs if not _are_of_other_parts(*pair)]
-    split = [(old.split("/"), new.split("/")) for old, new in pairs]
-    for old, new in sorted(split, key=lambda pair: _common_end(*pair), reverse=True)[:20]:
-        for same in range(_common_end(old, new), -1, -1):
-            change = {"/".join(old[: len(old) - same]): "/".join(new[: len(new) - same])}
-            found = _renamed(dict.fromkeys(extra), change).keys()
-            if (found <= set(missing) and same) or (len(missing) == 1 and missing[0] in found):
-                return change
-    return None
-
-
-def _are_of_other_parts(old: str, new: str) -> bool:
-    """Whether the arrays are those of two different factories, so that one does not say what the other does."""
-    last = [[word for word in name.split("/") if word in REGISTRY] for name in (old, new)]
-    return all(last) and last[0][-1] != last[1][-1]
-
-
-def _common_end(x: list[str], y: list[str]) -> int:
-    """The number of words that two names have in common at their ends."""
-    return next(
-        (n for n, (a, b) in enumerate(zip(reversed(x), reversed(y), strict=False)) if a != b), min(len(x), len(y))
-    )
 
 
 def in_place_of(old: Any, new: Any, who: str) -> Array:

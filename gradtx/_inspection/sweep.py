@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import is_key
 from gradtx._base.terminal import terminal
 from gradtx._base.typing import Array
 from gradtx._core.hyperparams import number_at, with_numbers
+from gradtx._core.loss import reading_noted
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._inspection.sweep_result import SweepResult
@@ -25,6 +27,7 @@ Block = tuple[np.ndarray, np.ndarray]
 """The runs of one program call: indices of grid points, and indices of seeds."""
 
 
+@explains_calls("sweep")
 def sweep(
     train: Callable[[GradientTransformation, Array], Any],
     tx: GradientTransformation,
@@ -94,7 +97,8 @@ def sweep(
         impls: list[Any] = []  # NumPy, which holds the results, does not know random keys
 
         def member(numbers: Array, key: Array) -> tuple[Array, Any]:
-            result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
+            with reading_noted("loss"):
+                result = train(with_numbers(tx, dict(zip(values, numbers, strict=True))), key)
             loss, aux = _loss_and_aux(result, has_aux)
             impls.append(jax.tree.map(lambda x: jax.random.key_impl(x) if is_key(x) else "", aux))
             return loss, jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, aux)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.branch import like
+from gradtx._base.calls import explains_calls
 from gradtx._base.numerics import safe_divide, weak
 from gradtx._base.varying import all_axes, varied
 from gradtx._core.norms import inner_product
@@ -29,6 +30,7 @@ class ConjugateGradients(NamedTuple):
     is_positive: Any
 
 
+@explains_calls("linalg.cg")
 def cg(matvec: Callable[[Any], Any], b: Any, *, max_steps: int = 100, rtol: Any = 1e-6) -> ConjugateGradients:
     """Conjugate gradients: solves A x = b for a Hermitian matrix, of which it needs products only; without derivatives.
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError, short
 from gradtx._base.numerics import abs_square, safe_divide, safe_sqrt, strong, times
 from gradtx._base.polynomials import Polynomials, band_of, minimax_polynomials
@@ -42,6 +43,7 @@ def polynomials_of(steps: int, lowest: float, method: Any, precision: str | None
     return Polynomials(rows, band_of(rows, lowest))
 
 
+@explains_calls("linalg.polar")
 def polar(x: Array, steps: int = 8, lowest: float = 1e-3, method: Any = "polynomials", precision: Any = None) -> Array:
     r"""The polar factor: the matrix with its singular values replaced by 1.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx._base.branch import one_of
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import abs_square, times
 from gradtx._base.polynomials import minimax_polynomials
@@ -32,6 +33,7 @@ class InverseRoot(NamedTuple):
     residual: Any
 
 
+@explains_calls("linalg.inverse_root")
 def inverse_root(a: Array, p: int, ridge: float = 1e-6) -> InverseRoot:
     r"""Inverse roots of Hermitian matrices without negative eigenvalues; without derivatives.
 

@@ -196,7 +196,11 @@ def _value_and_grad(step: Context) -> Callable[[Params], tuple[Array, Updates]]:
             return value, trees.widened(jax.tree.map(jnp.conj, grads))
         answer = both(params)
         if not (isinstance(answer, tuple) and len(answer) == 2):
-            raise GradtxTypeError(f"value_and_grad_fn: expected (value, gradients), got {short(answer)}")
+            got = "one array" if hasattr(answer, "dtype") else short(answer)
+            raise GradtxTypeError(
+                f"value_and_grad_fn: expected (value, gradients), got {got}; give jax.value_and_grad(loss), or "
+                f"value_fn=loss"
+            )
         trees.leaves_like(params, answer[1], "parameters", "gradients of value_and_grad_fn")
         return answer[0], trees.widened(answer[1])
 

@@ -69,7 +69,7 @@ def precondition_by_lbfgs(memory_size: int = 10):
     Reference: Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989; Nocedal and
     Wright, "Numerical Optimization", 2006, algorithm 7.4, except for the first direction.
     """
-    size = whole_number("memory_size", memory_size)
+    size = whole_number("memory_size", memory_size, "; there is no learning rate: the line search finds the step")
 
     def init(params: Params) -> Pairs:
         ring = jax.tree.map(lambda p: jnp.broadcast_to(jnp.zeros_like(p), (size, *p.shape)), params)  # sharded as p is

@@ -22,7 +22,7 @@ def clip(max_delta: UpperBound):
     .. math:: u = \max(-max\_delta, \min(max\_delta, g))
 
     Args:
-        max_delta: the largest magnitude, nonnegative; infinity for no bound.
+        max_delta: the largest magnitude, above 0; infinity for no bound.
 
     State: none.
     """
@@ -63,7 +63,7 @@ def clip_by_block_norm(max_norm: UpperBound):
     The same as `clip_by_global_norm`, but per array.
 
     Args:
-        max_norm: the largest norm, nonnegative; infinity for no bound.
+        max_norm: the largest norm, above 0; infinity for no bound.
 
     State: none.
     """
@@ -79,7 +79,7 @@ def clip_by_block_rms(threshold: UpperBound):
     Like `clip_by_block_norm`, but independent of the size of the array. Under `over_layers` it clips per layer.
 
     Args:
-        threshold: the largest root mean square, nonnegative.
+        threshold: the largest root mean square, above 0.
 
     State: none.
 
@@ -144,7 +144,7 @@ def clip_by_global_norm(max_norm: UpperBound):
     over all devices; within `shard_map` that of the part which the device has.
 
     Args:
-        max_norm: the largest norm, nonnegative; infinity for no bound.
+        max_norm: the largest norm, above 0; infinity for no bound.
 
     State: none.
 

@@ -20,7 +20,7 @@ from gradtx._core.context import Context, Work
 from gradtx._core.facts import Facts, Share
 from gradtx._core.norms import Each, scaled
 from gradtx._core.protocol import GradientTransformation, transformation
-from gradtx._values.schedule import Bound, Positive, Scalar, UpperBound
+from gradtx._values.schedule import Bound, Positive, Radius, Scalar
 
 
 @transformation
@@ -89,7 +89,7 @@ def project_sphere():
 
 
 @transformation
-def project_l2_ball(radius: UpperBound):
+def project_l2_ball(radius: Radius):
     r"""L2 ball projection: keeps the norm of the whole parameter tree at or below `radius`, up to a few roundings.
 
     .. math:: p + u = (p + g) \min\left(1, \frac{radius}{\lVert p + g \rVert}\right)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_traced
 from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
@@ -15,6 +16,7 @@ from gradtx._values.schedule import Schedule
 from gradtx._values.value import Value
 
 
+@explains_calls("to_config")
 def to_config(value: Value) -> dict[str, Any]:
     """A transform (or schedule, or labels) as plain data: dicts, lists, strings, numbers, booleans and None.
 
@@ -32,6 +34,7 @@ def to_config(value: Value) -> dict[str, Any]:
     return _encode(value, value.factory_name)
 
 
+@explains_calls("from_config")
 def from_config(config: dict[str, Any]) -> Any:
     """The value of a config, as `to_config` writes it.
 

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of
 from gradtx._base.counterparts import no_argument
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
@@ -31,8 +32,8 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
     """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
     if not inspect.isroutine(body):
         raise GradtxTypeError(f"expected a function of hyperparameters to decorate, got {short(body)}")
-    numbers, switches = _hints(body)
-    spec = Spec(_public_name(body), body, numbers, kind, _role(body, role), switches=switches)
+    numbers, switches, constants = _hints(body)
+    spec = Spec(_public_name(body), body, numbers, kind, _role(body, role), switches=switches, constants=constants)
     for parameter in spec.signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
             raise GradtxTypeError(f"{spec.name}: every argument needs a name, expected none like {str(parameter)!r}")
@@ -75,6 +76,7 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
 _ATOMS = {str, bool, int, float, type(None)}
 
 
+@explains_calls("schedule")
 def schedule(body: Callable[P, Any]) -> Callable[P, Schedule]:
     """Decorates a factory of schedules: a function of hyperparameters that returns a function of the step count.
 
@@ -118,6 +120,11 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
 
 def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> Any:
     """The argument as the value stores it, after checks."""
+    if name in spec.constants and callable(argument):
+        raise GradtxTypeError(
+            f"{spec.name}: {name}: expected a {spec.constants[name]}, got {short(argument)}; it is structure, and "
+            f"cannot follow a schedule"
+        )
     if argument is None or (number is None and (type(argument) in _ATOMS or isinstance(argument, Value))):
         if argument is None and number is not None and not number.optional and spec.defaults[name] is not None:
             return _admit(f"{spec.name}: {name}", number, argument)
@@ -132,6 +139,11 @@ def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> An
             if len(spec.defaults) == 1 or "; " in error.complaint:
                 raise
             raise GradtxValueError(f"{error.complaint}; it is called as {spec.usage}") from None
+        except GradtxTypeError as error:
+            if isinstance(argument, bool) and spec.switches:
+                by_name = " or ".join(f"{switch}={argument}" for switch in sorted(spec.switches))
+                error.complaint += f"; {argument} goes by name: {by_name}"
+            raise
     if not isinstance(argument, (list, tuple)):
         raise GradtxTypeError(f"{who}: expected a list or tuple of numbers, got {short(argument)}; {_documented(spec)}")
     return jax.tree.map(functools.partial(_admit, who, number), argument, is_leaf=is_value)
@@ -201,6 +213,8 @@ def _admit(who: str, number: Number, x: Any) -> Any:
             # The argument with this name is a step down in every factory; a negative eps is only wrong.
             if x < 0 and number.allows(-x) and who.endswith("learning_rate"):
                 hint = f"; give {-x!r}: the minus of a descent step is built in; to ascend, put scale(-1.0) in front"
+            if x == 0 and number.above and number.to:  # a bound, as of a norm
+                hint = "; 0 makes every update 0: for no bound leave the part out, or give math.inf"
             raise GradtxValueError(f"{who}: expected {number}, got {x!r}{hint}")
         return x
     if isinstance(x, (jax.Array, np.ndarray)) and not (is_real(x) or np.issubdtype(x.dtype, np.integer)):
@@ -253,8 +267,8 @@ def _public_name(body: Callable[..., Any]) -> str:
     return f"{parts[1]}.{body.__name__}" if public else body.__name__
 
 
-def _hints(body: Callable[..., Any]) -> tuple[dict[str, Number], set[str]]:
-    """The arguments whose annotation holds a `Number`, and those that are True or False."""
+def _hints(body: Callable[..., Any]) -> tuple[dict[str, Number], set[str], dict[str, str]]:
+    """The arguments whose annotation holds a `Number`, those that are True or False, and the other constants."""
     try:
         hints = typing.get_type_hints(body, include_extras=True)
     except NameError as error:
@@ -267,7 +281,14 @@ def _hints(body: Callable[..., Any]) -> tuple[dict[str, Number], set[str]]:
     for name, parameter in inspect.signature(body).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL and name in numbers:
             numbers[name] = replace(numbers[name], many=True)
-    return numbers, {name for name, hint in hints.items() if hint is bool and name != "return"}
+    switches = {name for name, hint in hints.items() if hint is bool and name != "return"}
+    # An argument that is a float may be handed on to a factory in which it is a hyperparameter.
+    constants = {name: word for name, hint in hints.items() for kind, word in _CONSTANTS if hint in (kind, kind | None)}
+    constants.pop("return", None)
+    return numbers, switches, constants
+
+
+_CONSTANTS = ((int, "whole number"), (str, "string"))
 
 
 def _number_in(hint: Any) -> Number | None:

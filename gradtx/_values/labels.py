@@ -6,6 +6,7 @@ parameters' structure, paths, shapes and dtypes, never their values, so the labe
 
 import functools
 import re
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -100,7 +101,7 @@ def where(predicate: Callable[[str, Any], bool]):
 
     Args:
         predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
-            dtype, that returns whether the leaf is selected.
+            dtype, that returns whether the leaf is selected. There is a `UserWarning` if it selects none of several.
     """
     function_of("predicate", predicate, "path", "leaf")
 
@@ -110,7 +111,14 @@ def where(predicate: Callable[[str, Any], bool]):
             raise GradtxValueError(f"where: expected True or False for {path!r}, got None; is `return` missing?")
         return keep
 
-    return lambda params, is_whole: trees.map_with_path(label, params)
+    def labels(params: Params, is_whole: bool) -> Any:
+        found, paths = trees.map_with_path(label, params), trees.paths(params)
+        selects_none = all(isinstance(keep, (bool, np.bool_)) and not keep for keep in jax.tree.leaves(found))
+        if selects_none and len(paths) > 1 and is_whole and not is_part(params):
+            warnings.warn(f"where: no leaf is selected; paths: {listing(paths)}", UserWarning, stacklevel=2)
+        return found
+
+    return labels
 
 
 def resolve(labels: Any, params: Params, updates: Updates, is_whole: bool = True, what: str = "labels") -> list[Any]:

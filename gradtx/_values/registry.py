@@ -1,7 +1,7 @@
 """What is known of a factory when it is decorated, and the names by which configs find factories and functions."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -54,6 +54,7 @@ class Spec:
         signature: its signature.
         numbers: the arguments that are hyperparameters, with the range of each.
         switches: the arguments that are True or False.
+        constants: the arguments that are whole numbers or strings, in words.
         kind: the class of the values.
         role: how it composes the transforms among its arguments; None for primitives and expressions.
         factory: the decorated function, or the class for values that no factory made.
@@ -75,10 +76,11 @@ class Spec:
         role: Role | None = None,
         factory: Callable[..., Any] | None = None,
         switches: frozenset[str] | set[str] = frozenset(),
+        constants: Mapping[str, str] = {},
     ):
         self.name, self.body, self.numbers, self.kind, self.role = name, body, numbers, kind, role
         self.factory = factory or body
-        self.switches = switches
+        self.switches, self.constants = switches, constants
         self.latest: tuple | None = None
         self.signature = inspect.signature(body)
         parameters = self.signature.parameters.values()

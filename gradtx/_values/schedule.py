@@ -12,7 +12,7 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, sho
 from gradtx._base.numerics import weak
 from gradtx._base.typing import Number
 from gradtx._values.registry import REGISTRY, Spec
-from gradtx._values.value import Value, holds_value, is_value
+from gradtx._values.value import Value, holds_value, is_plain, is_value
 
 
 class Schedule(Value):
@@ -26,6 +26,12 @@ class Schedule(Value):
 
     def __init__(self, function: Callable[[Any], Any]):
         self._set(_FUNCTION, {"function": function})
+
+    def _check(self) -> None:
+        # The bodies of gradtx put functions together, and compute nothing that would start a backend.
+        if self._spec.is_ours and is_plain(self) and not scheduled_names(self):
+            with at_stage(self._spec.name):
+                self._spec.call(self._spec.body, prepared(self))
 
     def __call__(self, count: Any) -> jax.Array:
         """The value at step `count` (an int, or an array of counts), as a float array of the shape of `count`."""
@@ -106,7 +112,8 @@ NonNegative = typing.Annotated[Hyperparameter, Number(0.0)]
 Positive = typing.Annotated[Hyperparameter, Number(0.0, above=True)]
 UnitInterval = typing.Annotated[Hyperparameter, Number(0.0, 1.0, to=True)]
 Bound = typing.Annotated[Hyperparameter, Number(to=True)]
-UpperBound = typing.Annotated[Hyperparameter, Number(0.0, to=True)]
+UpperBound = typing.Annotated[Hyperparameter, Number(0.0, above=True, to=True)]
+Radius = typing.Annotated[Hyperparameter, Number(0.0, to=True)]
 Duration = typing.Annotated[Hyperparameter, Number(0.0, fixed=True)]
 PositiveDuration = typing.Annotated[Hyperparameter, Number(0.0, above=True, fixed=True)]
 PositiveDecay = typing.Annotated[Hyperparameter, Number(0.0, 1.0, above=True)]

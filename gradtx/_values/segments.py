@@ -43,17 +43,22 @@ def ways(values, steps, shape):
     parts = [way(start, end, duration) for start, end, duration in zip(values, values[1:], steps, strict=False)]
     if len(values) != len(steps) + 1:
         raise GradtxValueError(
-            f"expected {len(values) - 1} durations (not boundaries) between {len(values)} values, got {len(steps)}"
+            f"steps: expected {_durations(len(values) - 1)} (not boundaries) between {len(values)} values, got "
+            f"{len(steps)}"
         )
     return in_turn([*parts, lambda t: jnp.full_like(t, values[-1])], steps)
+
+
+def _durations(count):
+    return "1 duration" if count == 1 else f"{count} durations"
 
 
 def in_turn(functions, steps):
     """One function after another; each gets the number of steps since its start."""
     if len(functions) != len(steps) + 1:
         raise GradtxValueError(
-            f"steps: expected {len(functions) - 1} durations, of all but the last of {len(functions)} segments, got "
-            f"{len(steps)}; they are no boundaries: [100, 200] ends the second at step 300"
+            f"steps: expected {_durations(len(functions) - 1)} for {len(functions)} segments, as the last has no end, "
+            f"got {len(steps)}; durations are no boundaries: [100, 200] ends the second at step 300"
         )
 
     def value(t):

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage
 from gradtx._base.typing import Params, State, Transform
 from gradtx._core.parts import is_transform
@@ -41,6 +42,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
+@explains_calls("interop.optax.to_optax")
 def to_optax(tx: Transform) -> "optax.GradientTransformationExtraArgs":
     """The transform as Optax's class, for libraries that ask for one by `isinstance`; needs Optax.
 
@@ -55,6 +57,7 @@ def to_optax(tx: Transform) -> "optax.GradientTransformationExtraArgs":
     return optax.GradientTransformationExtraArgs(tx.init, tx.update)
 
 
+@explains_calls("interop.optax.from_state")
 def from_state(optax_state: State, tx: GradientTransformation, params: Params = None) -> State:
     """Converts the state of an Optax optimizer to a state of `tx`, so that training continues with gradtx.
 
@@ -91,6 +94,7 @@ def from_state(optax_state: State, tx: GradientTransformation, params: Params = 
     return treedef.unflatten(moved)
 
 
+@explains_calls("interop.optax.to_state")
 def to_state(state: State, tx: GradientTransformation, like: State) -> State:
     """Converts a state of `tx` to the state of an Optax optimizer: the inverse of `from_state`.
 

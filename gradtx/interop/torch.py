@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
+from gradtx._base.calls import explains_calls
 from gradtx._base.counterparts import PARTS_FOR_ARGUMENTS
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, listing, short
 from gradtx._base.typing import Array, Params, State
@@ -63,6 +64,7 @@ ONLY: dict[Spec, tuple[str, Any, str]] = {
 """Per factory, an argument, the only value of it that PyTorch supports, and the reason."""
 
 
+@explains_calls("interop.torch.load_optimizer_state")
 def load_optimizer_state(
     state_dict: Mapping[str, Any],
     tx: GradientTransformation,

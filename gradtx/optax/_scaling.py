@@ -129,19 +129,24 @@ def centralize() -> Pair:
     return stateless(lambda updates, params: jax.tree.map(centred, updates))
 
 
+def _bound(x: Any) -> Any:
+    """A bound of 0, which Optax takes, as an array: gradtx refuses the number, and does not look into arrays."""
+    return jnp.zeros(()) if isinstance(x, (int, float)) and x == 0 else x
+
+
 def clip(max_delta: Any) -> Pair:
     """Clips each element: `gradtx.clip`."""
-    return without_state(gx.clip(max_delta))
+    return without_state(gx.clip(_bound(max_delta)))
 
 
 def clip_by_block_rms(threshold: Any) -> Pair:
     """Clips the root mean square of each array: `gradtx.clip_by_block_rms`."""
-    return without_state(gx.clip_by_block_rms(threshold))
+    return without_state(gx.clip_by_block_rms(_bound(threshold)))
 
 
 def clip_by_global_norm(max_norm: Any) -> Pair:
     """Clips the global norm: `gradtx.clip_by_global_norm`."""
-    return without_state(gx.clip_by_global_norm(max_norm))
+    return without_state(gx.clip_by_global_norm(_bound(max_norm)))
 
 
 def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3, axis: Any = None) -> Pair:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base.errors import GradtxValueError
+from gradtx._base.numerics import is_traced, safe_divide
 from gradtx._base.typing import Array
 from gradtx.optax._types import Schedule
 
@@ -112,7 +113,15 @@ def warmup_cosine_decay_schedule(
     exponent: Any = 1.0,
 ) -> Schedule:
     """A linear warm-up and half a cosine, `decay_steps` for both together; `gradtx.schedules.warmup`."""
-    alpha = 0.0 if peak_value == 0.0 else end_value / peak_value
+    if not decay_steps > warmup_steps:
+        raise GradtxValueError(
+            f"warmup_cosine_decay_schedule: expected decay_steps above warmup_steps, as it counts the warm-up too; got "
+            f"{decay_steps!r} and {warmup_steps!r}"
+        )
+    if is_traced(peak_value):
+        alpha = jnp.where(peak_value == 0.0, 0.0, safe_divide(end_value, peak_value))
+    else:
+        alpha = 0.0 if peak_value == 0.0 else end_value / peak_value
     up = linear_schedule(init_value, peak_value, warmup_steps)
     return join_schedules(
         [up, cosine_decay_schedule(peak_value, decay_steps - warmup_steps, alpha, exponent)], [warmup_steps]

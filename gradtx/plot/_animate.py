@@ -11,6 +11,7 @@ from matplotlib.animation import FFMpegWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError, at_stage
 from gradtx.plot._run import transforms_by_name
 from gradtx.plot._style import TEXT, axes_of, legend_beside, styles, wrapped
@@ -22,6 +23,7 @@ _FRAMES = 100  # the largest default
 _LAST = 2000  # duration of the last frame of a GIF in milliseconds, before it loops
 
 
+@explains_calls("plot.animate")
 def animate(
     transforms: Any,
     surface: Surface,

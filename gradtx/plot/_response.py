@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError, at_stage
 from gradtx._base.typing import Array, Updates
 from gradtx.plot._run import drive, transforms_by_name
 from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, by_name, picture, plain, styles, wrapped
 
 
+@explains_calls("plot.response")
 def response(transforms: Any, signal: Any) -> Figure:
     """Plots the updates of each transform for a stream of scalar gradients, which is drawn in grey behind them.
 

@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradtx import schedules
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._values.schedule import Schedule
 from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 
+@explains_calls("plot.schedule")
 def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
     """Plots schedules over the steps, one line each.
 
@@ -29,6 +31,8 @@ def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
         GradtxValueError: `steps` is less than 1.
     """
     with at_stage("plot.schedule"):
+        if callable(steps):
+            raise GradtxTypeError("the arguments are swapped; call plot.schedule(schedule, steps)")
         if steps < 1:
             raise GradtxValueError(f"expected at least one step, got steps={steps!r}")
         named = by_name("schedule", scheduled, repr)

@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from gradtx._base.errors import GradtxTypeError, short
+from gradtx._core.parts import is_transform
+from gradtx._inspection.sweep_result import SweepResult
+from gradtx._values.value import Value
 
 # Okabe and Ito's palette, without its yellow, which is hard to see on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -84,6 +87,9 @@ def wrapped(text: str, width: int = 26) -> str:
 
 def by_name(what: str, given: Any, one: Any) -> dict[str, Any]:
     """A dict by name: a copy of the given dict, or one with a single object under the name `one(object)`."""
+    if isinstance(given, (list, tuple)) and any(isinstance(x, (Value, SweepResult)) or is_transform(x) for x in given):
+        names = [repr(one(x)) for x in given]
+        raise GradtxTypeError(f"expected one {what} or a dict, got several: give a dict by name, {{{names[0]}: ...}}")
     if not isinstance(given, Mapping):
         return {one(given): given}
     if not given:

@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._inspection.sweep_result import SweepResult
 from gradtx.plot._style import GREY, SMALL, TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 
+@explains_calls("plot.sweep")
 def sweep(results: Any, ax: Axes | None = None) -> Figure:
     """Plots the loss against the first swept hyperparameter: one line per result, through the means over the seeds.
 

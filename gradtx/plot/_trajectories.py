@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import at_stage
 from gradtx.plot._run import transforms_by_name
 from gradtx.plot._style import GREY, TEXT, WIDTH, axes_of, legend_beside, styles, wrapped
@@ -25,6 +26,7 @@ _NEAR = 0.02  # the distance at which last points hide each other, relative to t
 _RING = 12  # the radius of the ring in points: that of the star and half a marker
 
 
+@explains_calls("plot.trajectories")
 def trajectories(
     transforms: Any, surface: Surface, start: Point | None = None, steps: int | None = None, ax: Axes | None = None
 ) -> Figure:

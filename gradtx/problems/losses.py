@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import lax
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import strong
 from gradtx._base.typing import Array
@@ -47,6 +48,7 @@ class Problem:
     tolerance: float
 
 
+@explains_calls("problems.quadratic")
 def quadratic(shape: Sequence[int] = (4,), condition: float = 10.0) -> Problem:
     r"""Quadratic bowl: curvatures from 1 to `condition` along the coordinates.
 
@@ -62,6 +64,7 @@ def quadratic(shape: Sequence[int] = (4,), condition: float = 10.0) -> Problem:
     return _problem(lambda p: 0.5 * jnp.sum(curvatures * (p - 1) ** 2), _from_to(-2.0, 3.0, shape), 1e-3)
 
 
+@explains_calls("problems.rosenbrock")
 def rosenbrock(shape: Sequence[int] = (2,), steepness: float = 100.0) -> Problem:
     r"""Rosenbrock function: a flat, bent valley with steep walls for each pair of neighbouring coordinates.
 
@@ -84,6 +87,7 @@ def rosenbrock(shape: Sequence[int] = (2,), steepness: float = 100.0) -> Problem
     return _problem(loss, jnp.stack([jnp.full(_half(shape), -1.2), jnp.ones(_half(shape))], -1).reshape(shape), 0.1)
 
 
+@explains_calls("problems.ravine")
 def ravine(shape: Sequence[int] = (2,), condition: float = 100.0) -> Problem:
     r"""Ravine: a straight, narrow valley at 45 degrees, which no scaling of the coordinates widens.
 

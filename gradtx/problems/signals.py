@@ -10,6 +10,7 @@ from types import MappingProxyType
 import jax
 import jax.numpy as jnp
 
+from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.typing import Array
 
@@ -30,6 +31,7 @@ def __dir__() -> list[str]:
 _PERIOD = 100
 
 
+@explains_calls("problems.signals.spikes")
 def spikes(steps: int = 300, seed: int = 0) -> Array:
     r"""Spikes: zero gradients, with one large gradient of random sign in every 25 steps.
 
@@ -49,6 +51,7 @@ def spikes(steps: int = 300, seed: int = 0) -> Array:
     return jnp.where(t % 25 == 12, _heights(seed, steps)[t // 25], 0.0)
 
 
+@explains_calls("problems.signals.rectangles")
 def rectangles(steps: int = 300, seed: int = 0) -> Array:
     r"""Rectangular pulses: zeros, then a constant gradient for the same number of steps.
 
@@ -69,6 +72,7 @@ def rectangles(steps: int = 300, seed: int = 0) -> Array:
     return jnp.where(t % 60 >= 30, _heights(seed, steps)[t // 60], 0.0)
 
 
+@explains_calls("problems.signals.noisy_sine")
 def noisy_sine(steps: int = 300, seed: int = 0) -> Array:
     r"""A slow sine wave with little noise.
 
@@ -87,6 +91,7 @@ def noisy_sine(steps: int = 300, seed: int = 0) -> Array:
     return jnp.sin(2 * jnp.pi / _PERIOD * _counted(steps).astype(jnp.float32)) + 0.15 * _noise(seed, steps)
 
 
+@explains_calls("problems.signals.very_noisy_sine")
 def very_noisy_sine(steps: int = 300, seed: int = 0) -> Array:
     r"""A slow sine wave that the noise nearly hides.
 
@@ -105,6 +110,7 @@ def very_noisy_sine(steps: int = 300, seed: int = 0) -> Array:
     return jnp.sin(2 * jnp.pi / _PERIOD * _counted(steps).astype(jnp.float32)) + _noise(seed, steps)
 
 
+@explains_calls("problems.signals.uneven_sawtooth")
 def uneven_sawtooth(steps: int = 300, seed: int = 0) -> Array:
     r"""Sawtooth: linear rises of random lengths and heights, each followed by a sudden fall to 0.
 
@@ -129,6 +135,7 @@ def uneven_sawtooth(steps: int = 300, seed: int = 0) -> Array:
     return jnp.abs(_heights(seed, steps))[tooth] * risen
 
 
+@explains_calls("problems.signals.saturation")
 def saturation(steps: int = 300, seed: int = 0) -> Array:
     r"""Saturation: a gradient that rises to a constant, with little noise.
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from gradtx._base.errors import GradtxTypeError
+from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.typing import Number, Params
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
 from gradtx._values.registry import Spec
 from gradtx._values.value import Value
+from gradtx.problems import losses
+
+_PROBLEMS = [name for name in losses.__all__ if name.islower()]
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,17 @@ class Case:
     scale_invariant: bool = False
     excused: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in self.solves:
+            if name not in _PROBLEMS:
+                raise GradtxValueError(f"Case: solves: there is no problem {name!r}; there are {', '.join(_PROBLEMS)}")
+
     @classmethod
     def of(cls, subject: Any) -> "Case":
         """A case from a case, a transform, or a factory; required hyperparameters get a value in their range."""
         if isinstance(subject, Case):
             return subject if subject.name else Case(**{**subject.__dict__, "name": repr(subject.transform)})
-        if isinstance(subject, Value) or is_transform(subject):
+        if isinstance(subject, (Value, tuple)) or is_transform(subject):
             transform = as_transformation(subject)
             return cls(transform, repr(transform))
         if callable(subject):

@@ -1,5 +1,6 @@
 """`check`: runs all laws on one transform."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from typing import Any
 
 import jax
 
-from gradtx._base.errors import GradtxValueError
+from gradtx._base.calls import explains_calls
+from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.terminal import terminal
 from gradtx.testing import execution, numerics, protocol, values
 from gradtx.testing.case import Case
@@ -43,14 +45,16 @@ class Report:
         return str(self)
 
 
-def check(case_or_factory: Any, laws: Iterable[str] | None = None, *, progress: bool = True) -> Report:
+@explains_calls("check")
+def check(case_or_factory: Any, laws: str | Iterable[str] | None = None, *, progress: bool = True) -> Report:
     """Runs the laws on a transform, under strict dtype promotion.
 
     Args:
-        case_or_factory: a `Case`, a transform, or a factory. A factory is called with its defaults; hyperparameters
-            without a default get a typical value.
-        laws: the names of the laws to run; all by default. In a new process they take 3 to 15 seconds of one core,
-            nearly all of it to compile, and a second or two for a further transform made of the same operations.
+        case_or_factory: a `Case`, a transform or bare pair, or a factory. A factory is called with its defaults;
+            hyperparameters without a default get a typical value.
+        laws: the names of the laws to run, or one name; all by default. In a new process they take 3 to 15 seconds of
+            one core, nearly all of it to compile, and a second or two for a further transform made of the same
+            operations.
         progress: whether to show the current law on a terminal.
 
     Returns:
@@ -59,9 +63,10 @@ def check(case_or_factory: Any, laws: Iterable[str] | None = None, *, progress: 
     Raises:
         BrokenLawError: a law does not hold; an `AssertionError` with the law, the transform and the difference.
         GradtxValueError: there is no law of this name.
+        GradtxTypeError: `update` needs an extra argument that the case does not give.
     """
     case = Case.of(case_or_factory)
-    names = list(LAWS if laws is None else laws)
+    names = list(LAWS if laws is None else [laws] if isinstance(laws, str) else laws)
     unknown = [law for law in [*names, *case.excused] if law not in LAWS]
     if unknown:
         raise GradtxValueError(f"check: there is no law {unknown[0]!r}; the laws are {', '.join(LAWS)}")
@@ -83,6 +88,12 @@ def _run(case: Case, name: str) -> None:
     except BrokenLawError as broken:
         raise BrokenLawError(f"{case.name} breaks the law {name!r}: {broken}") from None
     except Exception as error:
+        missing = re.search(r"the extra argument ('\w+') is missing", str(error))
+        if missing and isinstance(error, GradtxTypeError):
+            raise GradtxTypeError(
+                f"check: {case.name} needs the extra argument {missing[1]}; give it in a case: "
+                f"Case(tx, extras=lambda params: {{{missing[1]}: ...}})"
+            ) from None
         raise BrokenLawError(f"{case.name} breaks the law {name!r}: {type(error).__name__}: {error}") from error
 
 

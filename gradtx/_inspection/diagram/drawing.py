@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from gradtx._base.calls import explains_calls
 from gradtx._core.protocol import GradientTransformation
 from gradtx._inspection.diagram.flow import Flow, flow_of
 from gradtx._inspection.diagram.mermaid import mermaid_of
@@ -42,6 +43,7 @@ class Diagram:
         return self.svg  # for viewers that show SVG but no HTML
 
 
+@explains_calls("diagram")
 def diagram(tx: GradientTransformation) -> Diagram:
     """Draws the flow of updates through a transform, from the gradients at the top to the updates at the bottom.
 
