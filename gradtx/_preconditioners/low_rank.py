@@ -24,6 +24,7 @@ from gradtx._core.protocol import as_transformation, transformation
 from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._linalg.polar import polynomials_of
 from gradtx._preconditioners.factors import is_finite
+from gradtx._preconditioners.rounding import without_rounding
 from gradtx._values.schedule import Decay, NonNegative
 
 
@@ -95,13 +96,15 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         old = trees.subtrees_like(updates, state.projections, "updates", "state")
         ps = one_of(state.count % every == 0, lambda: _projections(gs, old), lambda: old)
 
-        def projected(tree: Any) -> Any:
+        def projected(tree: Any) -> list[Array]:
             rows = zip(treedef.flatten_up_to(tree), ps, strict=True)
             pairs = [(widened(x), p) for x, p in rows]
-            return treedef.unflatten([product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs])
+            return [product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs]
 
-        names = {name: projected(matching(updates, x)) for name, x in step.names.items()}
-        out, own = step._replace(names=names).update(inner, projected(updates), state.inner)
+        seen = [updates, *(matching(updates, x) for x in step.names.values())]
+        small, *named = map(treedef.unflatten, without_rounding(*map(projected, seen)))
+        inside = step._replace(names=dict(zip(step.names, named, strict=True)))
+        out, own = inside.update(inner, small, state.inner)
         columns = zip(gs, ps, map(widened, treedef.flatten_up_to(out)), strict=True)
         large = [product(p, u) if _is_wide(g) else product(u, adjoint(p)) for g, p, u in columns]
         back = [u * by for u in large]
