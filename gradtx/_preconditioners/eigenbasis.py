@@ -17,6 +17,7 @@ from gradtx._base.varying import all_axes, varied
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices
+from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._preconditioners.factors import (
@@ -146,6 +147,7 @@ def in_eigenbasis(
             return found, carry(new, turns), nothing + failed
 
         bases, new, failed = one_of(is_due, refreshed, lambda: (bases, new, nothing))
+        bases = jax.tree.map(on_each_device, bases)
         factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
         rejected = state.rejected + failed
         return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)
