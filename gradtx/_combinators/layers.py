@@ -4,15 +4,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 
 from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
-from gradtx._base.numerics import is_traced
-from gradtx._base.typing import Array, Params, State, Transform, Updates
+from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
 from gradtx._core.leafwise import matching
+from gradtx._core.placing import placed
 from gradtx._core.protocol import as_transformation, transformation
 
 
@@ -45,7 +44,7 @@ def over_layers(inner: Transform, axis: int = 0):
         if not _layers(params, axis, "parameters"):
             return {"inner": step.init(inner, params)}
         run = jax.vmap(lambda params: step.init(inner, params), in_axes=axis)
-        return {"inner": _placed(run(params), params, axis)}
+        return {"inner": placed(run, params, 1, axis)}
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, dict) or set(state) != {"inner"}:
@@ -86,29 +85,3 @@ def _layers(stacked: Any, axis: int, what: str) -> list[int]:
                 f"and {found[-1]} in {path!r} along axis {axis}; select the stacked leaves with `partition`"
             )
     return found
-
-
-def _placed(state: State, params: Params, axis: int) -> State:
-    """The state with its slots sharded like their parameters; `vmap` loses the sharding."""
-    form = jax.tree.structure(params)
-
-    def is_slot(node: Any) -> bool:
-        return jax.tree.structure(node) == form
-
-    def place(node: Any) -> Any:
-        return jax.tree.map(lambda p, m: _beside(p, m, axis), params, node) if is_slot(node) else node
-
-    return jax.tree.map(place, state, is_leaf=is_slot)
-
-
-def _beside(p: Any, slot: Array, axis: int) -> Array:
-    """The slot, whose layers are on the first axis, in the sharding of the parameter, whose layers are on `axis`."""
-    if is_traced(p) or is_traced(slot) or not isinstance(getattr(p, "sharding", None), NamedSharding):
-        return slot
-    names = [*p.sharding.spec, *[None] * (p.ndim - len(p.sharding.spec))]
-    sizes = list(p.shape)
-    names.insert(0, names.pop(axis))
-    sizes.insert(0, sizes.pop(axis))
-    if slot.shape != tuple(sizes):
-        return slot
-    return jax.device_put(slot, NamedSharding(p.sharding.mesh, PartitionSpec(*names)))

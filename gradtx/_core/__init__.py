@@ -12,6 +12,7 @@
     norms         norms and inner products, safe from overflow
     matrixwise    work on one matrix
     meshes        what works along the axes of arrays, on meshes with explicit axes
+    placing       where the states of matrices lie on meshes with automatic axes
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     identity      identity and set_to_zero
     updates       updates added to parameters

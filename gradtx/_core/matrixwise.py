@@ -15,6 +15,7 @@ from gradtx._base.numerics import strong, widened
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
+from gradtx._core.placing import placed
 from gradtx._core.protocol import GradientTransformation
 from gradtx._linalg.batches import over_batch
 from gradtx._values.matrices import not_read
@@ -51,7 +52,8 @@ def matrixwise(
         check_matrices(context, params, leaves)
         if init is None:
             return ()
-        return treedef.unflatten([_strongly(_all_at_once(_beside(init))(widened(p))) for p in leaves])
+        run = _all_at_once(_beside(init))
+        return treedef.unflatten([_strongly(placed(run, widened(p), p.ndim - 2)) for p in leaves])
 
     def update_tree(context: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         leaves, treedef = trees.floating_leaves(updates), jax.tree.structure(updates)

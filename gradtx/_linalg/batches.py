@@ -98,7 +98,9 @@ def over_batch(function: Callable[..., Any]) -> Callable[..., Any]:
             return jax.tree.map(lambda *xs: jnp.stack(xs).reshape(*batch, *xs[0].shape), *rows)
         in_turn = lambda flat: lax.map(lambda row: function(*row), flat)
         at_once = lambda flat: jax.vmap(function)(*flat)
-        out = _cpu.by_platform(flat, in_turn, at_once)
+        # A loop over layers that are split over devices would make all of them whole on each device.
+        is_on_mesh = jax.typeof(jax.tree.leaves(arrays)[0]).sharding.mesh.size > 1
+        out = at_once(flat) if is_on_mesh else _cpu.by_platform(flat, in_turn, at_once)
         return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
     return run

@@ -17,6 +17,7 @@ from gradtx._base.varying import all_axes, varied
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices
+from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._preconditioners.factors import (
@@ -29,6 +30,7 @@ from gradtx._preconditioners.factors import (
     zero_factors,
     zero_scale,
 )
+from gradtx._preconditioners.rounding import without_rounding
 from gradtx._values.schedule import UnitInterval
 
 
@@ -123,19 +125,11 @@ def in_eigenbasis(
         def rotated(tree: Any) -> list[Array]:
             return [_rotate(widened(x), q) for x, q in zip(treedef.flatten_up_to(tree), bases, strict=True)]
 
-        turned = rotated(updates)
-        rows = zip(turned, scales, strict=True)
-        noises = None if first == "skip" else [is_first & _is_noise(u, scale) for u, scale in rows]
-
-        def clean(found: list[Array]) -> Any:
-            if noises is not None:
-                found = [jnp.where(noise, 0, x) for x, noise in zip(found, noises, strict=True)]
-            return treedef.unflatten(found)
-
-        names = {name: clean(rotated(matching(updates, x))) for name, x in step.names.items()}
-        inside = step._replace(names=names)
+        seen = [updates, *(matching(updates, x) for x in step.names.values())]
+        turned, *named = map(treedef.unflatten, without_rounding(*map(rotated, seen)))
+        inside = step._replace(names=dict(zip(step.names, named, strict=True)))
         viewed = None if params is None else treedef.unflatten(rotated(params))
-        arguments = inner, clean(turned), state.inner, viewed
+        arguments = inner, turned, state.inner, viewed
         if first == "skip":
             out, new = inside.update_where(~is_first, *arguments)
         else:
@@ -153,21 +147,12 @@ def in_eigenbasis(
             return found, carry(new, turns), nothing + failed
 
         bases, new, failed = one_of(is_due, refreshed, lambda: (bases, new, nothing))
+        bases = jax.tree.map(on_each_device, bases)
         factors, scales, bases = map(treedef.unflatten, (factors, scales, bases))
         rejected = state.rejected + failed
         return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)
 
     return GradientTransformation._of(Work(init, update, mixes_axes=True))
-
-
-def _is_noise(turned: Array, scale: Array) -> Array:
-    """In its own eigenvectors the first gradient is diagonal; Adam would enlarge what is only rounding beside that.
-
-    Rounding is some eps of the norm of the matrix, which is at most the largest element times the root of the size.
-    """
-    size = jnp.abs(turned)
-    rows, columns = turned.shape[-2:]
-    return size < 4 * (rows * columns) ** 0.5 * jnp.finfo(size.dtype).eps * scale
 
 
 def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:

@@ -10,6 +10,7 @@ from gradtx._base.errors import GradtxValueError, short
 from gradtx._base.numerics import strong
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array
+from gradtx._core.placing import on_each_device
 
 
 @state_class
@@ -84,7 +85,7 @@ def averaged(factors: Sides, scale: Array, g: Array, decay: Any, added: Any = No
         weight = strong(jnp.asarray(decay, scale.dtype))
         rest = 1 - weight if added is None else strong(jnp.asarray(added, scale.dtype))
         moved = (weight * old).astype(factor.dtype) * factor + rest.astype(factor.dtype) * product
-        return jnp.where(is_right, moved, factor)
+        return on_each_device(jnp.where(is_right, moved, factor))
 
     adjoint = jnp.swapaxes(x.conj(), -2, -1)
     product = lambda a, b: jnp.matmul(a, b, precision="float32")

@@ -19,6 +19,7 @@ from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
 from gradtx._core.identity import identity
 from gradtx._core.matrixwise import check_matrices
+from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._linalg.batches import by_size, product
 from gradtx._preconditioners.factors import (
@@ -225,6 +226,7 @@ def _preconditioned(
             return new, nothing + failed
 
         roots, failed = one_of(state.count % every == 0, renewed, lambda: (roots, nothing))
+        roots = jax.tree.map(on_each_device, roots)
         out, own = step.update(inside, updates, state.inner, params)
         out = [_between(r, widened(u)) for r, u in zip(roots, treedef.flatten_up_to(out), strict=True)]
         factors, scales, roots = map(treedef.unflatten, (factors, scales, roots))

@@ -20,10 +20,12 @@ from gradtx._core.context import Context
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices, matrixwise
 from gradtx._core.norms import norms_along
+from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._linalg.batches import adjoint, by_size, product
 from gradtx._linalg.polar import polynomials_of
-from gradtx._preconditioners.factors import is_finite
+from gradtx._preconditioners.factors import is_finite, zero_scale
+from gradtx._preconditioners.rounding import without_rounding
 from gradtx._values.schedule import Decay, NonNegative
 
 
@@ -71,21 +73,22 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
     whole_number("every", every)
     by: Any = factor
 
-    def shapes(p: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The shapes of the projection and of what is projected."""
+    def zeros(p: Array) -> tuple[Array, Array]:
+        """A projection of zeros, and a projected gradient, which is split along the longer side as the parameter is."""
         *batch, inputs, outputs = p.shape
         kept = min(rank, inputs, outputs)
-        if inputs <= outputs:
-            return (*batch, inputs, kept), (*batch, kept, outputs)
-        return (*batch, outputs, kept), (*batch, inputs, kept)
+        none = jnp.zeros_like(p)
+        projection = jnp.broadcast_to(zero_scale(p).astype(p.dtype), (*batch, min(inputs, outputs), kept))
+        if _is_wide(p):
+            return projection, jnp.broadcast_to(jnp.sum(none, -2, keepdims=True), (*batch, kept, outputs))
+        return projection, jnp.broadcast_to(jnp.sum(none, -1, keepdims=True), (*batch, inputs, kept))
 
     def init(step: Context, params: Params) -> LowRank:
         leaves, treedef = trees.floating_leaves(params, "parameters"), jax.tree.structure(params)
         check_matrices(step, params, leaves)
-        first, seen = zip(*map(shapes, leaves), strict=True) if leaves else ((), ())
-        wide = [widened(p).dtype for p in leaves]
-        zeros = lambda shapes: treedef.unflatten([jnp.zeros(*pair) for pair in zip(shapes, wide, strict=True)])
-        return LowRank(zeros(first), jnp.zeros((), jnp.int32), step.init(inner, zeros(seen)))
+        pairs = [zeros(widened(p)) for p in leaves]
+        projections, seen = (treedef.unflatten([pair[index] for pair in pairs]) for index in range(2))
+        return LowRank(projections, jnp.zeros((), jnp.int32), step.init(inner, seen))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         if not isinstance(state, LowRank):
@@ -94,14 +97,17 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         check_matrices(step, updates, gs)
         old = trees.subtrees_like(updates, state.projections, "updates", "state")
         ps = one_of(state.count % every == 0, lambda: _projections(gs, old), lambda: old)
+        ps = list(map(on_each_device, ps))
 
-        def projected(tree: Any) -> Any:
+        def projected(tree: Any) -> list[Array]:
             rows = zip(treedef.flatten_up_to(tree), ps, strict=True)
             pairs = [(widened(x), p) for x, p in rows]
-            return treedef.unflatten([product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs])
+            return [product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs]
 
-        names = {name: projected(matching(updates, x)) for name, x in step.names.items()}
-        out, own = step._replace(names=names).update(inner, projected(updates), state.inner)
+        seen = [updates, *(matching(updates, x) for x in step.names.values())]
+        small, *named = map(treedef.unflatten, without_rounding(*map(projected, seen)))
+        inside = step._replace(names=dict(zip(step.names, named, strict=True)))
+        out, own = inside.update(inner, small, state.inner)
         columns = zip(gs, ps, map(widened, treedef.flatten_up_to(out)), strict=True)
         large = [product(p, u) if _is_wide(g) else product(u, adjoint(p)) for g, p, u in columns]
         back = [u * by for u in large]
@@ -186,7 +192,7 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
         lengths = jnp.broadcast_to(norms_along(s, (0,)), s.shape)
         q = safe_divide(s, lengths)
         u = math.sqrt(g.shape[1] / g.shape[0]) * product(q, adjoint(p))
-        return u, Dion(b - (1 - kept) * product(s, adjoint(p)), q)
+        return u, Dion(b - (1 - kept) * product(s, adjoint(p)), on_each_device(q))
 
     return matrixwise(step, init, in_turn=True)
 

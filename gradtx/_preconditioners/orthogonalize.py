@@ -98,7 +98,7 @@ def scale_by_row_ema(decay: Decay):
     mean = weighted_mean(decay)
 
     def init(p):
-        return jnp.zeros((1, p.shape[1]), p.real.dtype)
+        return jnp.sum(jnp.zeros_like(p.real), 0, keepdims=True)  # split as the outputs are
 
     def step(g, v):
         v = mean(*align(v, jnp.mean(g, 0, keepdims=True)))

@@ -97,7 +97,7 @@ def precondition_by_lbfgs(memory_size: int = 10):
             ratios=new.ratios,
             cosines=new.cosines,
             count=new.count,
-            started=jnp.ones_like(state.started),
+            started=state.started | (state.count >= 0),  # a constant would lose the layers of `over_layers`
         )
         return treedef.unflatten(_times_inverse_hessian(gs, new)), state
 

@@ -12,6 +12,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array
 from gradtx._core.matrixwise import matrixwise
 from gradtx._core.norms import norms_along
+from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import transformation
 from gradtx._linalg.batches import product
 from gradtx._values.schedule import NonNegative
@@ -61,10 +62,13 @@ def precondition_by_whitening(rate: NonNegative = 0.1, every: int = 1, max_dim: 
     whole_number("max_dim", max_dim)
 
     def init(p: Array) -> Whitening:
-        def factor(length: int) -> Array:
-            return jnp.eye(length, dtype=p.dtype) if length <= max_dim else jnp.ones(length, p.real.dtype)
+        def factor(axis: int) -> Array:
+            length = p.shape[axis]
+            if length <= max_dim:
+                return jnp.eye(length, dtype=p.dtype)
+            return 1 + jnp.sum(jnp.zeros_like(p.real), 1 - axis)  # split as this side is
 
-        left, right = map(factor, p.shape)
+        left, right = map(factor, range(2))
         return Whitening(left, right, jnp.zeros(2, p.real.dtype), jnp.zeros((), jnp.int32))
 
     def step(g: Array, state: Whitening) -> tuple[Array, Whitening]:
@@ -72,7 +76,9 @@ def precondition_by_whitening(rate: NonNegative = 0.1, every: int = 1, max_dim: 
         is_finite = jnp.all(jnp.isfinite(held.real) & jnp.isfinite(held.imag))
         state = _begun(held, state)
         new = one_of(is_finite & (state.count % every == 0), lambda: _fitted(held, state, rate), lambda: state)
-        return _times(new, g), new._replace(count=increment(state.count))
+        left, right = (on_each_device(q) if q.ndim == 2 else q for q in (new.left, new.right))
+        new = new._replace(left=left, right=right, count=increment(state.count))
+        return _times(new, g), new
 
     return matrixwise(step, init)
 
