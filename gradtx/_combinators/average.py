@@ -13,7 +13,7 @@ from gradtx._base.numerics import align, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.averages import averages_of
-from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._core.updates import apply_updates
@@ -92,7 +92,7 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1, 
     def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:
         if not isinstance(state, Averaged):
             raise wrong_state("an `Averaged`", state)
-        updates, new = step.update(inner, updates, state.inner, required(params, updates))
+        updates, new = step.update(inner, updates, state.inner, required_params(params, updates))
         params = apply_updates(params, updates)
         trees.leaves_like(params, state.average, "parameters", "state")
         is_due = state.count + 1 >= every

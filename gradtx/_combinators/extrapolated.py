@@ -12,7 +12,7 @@ from gradtx._base.numerics import align, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._combinators.sharpness import gradient_at
-from gradtx._core.constructors import combinator, needed, required
+from gradtx._core.constructors import combinator, required_extra, required_params
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay
@@ -64,10 +64,10 @@ def extrapolated_gradient(inner: Transform, decay: Decay, points: int = 1):
         return Ahead(jax.tree.map(jnp.zeros_like, trees.widened(params, "parameters")), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: Ahead, params: Params) -> tuple[Updates, Ahead]:
-        grad_fn = needed(step, "grad_fn")
+        grad_fn = required_extra(step, "grad_fn")
         if not isinstance(state, Ahead):
             raise wrong_state("an `Ahead`", state)
-        trees.leaves_like(updates, required(params, updates), "updates", "parameters")
+        trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
         trees.leaves_like(updates, state.momentum, "updates", "state")
         ahead = jax.tree.map(lambda v: decay * v, state.momentum)
 

@@ -12,7 +12,7 @@ from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short, wrong_state
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, State, Transform
-from gradtx._core.compose import around
+from gradtx._core.compose import with_scalars
 from gradtx._core.context import Built
 from gradtx._core.hyperparams import Unnamed, places, shortest
 from gradtx._core.parts import is_transform, transforms_in
@@ -91,7 +91,7 @@ def inject(inner: Transform):
         tx = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
         return tx._built()
 
-    return GradientTransformation._of(around(Injected, inner._built(), start, lambda own: (own, own), at))
+    return GradientTransformation._of(with_scalars(Injected, inner._built(), start, lambda own: (own, own), at))
 
 
 def _injected_in(tx: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 
@@ -63,7 +63,7 @@ def master_weights(inner: Transform):
     def update(step: Context, updates: Updates, state: Master, params: Params) -> tuple[Updates, Master]:
         if not isinstance(state, Master):
             raise wrong_state("a `Master`", state)
-        whole = _whole(required(params, updates), state.params)
+        whole = _whole(required_params(params, updates), state.params)
         steps, new = step.update(inner, updates, state.inner, whole)
         treedef, leaves = jax.tree.structure(steps), trees.floating_leaves(steps)
         moved = [_moved(w, u) for w, u in zip(_like(steps, state.params), leaves, strict=True)]

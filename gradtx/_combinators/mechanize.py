@@ -11,7 +11,7 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.norms import inner_product, norm
 from gradtx._core.protocol import as_transformation, transformation
@@ -88,7 +88,7 @@ def mechanize(
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Mechanized]:
         if not isinstance(state, Mechanized):
             raise wrong_state("a `Mechanized`", state)
-        moves, inner_state = step.update(inner, updates, state.inner, required(params, updates))
+        moves, inner_state = step.update(inner, updates, state.inner, required_params(params, updates))
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),

@@ -11,7 +11,7 @@ from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, needed, required, with_facts
+from gradtx._core.constructors import combinator, required_extra, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.facts import Share
 from gradtx._core.norms import inner_product
@@ -92,10 +92,10 @@ def momo_step(
         return ModelStep(jax.tree.map(jnp.zeros_like, wide), value, product, log, bound, own)
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, ModelStep]:
-        value = needed(step, "value")
+        value = required_extra(step, "value")
         if not isinstance(state, ModelStep):
             raise wrong_state("a `ModelStep`", state)
-        required(params, updates)
+        required_params(params, updates)
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),

@@ -14,7 +14,7 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_
 from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.hyperparams import places, shortest
 from gradtx._core.protocol import as_transformation, transformation
@@ -66,7 +66,7 @@ def record(name: str, measure: Callable[..., Any]):
     reads_params = takes_two(measure)
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
-        arguments = [updates, required(params, updates)] if reads_params else [updates]
+        arguments = [updates, required_params(params, updates)] if reads_params else [updates]
         found = measure(*map(trees.floats_widened, arguments))
         named = {}
         for keys, x in jax.tree_util.tree_leaves_with_path(found):

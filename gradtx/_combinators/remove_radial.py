@@ -7,7 +7,7 @@ from gradtx._base import trees
 from gradtx._base.errors import wrong_state
 from gradtx._base.numerics import abs_square, align, safe_divide, safe_sqrt, times
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, required
+from gradtx._core.constructors import combinator, required_params
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import NonNegative
@@ -58,7 +58,7 @@ def remove_radial(
         return (step.init(inner, params),)
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        gradients, params = trees.widened(updates), trees.widened(required(params, updates))
+        gradients, params = trees.widened(updates), trees.widened(required_params(params, updates))
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("a tuple of length 1", state)
         directions, inner_state = step.update(inner, updates, state[0], params)

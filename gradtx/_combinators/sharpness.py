@@ -10,7 +10,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxTypeError, wrong_state
 from gradtx._base.numerics import align, safe_divide, strong, weak
 from gradtx._base.typing import Array, Params, State, Transform, Updates
-from gradtx._core.constructors import combinator, needed, required
+from gradtx._core.constructors import combinator, required_extra, required_params
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._core.updates import apply_updates
@@ -55,10 +55,10 @@ def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = 
         return {"inner": step.init(inner, params)}
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        grad_fn = needed(step, "grad_fn")
+        grad_fn = required_extra(step, "grad_fn")
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
-        trees.leaves_like(updates, required(params, updates), "updates", "parameters")
+        trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
         uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.norm(uphill)))
         offset = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)

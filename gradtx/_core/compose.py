@@ -122,7 +122,7 @@ def _over_trees(
     return Work(init, update, is_cheap=all(work.is_cheap for work in works))
 
 
-def around(
+def with_scalars(
     kind: type,
     inner: Built,
     start: Callable[[], tuple],

@@ -30,7 +30,7 @@ from gradtx._core.facts import Facts
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
 from gradtx._core.pairs import accepted, missing_extra
 from gradtx._core.protocol import GradientTransformation
-from gradtx._cpu import Advanced
+from gradtx._cpu import AlreadyStored
 
 
 @explains_calls("elementwise")
@@ -206,7 +206,8 @@ def _update_of_slot(
     """The `update_leaf` of one slot."""
 
     def update_leaf(reading: Any, step: Context, g: Array, slot: Any, p: Array | None) -> tuple[Array, Array]:
-        stored, new = slot if isinstance(slot, Advanced) else (slot, None)
+        # On a CPU the update may be computed in a second pass, after the state: see `_cpu.by_output`.
+        stored, new = slot if isinstance(slot, AlreadyStored) else (slot, None)
         encoding, p = step.encoding if encoded else None, given(p) if needs_params else None
         more = (reading,) if is_clocked else ()
         old = stored if encoding is None else encoding.codec.decode(stored)
@@ -299,7 +300,7 @@ def treewise(
     def update_tree(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         updates, extra = step.safe(trees.widened(updates)), accepted(update, step.extra)
         if needs_params:
-            trees.leaves_like(updates, required(params, updates), "updates", "parameters")
+            trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
             params = trees.widened(params)
         result = update(updates, state, params, **extra)
         if not (isinstance(result, tuple) and len(result) == 2):
@@ -365,19 +366,20 @@ def with_work(tx: GradientTransformation, **changes: Any) -> GradientTransformat
 
 
 def given(p: Array | None) -> Array:
+    """The parameter; raises if there is none."""
     if p is None:
         raise missing_params()
     return p
 
 
-def required(params: Params, updates: Updates) -> Params:
+def required_params(params: Params, updates: Updates) -> Params:
     """The parameters; raises if there are none, and there is something to update."""
     if params is None and jax.tree.leaves(updates):
         raise missing_params()
     return params
 
 
-def needed(step: Context, name: str) -> Any:
+def required_extra(step: Context, name: str) -> Any:
     """The extra argument of this name, which must be there."""
     if name not in step.extra:
         raise missing_extra(name)

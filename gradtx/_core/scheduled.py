@@ -10,7 +10,7 @@ from gradtx._base.branch import like
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import increment, is_traced
 from gradtx._base.states import state_class
-from gradtx._core.compose import around
+from gradtx._core.compose import with_scalars
 from gradtx._core.context import Built
 from gradtx._values.schedule import Schedule, scheduled_names
 from gradtx._values.value import Value, is_value
@@ -50,7 +50,7 @@ def following_schedules(tx: Value, built_at: Callable[[dict[str, Any]], Built]) 
         values = jax.tree.map(like, read_schedules(tx, count), old)
         return (count, values), (increment(count), values)
 
-    work = around(Scheduled, first, start, advance, lambda own: built_at(own[1]))
+    work = with_scalars(Scheduled, first, start, advance, lambda own: built_at(own[1]))
     return Built(first.stages, work)
 
 

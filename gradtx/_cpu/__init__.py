@@ -12,7 +12,7 @@ Each trick says what it gains, on which jaxlib that was measured, and which test
 from gradtx._cpu.norms import norms as norms
 from gradtx._cpu.norms import norms_along as norms_along
 from gradtx._cpu.norms import sums as sums
-from gradtx._cpu.outputs import Advanced as Advanced
+from gradtx._cpu.outputs import AlreadyStored as AlreadyStored
 from gradtx._cpu.outputs import by_output as by_output
 from gradtx._cpu.outputs import by_platform as by_platform
 from gradtx._cpu.outputs import isolated as isolated

@@ -18,7 +18,7 @@ from gradtx._base.varying import all_axes
 from gradtx._cpu import single_pass
 
 
-class Advanced(NamedTuple):
+class AlreadyStored(NamedTuple):
     """In place of a slot that is computed already: only the update is left to compute.
 
     Attributes:
@@ -78,7 +78,7 @@ def _update_from_what_is_stored(work: Callable[..., tuple[Array, Any]]) -> Calla
     def run(step: Any, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         _, new = work(step, g, slots, p)
         g, names, stored, p = isolated((g, step.names, new, p))
-        u, _ = work(step._replace(names=names), g, jax.tree.map(Advanced, slots, stored), p)
+        u, _ = work(step._replace(names=names), g, jax.tree.map(AlreadyStored, slots, stored), p)
         return u, new
 
     return run

@@ -8,7 +8,7 @@ from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import increment
 from gradtx._base.states import state_class
 from gradtx._base.typing import Transform
-from gradtx._core.compose import around
+from gradtx._core.compose import with_scalars
 from gradtx._core.context import Encoding
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx.codecs import Codec
@@ -48,7 +48,7 @@ def store(inner: Transform, codec: Codec):
     """
     if not isinstance(codec, Codec):
         raise GradtxTypeError(f"expected a codec, codecs.bfloat16 for instance, got {short(codec)}")
-    work = around(
+    work = with_scalars(
         Stored,
         as_transformation(inner)._built(),
         start=lambda: (jnp.zeros((), jnp.int32),),

@@ -14,7 +14,7 @@ from gradtx._base.errors import GradtxTypeError, short, wrong_state
 from gradtx._base.numerics import weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
-from gradtx._core.constructors import combinator, required, with_facts
+from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
 from gradtx._core.facts import Share, check_direction
 from gradtx._core.norms import where
@@ -157,7 +157,7 @@ def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: R
     def update(step: Context, updates: Updates, state: LineSearch, params: Params) -> tuple[Updates, LineSearch]:
         if not isinstance(state, LineSearch):
             raise wrong_state("a `LineSearch`", state)
-        required(params, updates)
+        required_params(params, updates)
         evaluate, is_given = evaluator(step), "value" in step.extra
         value = one_number("value", step.extra["value"] if is_given else evaluate(params)[0])
         out, own = step.update(inner, updates, state.direction, params)

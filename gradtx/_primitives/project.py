@@ -15,7 +15,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, short
 from gradtx._base.numerics import align, ordered, safe_divide, times, weak, widened
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import elementwise, required, treewise, with_facts, with_work
+from gradtx._core.constructors import elementwise, required_params, treewise, with_facts, with_work
 from gradtx._core.context import Context, Work
 from gradtx._core.facts import Facts, Share
 from gradtx._core.norms import Each, scaled
@@ -78,7 +78,7 @@ def project_sphere():
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         radii = trees.subtrees_like(updates, state, "updates", "state")
-        ps = [widened(p) for p in trees.leaves_like(updates, required(params, updates), "updates", "parameters")]
+        ps = [widened(p) for p in trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")]
         moved = [_moved(g, p) for g, p in zip(jax.tree.leaves(step.safe(trees.widened(updates))), ps, strict=True)]
         lengths = Each(step.of_matrices).norms(moved)
         rows = zip(radii, lengths, moved, ps, strict=True)

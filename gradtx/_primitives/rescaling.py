@@ -8,7 +8,7 @@ from gradtx._base import trees
 from gradtx._base.numerics import widened
 from gradtx._base.sharing import for_each
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.constructors import required
+from gradtx._core.constructors import required_params
 from gradtx._core.context import Context, Work
 from gradtx._core.norms import Each, norm, scaled
 from gradtx._core.protocol import GradientTransformation
@@ -59,7 +59,10 @@ def rescaling_each(
         leaves, treedef = jax.tree.flatten(step.safe(trees.widened(updates)))
         ps = []
         if needs_params:
-            ps = [widened(p) for p in trees.leaves_like(updates, required(params, updates), "updates", "parameters")]
+            ps = [
+                widened(p)
+                for p in trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
+            ]
         rows = zip(factors(Each(step.of_matrices), leaves, ps), leaves, strict=True)
         return treedef.unflatten(for_each(scaled, list(rows))), state
 
