@@ -85,6 +85,8 @@ def make_train_step(
     direction of steepest ascent.
     """
     accumulate = whole_number("make_train_step: accumulate", accumulate)
+    if is_transform(loss_fn) and not is_transform(tx) and callable(tx):
+        raise GradtxTypeError("make_train_step: the arguments are swapped; call make_train_step(loss_fn, tx)")
     if not callable(loss_fn) or is_transform(loss_fn):
         raise GradtxTypeError(
             f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"

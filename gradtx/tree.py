@@ -65,10 +65,10 @@ def norm(tree: Any, ord: float = 2) -> Array:
         GradtxTypeError: a leaf is not floating point.
     """
     if ord == 2:
-        return euclidean(floating_leaves(tree))
+        return euclidean(floating_leaves(tree, "tree"))
     if ord not in (1, math.inf):
         raise GradtxValueError(f"norm: ord: expected 1, 2 or infinity, got {ord!r}")
-    magnitudes = [jnp.abs(x) for x in floating_leaves(tree)]
+    magnitudes = [jnp.abs(x) for x in floating_leaves(tree, "tree")]
     if not magnitudes:
         return jnp.zeros((), jnp.float32)
     reduce = jnp.sum if ord == 1 else _largest

@@ -42,6 +42,33 @@ def test_one_law_by_its_name_and_a_bare_pair():
         check(gx.sgd(0.1), laws="scan", progress=False)
 
 
+MISTAKES = {
+    "a loss and a transform the other way round": (
+        lambda: gx.make_train_step(gx.adam(0.1), lambda params: 0.0),
+        r"swapped; call make_train_step\(loss_fn, tx\)",
+    ),
+    "a function of updates": (lambda: check(lambda g: -g), r"check\(gradtx.elementwise\(function\)\)"),
+    "a law that is nearly one": (lambda: check(gx.sgd, laws="jit_is_eager"), "did you mean 'jit_equals_eager'"),
+    "an argument of Optax's schedule": (
+        lambda: gx.schedules.cosine_decay(0.1, decay_steps=100),
+        "'decay_steps'; here it is steps",
+    ),
+    "a scheduler that is stepped": (lambda: gx.schedules.constant(0.1).step(), r"adam\(schedule\), or call schedule"),
+    "the norm of integers": (lambda: gx.tree.norm({"a": jnp.arange(3)}), r"leaf 'a' of the tree is int32.*; cast it"),
+    "a wrapper's arguments the other way round": (
+        lambda: gx.skip_nonfinite(5, gx.adam(0.1)),
+        r"are the arguments in order\? it is called as skip_nonfinite\(inner",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_message_names_the_remedy(name):
+    mistake, message = MISTAKES[name]
+    with pytest.raises((gx.GradtxError, AttributeError), match=message):
+        mistake()
+
+
 def test_a_case_of_an_unknown_problem():
     with pytest.raises(gx.GradtxValueError, match="no problem 'nope'; there are quadratic, ravine, rosenbrock"):
         Case(gx.sgd(0.1), solves={"nope": (0.1, 100)})

@@ -42,6 +42,15 @@ def test_a_second_descent_is_found_wherever_it_is(second):
         gx.chain(second, gx.scale_by_learning_rate(0.1))
 
 
+@pytest.mark.parametrize("turned", [gx.scale(-1e-3), gx.chain(gx.clip(1.0), gx.scale(-1.0)), gx.inject(gx.scale(-1.0))])
+@pytest.mark.parametrize("first", [gx.adam(1.0), gx.skip_nonfinite(gx.sgd(0.1)), gx.scale_by_learning_rate(0.1)])
+def test_a_factor_with_a_minus_too_many(first, turned):
+    with pytest.raises(gx.GradtxValueError, match="or leave out the minus of a factor"):
+        gx.chain(first, turned)
+    gx.chain(first, gx.scale(1e-3))
+    gx.chain(gx.scale(-1.0), first)
+
+
 @pytest.mark.parametrize(
     "tx",
     [

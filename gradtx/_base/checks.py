@@ -72,10 +72,10 @@ def function_of(name: str, function: Any, *arguments: str, hint: str = "") -> An
     return function
 
 
-def takes_two(function: Callable[..., Any]) -> bool:
-    """Whether a function has exactly two arguments that must be given by position."""
+def arguments_needed(function: Callable[..., Any]) -> int:
+    """How many arguments a function must be given by position."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some functions written in C have no signature
-        return False
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 2
+        return 0
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)

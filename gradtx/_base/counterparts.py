@@ -86,6 +86,8 @@ ARGUMENTS = {
     "max_consecutive_errors": "max_consecutive",
     "threshold": "rtol",
     "T_max": "steps",
+    "decay_steps": "steps",
+    "transition_steps": "steps",
     "gamma": "decay_rate",
     "step_size_up": "steps",
     "grads": "updates",
@@ -154,6 +156,17 @@ METHODS = {
     "update_fn": "call tx.update(updates, state, params)",
 }
 """By the name of a method or attribute of optimizers in other libraries, what to do here."""
+
+
+_OF_SCHEDULES = "a schedule has no state: give it to the optimizer, adam(schedule), or call schedule(step)"
+METHODS_OF_SCHEDULES = {
+    "step": _OF_SCHEDULES,
+    "get_last_lr": _OF_SCHEDULES,
+    "get_lr": _OF_SCHEDULES,
+    "init": _OF_SCHEDULES,
+    "update": _OF_SCHEDULES,
+}
+"""The same for schedules."""
 
 
 def near(name: str, known: Iterable[str]) -> str | None:

@@ -88,10 +88,11 @@ def floating_leaves(tree: Any, what: str = "updates") -> list[Array]:
         except TypeError:  # a dtype of another library
             raise _no_array(tree, index, what) from None
         if not can_move:
-            raise GradtxTypeError(
-                f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and only floating-point leaves can "
-                f"be updated; cast it, or freeze it by `set_to_zero` in a `partition` or `masked`"
-            )
+            remedy = "; cast it by x.astype(float)"
+            if what != "tree":
+                remedy = "; cast it, or freeze it by `set_to_zero` in a `partition` or `masked`"
+            only = "only floating-point leaves can be updated" if what != "tree" else "it has to be floating point"
+            raise GradtxTypeError(f"the leaf {paths(tree)[index]!r} of the {what} is {_kind(leaf)}, and {only}{remedy}")
     return leaves
 
 

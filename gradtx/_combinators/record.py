@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.branch import like
 from gradtx._base.calls import explains_calls
-from gradtx._base.checks import takes_two
+from gradtx._base.checks import arguments_needed
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
 from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -63,7 +63,7 @@ def record(name: str, measure: Callable[..., Any]):
         raise GradtxTypeError(f"name: expected a string, got {short(name)}")
     if not callable(measure):
         raise GradtxTypeError(f"measure: expected a function of the updates, got {short(measure)}")
-    reads_params = takes_two(measure)
+    reads_params = arguments_needed(measure) == 2
 
     def numbers(updates: Updates, params: Params) -> dict[str, Array]:
         arguments = [updates, required_params(params, updates)] if reads_params else [updates]

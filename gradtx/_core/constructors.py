@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.calls import explains_calls
-from gradtx._base.checks import function_of, takes_two
+from gradtx._base.checks import arguments_needed, function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.numerics import align, is_inexact, strong, weak, widened
 from gradtx._base.states import state_class
@@ -39,7 +39,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
     try:
         function_of("fn", fn, *(("update", "parameter") if needs_params else ("update",)))
     except GradtxTypeError:
-        if needs_params or not callable(fn) or not takes_two(fn):
+        if needs_params or not callable(fn) or arguments_needed(fn) != 2:
             raise
         raise GradtxTypeError(
             "the function takes update and parameter; say elementwise(fn, needs_params=True)"

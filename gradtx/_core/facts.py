@@ -137,7 +137,7 @@ def _check_signs(built: "Sequence[Built]") -> None:
         if _must_meet(first.descends, turns):
             raise GradtxValueError(
                 f"{_name(part)} comes after {_name(before)}, whose output has the minus of a descent step already: "
-                f"together they ascend; put it before the learning rate"
+                f"together they ascend; put it before the learning rate, or leave out the minus of a factor"
             )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from gradtx._base import trees
 from gradtx._base.calls import explains_calls
+from gradtx._base.counterparts import METHODS
 from gradtx._base.errors import (
     GradtxError,
     GradtxTypeError,
@@ -64,6 +65,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
     """
 
     __slots__ = ()
+    _elsewhere = METHODS
 
     def __init__(self, init: Callable[..., State], update: Callable[..., Any]):
         check_pair(init, update)

@@ -17,8 +17,12 @@ def scale(factor: Scalar):
 
     State: none.
     """
-    is_positive = isinstance(factor, (int, float)) and factor > 0
-    return with_facts(elementwise(lambda g: factor * g), keeps_sign=is_positive)
+    is_number = isinstance(factor, (int, float))
+    return with_facts(
+        elementwise(lambda g: factor * g),
+        keeps_sign=is_number and factor > 0,
+        takes_ascent=Share.ALL if is_number and factor < 0 else Share.NONE,
+    )
 
 
 @transformation

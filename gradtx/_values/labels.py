@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx._base import trees
-from gradtx._base.checks import function_of, takes_two
+from gradtx._base.checks import arguments_needed, function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, listing, short
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Params, Updates
@@ -173,7 +173,7 @@ def _ask(labels: Callable[[Params], Any], params: Params, what: str, dtype: Any 
 
     if spec := getattr(labels, "spec", None):
         raise GradtxTypeError(f"expected labels or a mask, got a factory; call it: {spec.usage}")
-    if takes_two(labels):
+    if arguments_needed(labels) == 2:
         remedy = "gradtx.where(function)"
         if what == "axes":
             remedy = "gradtx.tree.map_with_path, or names: by_path({'**/kernel': matrix(), '**': 'rest'})"

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradtx._base.counterparts import METHODS_OF_SCHEDULES
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
 from gradtx._base.numerics import weak
 from gradtx._base.typing import Number
@@ -23,6 +24,7 @@ class Schedule(Value):
     """
 
     __slots__ = ()
+    _elsewhere = METHODS_OF_SCHEDULES
 
     def __init__(self, function: Callable[[Any], Any]):
         self._set(_FUNCTION, {"function": function})

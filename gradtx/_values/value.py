@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import jax
 import numpy as np
 
-from gradtx._base.counterparts import METHODS
 from gradtx._base.errors import GradtxTypeError
 from gradtx._base.numerics import is_real, is_traced
 from gradtx._values.registry import NAMED, REGISTRY, Spec, given_name
@@ -40,6 +39,7 @@ class Value:
     _arguments: dict[str, Any]
     _cache: Any
     _is_data: ClassVar[bool]  # whether it is a pytree with leaves, or structure as a whole
+    _elsewhere: ClassVar[Mapping[str, str]] = {}  # by the name of an attribute in other libraries, what to do here
 
     def __init_subclass__(cls, data: bool = True) -> None:
         cls._is_data = data
@@ -84,7 +84,7 @@ class Value:
             return _read_only(self._arguments[name])
         if name in (named := self._named()):
             return named[name]
-        hint = f"; {METHODS[name]}" if name in METHODS else ""
+        hint = f"; {self._elsewhere[name]}" if name in self._elsewhere else ""
         raise AttributeError(f"{type(self).__name__} {self._spec.name!r} has no attribute {name!r}{hint}")
 
     def __dir__(self) -> list[str]:

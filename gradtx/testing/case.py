@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradtx._base.errors import GradtxTypeError, GradtxValueError
+from gradtx._base.checks import arguments_needed
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
 from gradtx._base.typing import Number, Params
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -78,6 +79,11 @@ class Case:
             transform = as_transformation(subject)
             return cls(transform, repr(transform))
         if callable(subject):
+            if not hasattr(subject, "spec") and arguments_needed(subject):
+                raise GradtxTypeError(
+                    f"check: expected a case, a transform or a factory, got {short(subject)}, which takes arguments; "
+                    f"for a function of updates: check(gradtx.elementwise(function))"
+                )
             transform = as_transformation(subject(**_likely_arguments(subject)))
             return cls(transform, repr(transform))
         raise GradtxTypeError(f"check: expected a case, a transform or a factory, got {subject!r}")

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from gradtx._base.calls import explains_calls
+from gradtx._base.counterparts import near
 from gradtx._base.errors import GradtxTypeError, GradtxValueError
 from gradtx._base.terminal import terminal
 from gradtx.testing import execution, numerics, protocol, values
@@ -69,7 +70,9 @@ def check(case_or_factory: Any, laws: str | Iterable[str] | None = None, *, prog
     names = list(LAWS if laws is None else [laws] if isinstance(laws, str) else laws)
     unknown = [law for law in [*names, *case.excused] if law not in LAWS]
     if unknown:
-        raise GradtxValueError(f"check: there is no law {unknown[0]!r}; the laws are {', '.join(LAWS)}")
+        meant = near(unknown[0], LAWS)
+        hint = f"did you mean {meant!r}? " if meant else ""
+        raise GradtxValueError(f"check: there is no law {unknown[0]!r}; {hint}the laws are {', '.join(LAWS)}")
     excused = {**_excused_by_kind(case), **case.excused}
     run, say = [name for name in names if name not in excused], terminal(progress)
     try:
