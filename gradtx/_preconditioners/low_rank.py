@@ -183,7 +183,9 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
         inputs, outputs = p.shape
         drawn = jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32  # in every precision the same
         directions = jax.random.normal(jax.random.key(seed), (inputs, min(rank, inputs, outputs)), drawn)
-        return Dion(jnp.zeros_like(p), jnp.linalg.qr(directions.astype(p.dtype))[0])
+        zeros = jnp.zeros_like(p)
+        basis = jnp.linalg.qr(directions.astype(p.dtype))[0]
+        return Dion(zeros, basis + jnp.broadcast_to(jnp.sum(zeros, 1, keepdims=True), basis.shape))  # split as inputs
 
     def step(g: Any, state: Any) -> Any:
         b = state.momentum + g
@@ -192,7 +194,7 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
         lengths = jnp.broadcast_to(norms_along(s, (0,)), s.shape)
         q = safe_divide(s, lengths)
         u = math.sqrt(g.shape[1] / g.shape[0]) * product(q, adjoint(p))
-        return u, Dion(b - (1 - kept) * product(s, adjoint(p)), on_each_device(q))
+        return u, Dion(b - (1 - kept) * product(s, adjoint(p)), q)
 
     return matrixwise(step, init, in_turn=True)
 
