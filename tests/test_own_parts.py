@@ -14,7 +14,7 @@ BRAIN = {"w": jnp.ones((3, 2), jnp.bfloat16), "b": jnp.ones(2, jnp.bfloat16)}
 
 
 @gx.transformation(role="wrapper")
-def above_median(inner):
+def where_large(inner):
     """The output of `inner` where the magnitude is above the median of its array, else zero."""
 
     def update(step, updates, state, params):
@@ -26,7 +26,7 @@ def above_median(inner):
 
 
 @gx.transformation(role="wrapper")
-def twice(inner):
+def two_times(inner):
     """`inner` of the output of `inner`, in a loop."""
 
     def update(step, updates, state, params):
@@ -47,7 +47,7 @@ def average_of_the_tree():
     )
 
 
-@pytest.mark.parametrize("factory", [above_median, twice])
+@pytest.mark.parametrize("factory", [where_large, two_times])
 @pytest.mark.parametrize("inner", [gx.scale_by_ema(0.9), gx.adam(0.1)], ids=["ema", "adam"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
 def test_a_wrapper_gets_the_same_precision_outside_and_inside_of_a_chain(factory, inner, dtype):
@@ -98,7 +98,7 @@ def test_float32_is_not_touched():
 
 def test_the_output_of_a_pair_is_widened_too():
     half = gx.GradientTransformation(lambda params: (), lambda g, s, params=None: (gx.tree.cast(g, jnp.bfloat16), s))
-    tx = above_median(half)
+    tx = where_large(half)
     assert tx.update(BRAIN, tx.init(BRAIN), BRAIN)[0]["w"].dtype == jnp.bfloat16
 
 
@@ -106,7 +106,7 @@ LAWS = ["updates_keep_their_form", "state_is_a_fixed_point", "half_precision_is_
 
 
 @pytest.mark.parametrize(
-    "tx", [above_median(gx.adam(0.1)), twice(gx.adam(0.1)), average_of_the_tree()], ids=lambda tx: tx.factory_name
+    "tx", [where_large(gx.adam(0.1)), two_times(gx.adam(0.1)), average_of_the_tree()], ids=lambda tx: tx.factory_name
 )
 def test_own_parts_keep_the_laws_of_precision(tx):
     assert check(tx, LAWS).kept == tuple(LAWS)
@@ -116,8 +116,8 @@ def test_own_parts_keep_the_laws_of_precision(tx):
 @pytest.mark.parametrize(
     "case",
     [
-        Case(above_median(gx.adam(0.1))),
-        Case(twice(gx.adam(0.1)), excused={"eager_steps_compile_once": "the loop is over a function of its own"}),
+        Case(where_large(gx.adam(0.1))),
+        Case(two_times(gx.adam(0.1)), excused={"eager_steps_compile_once": "the loop is over a function of its own"}),
         Case(average_of_the_tree()),
     ],
     ids=lambda case: case.transform.factory_name,
@@ -145,15 +145,15 @@ def test_a_wrapper_that_reads_an_extra():
 
 @pytest.mark.parametrize("pair", [optax.trace(0.9), tuple(optax.trace(0.9))], ids=["of Optax", "bare"])
 def test_a_pair_inside_of_a_wrapper(pair):
-    tx, own = above_median(pair), above_median(gx.add_momentum(0.9))
+    tx, own = where_large(pair), where_large(gx.add_momentum(0.9))
     with jax.numpy_dtype_promotion("standard"):  # for Optax
         (out, state), (wanted, _) = (t.update(BRAIN, t.init(BRAIN), BRAIN) for t in (tx, own))
     np.testing.assert_array_equal(np.asarray(out["w"], np.float32), np.asarray(wanted["w"], np.float32))
-    assert all(name.startswith("above_median/inner/") for name in gx.state_dict(tx, state))
+    assert all(name.startswith("where_large/inner/") for name in gx.state_dict(tx, state))
 
 
 AROUND = {
-    "own": above_median,
+    "own": where_large,
     "chain": lambda inner: gx.chain(gx.clip_by_global_norm(1.0), inner),
     "average_params": gx.average_params,
     "cautious": gx.cautious,

@@ -276,7 +276,7 @@ def dowg(
     """DoWG; `gradtx.dowg`."""
     distance = (eps if init_estim_sq_dist is None else init_estim_sq_dist) ** 0.5
     decay = identity() if weight_decay is None else add_decayed_weights(weight_decay, mask)
-    step = Pair(*gx.chain(gx.dowg(1.0, distance, eps), gx.scale(-1.0)))
+    step = Pair(*gx.chain(gx.dowg(1.0, distance, eps), gx.elementwise(jnp.negative)))  # the minus comes behind
     return chain(decay, step, scale_by_learning_rate(learning_rate))
 
 
