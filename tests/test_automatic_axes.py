@@ -86,6 +86,13 @@ def test_stacked_layers(tx, split):
         check_shardings(tx, {"w": jax.device_put(jnp.ones((4, 6, 8)), NamedSharding(mesh(), split))})
 
 
+def test_stacked_layers_of_which_some_are_split():
+    tx = gx.over_layers(gx.scale_by_row_ema(0.9))
+    with jax.set_mesh(mesh()):
+        split = jax.device_put(jnp.ones((4, 6, 8)), NamedSharding(mesh(), STACKED["layers"]))
+        check_shardings(tx, {"a": jnp.ones((4, 3, 2)), "b": split})
+
+
 OVER = [gx.over_layers(tx.arguments["inner"]) for tx in OF_STACKS[:-1]]
 
 

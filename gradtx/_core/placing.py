@@ -43,34 +43,54 @@ def placed(init: Callable[[Params], State], params: Params, layers: int, axis: i
         layers: how many axes these are.
         axis: where they begin in the parameters.
     """
-    state, leaves = init(params), jax.tree.leaves(params)
-    if any_traced((params, state)) or not any(isinstance(_sharding(p), NamedSharding) for p in leaves):
+    state, (leaves, treedef) = init(params), jax.tree.flatten(params)
+    mesh: Any = next(filter(None, map(_mesh_of, leaves)), None)
+    if not layers or mesh is None or any_traced((params, state)):
         return state
-    mesh: Any = next(_sharding(p).mesh for p in leaves if isinstance(_sharding(p), NamedSharding))
     explicit = AbstractMesh(mesh.axis_sizes, mesh.axis_names, axis_types=(AxisType.Explicit,) * len(mesh.axis_names))
 
-    def form(p: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=NamedSharding(explicit, PartitionSpec(*_names(p))))
+    def form_of(p: Any) -> jax.ShapeDtypeStruct:
+        names = _names(p)
+        for index in range(layers):  # they need not be split alike
+            names[axis + index] = None
+        return jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=NamedSharding(explicit, PartitionSpec(*names)))
 
-    first = _names(leaves[0])[axis:][:layers]
+    def place(p: Any, slots: Any, forms: Any) -> Any:
+        own = _names(p)[axis:][:layers]
 
-    def place(x: Array, form: Any) -> Array:
-        names = _names(form)
-        free = [name if name not in names else None for name in first]
-        names[:layers] = [own or other for own, other in zip(names, free, strict=False)]
-        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*names)))
+        def one(x: Array, form: Any) -> Array:
+            rest = _names(form)[layers:]
+            names = [None if name in rest else name for name in own]
+            return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*names, *rest)))
 
-    with jax.sharding.use_abstract_mesh(explicit):
-        forms = jax.eval_shape(init, jax.tree.map(form, params))
-    return jax.tree.map(place, state, forms)
+        return jax.tree.map(one, slots, forms)
+
+    def is_slot(node: Any) -> bool:
+        try:
+            return bool(treedef.flatten_up_to(node))
+        except ValueError:
+            return False
+
+    def each(slots: Any, forms: Any) -> Any:
+        if not is_slot(slots):
+            return place(leaves[0], slots, forms)
+        rows = zip(leaves, treedef.flatten_up_to(slots), treedef.flatten_up_to(forms), strict=True)
+        return treedef.unflatten([place(*row) for row in rows])
+
+    try:
+        with jax.sharding.use_abstract_mesh(explicit):
+            forms = jax.eval_shape(init, jax.tree.map(form_of, params))
+    except Exception:  # what an author has written may work on a mesh with automatic axes alone
+        return state
+    return jax.tree.map(each, state, forms, is_leaf=is_slot)
 
 
-def _sharding(x: Any) -> Any:
-    return getattr(x, "sharding", None)
+def _mesh_of(x: Any) -> Any:
+    sharding = getattr(x, "sharding", None)
+    return sharding.mesh if isinstance(sharding, NamedSharding) else None
 
 
 def _names(x: Any) -> list[Any]:
     """The mesh axes of each axis of an array."""
-    sharding = _sharding(x)
-    names = list(sharding.spec) if isinstance(sharding, NamedSharding) else []
+    names = list(x.sharding.spec) if _mesh_of(x) else []
     return names + [None] * (x.ndim - len(names))

@@ -103,6 +103,8 @@ def soap(
 
     Reference: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, algorithm 3. Differs from the
     authors' code, where eps is added before the bias correction and the decay follows the step.
+
+    On a CPU set `OPENBLAS_NUM_THREADS=1`: threads of the QR decompositions wait for those of XLA.
     """
     direction = scale_by_soap(b1, b2, eps, factor_decay, every, max_dim=max_dim, sides=sides, first=first)
     decay = add_decayed_weights(weight_decay)

@@ -92,7 +92,8 @@ def in_eigenbasis(
 
     Reference: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, algorithm 3. The squares of the
     rotation are those of HeavyBall; the authors' code sorts second moments as the columns are sorted. The scale is
-    ours: squares of gradients overflow, and vanish.
+    ours: squares of gradients overflow, and vanish. So are zeros for coordinates that are only rounding errors of the
+    rotation, and unit vectors in the bases for rows and columns that had no gradient yet: there the update is 0.
     """
     inner = as_transformation(inner)
     whole_number("every", every)

@@ -66,7 +66,8 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         GradtxValueError: an array is no matrix, or `rank` or `every` is not a positive whole number.
 
     Reference: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection", 2024, algorithm 2.
-    The largest element of each singular vector is made positive, so that the projection is determined.
+    The largest element of each singular vector is made positive, so that the projection is determined,
+    and coordinates that are only rounding errors of the projection are 0.
     """
     inner = as_transformation(inner)
     whole_number("rank", rank)
