@@ -160,7 +160,7 @@ def test_texts_of_odd_arrays_evaluate_back(number, kind):
         (lambda: gx.scale(float("nan")), "scale: factor: expected a finite number, got nan"),
         (lambda: gx.adam(float("inf")), "adam: learning_rate: expected a number of at least 0 and finite, got inf"),
         (lambda: gx.adam(0.1, b1=float("inf")), r"adam: b1: expected a number in \[0, 1\) and finite, got inf"),
-        (lambda: gx.clip_by_global_norm(-1), "clip_by_global_norm: max_norm: expected a number of at least 0, got -1"),
+        (lambda: gx.clip_by_global_norm(-1), "clip_by_global_norm: max_norm: expected a number above 0, got -1"),
     ],
 )
 def test_numbers_that_are_refused(make, complaint):

@@ -41,6 +41,9 @@ INHERITED = {
 }
 
 
+COMPILING = (values.traced_numbers_are_the_same, values.numbers_may_follow_schedules)
+
+
 def _first_of_each(cases):
     """The first case of each factory, and no directions: their optimizers find as much."""
     seen = set()
@@ -59,7 +62,7 @@ def _now(case):
     if case not in FIRST:
         return []
     if case.matrices or case.temporary[0] > 1:  # they compile for longest; their own tests are in the default run
-        return [law.__name__ for law in values.LAWS]
+        return [law.__name__ for law in values.LAWS if law not in COMPILING]
     waiting = COSTLY | INHERITED if case.transform.expression is not None else COSTLY
     return [law for law in LAWS if law not in waiting]
 

@@ -214,7 +214,9 @@ def test_measures_that_are_refused():
         record("each", lambda updates: updates["w"]).init(params)
     with pytest.raises(TypeError, match="in record: measure: expected a function of the updates, got 'norm'"):
         record("norm", "norm").init(params)
-    with pytest.raises(TypeError, match="in record: name: expected a string, got <function"):
+    with pytest.raises(
+        TypeError, match="record: name: expected a string, got <function norm>; are the arguments in order"
+    ):
         record(gx.tree.norm, "norm").init(params)
     tx = gx.chain(record("size", sizes))
     with pytest.raises(ValueError, match="in chain > record: expected the parameters, got None"):

@@ -55,7 +55,7 @@ def test_norms_that_are_refused():
     with pytest.raises(gx.GradtxValueError, match="norm: ord: expected 1, 2 or infinity, got 3"):
         tree.norm(TREE, 3)
     for order in (1, 2):
-        with pytest.raises(gx.GradtxTypeError, match="the leaf 'n' of the updates is int32"):
+        with pytest.raises(gx.GradtxTypeError, match="the leaf 'n' of the tree is int32"):
             tree.norm({"n": jnp.arange(3)}, order)
 
 

@@ -1,5 +1,6 @@
 """Trees of arrays: paths of leaves, leaves in their compute dtype, and checks that trees fit each other."""
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -125,7 +126,9 @@ def widened(tree: Updates, what: str = "updates") -> Updates:
 
 def floats_widened(tree: Any) -> Any:
     """The tree with its floating-point arrays in their compute dtype; all else stays as it is."""
-    return jax.tree.map(lambda x: numerics.widened(x) if hasattr(x, "dtype") and is_inexact(x) else x, tree)
+    leaves, treedef = jax.tree.flatten(tree)
+    wide = [numerics.widened(x) if hasattr(x, "dtype") and is_inexact(x) else x for x in leaves]
+    return tree if all(map(operator.is_, wide, leaves)) else treedef.unflatten(wide)
 
 
 def leaves_like(

@@ -14,10 +14,11 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_
 from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
-from gradtx._core.constructors import combinator, required_params, with_facts
-from gradtx._core.context import Context
+from gradtx._core.constructors import required_params
+from gradtx._core.context import Context, Work
+from gradtx._core.facts import Facts
 from gradtx._core.hyperparams import places, shortest
-from gradtx._core.protocol import as_transformation, transformation
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._core.scheduled import Scheduled
 from gradtx._values.schedule import Schedule
 
@@ -84,7 +85,8 @@ def record(name: str, measure: Callable[..., Any]):
             raise wrong_state("a `Recorded`", state)
         return updates, Recorded(jax.tree.map(like, numbers(updates, params), state.numbers))
 
-    return with_facts(combinator(init, update), is_identity=True)
+    # No combinator, which would widen what goes through.
+    return GradientTransformation._of(Work(init, update, facts=Facts(is_identity=True)))
 
 
 @explains_calls("logs")

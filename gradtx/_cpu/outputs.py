@@ -38,6 +38,8 @@ def by_platform(
     What is traced is decided when it is compiled.
     """
     if any_traced(tree):
+        if single_pass.is_on():  # then the process computes on a CPU, and a choice would keep copies from being joined
+            return cpu(tree)
         if all_axes(tree):  # JAX 0.10 cannot batch a choice of platforms within shard_map
             return default(tree)
         return lax.platform_dependent(tree, cpu=cpu, **others, default=default)

@@ -121,9 +121,9 @@ def _wrong_call(spec: Spec, args: tuple, kwargs: dict) -> GradtxTypeError:
 def _admitted(spec: Spec, name: str, number: Number | None, argument: Any) -> Any:
     """The argument as the value stores it, after checks."""
     if name in spec.constants and callable(argument):
-        hint = "it is structure, and cannot follow a schedule"
-        if is_value(argument) and not isinstance(argument, Schedule):
-            hint = f"are the arguments in order? it is called as {spec.usage}"
+        hint = f"are the arguments in order? it is called as {spec.usage}"
+        if isinstance(argument, Schedule):
+            hint = "it is structure, and cannot follow a schedule"
         raise GradtxTypeError(f"{spec.name}: {name}: expected a {spec.constants[name]}, got {short(argument)}; {hint}")
     if argument is None or (number is None and (type(argument) in _ATOMS or isinstance(argument, Value))):
         if argument is None and number is not None and not number.optional and spec.defaults[name] is not None:
