@@ -196,7 +196,7 @@ def test_that_arrays_are_matrices_is_known_inside_it(name):
 
     tx = COMBINATORS[name](gx.combinator(init, update)) if name not in LEAFWISE else gx.identity()
     extra = {"grad_fn": lambda p: p, "value_and_grad_fn": flat, "value": 1.0}
-    step, p = Context(extra, of_matrices=True, is_traced=True), {"a": P["a"], "b": P["a"].T}
+    step, p = Context(extra, of_matrices=True, is_traced=True), {"a": P["a"], "b": 2 * P["a"]}
     jax.eval_shape(lambda g, state: step.update(tx, g, state, p), p, step.init(tx, p))
     assert all(seen)
     assert seen or name in LEAFWISE

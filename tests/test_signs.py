@@ -186,6 +186,7 @@ def test_zeros_between_windows_are_not_taken_for_gradients(first, then):
     with pytest.raises(gx.GradtxValueError, match=r"would take the zeros .* put it inside: \w+\(chain"):
         gx.chain(first, then)
     gx.chain(first, gx.sgd(gx.schedules.linear(0.1, 0.2, 10)))  # keeps no array
+    gx.schedule_free(first, 0.1)  # averages parameters
     gx.chain(gx.record("norm", gx.tree.norm), gx.accumulate_gradients(gx.chain(gx.clip(1.0), then), 4))
 
 

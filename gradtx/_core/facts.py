@@ -106,7 +106,8 @@ def _check_inputs(built: "Sequence[Built]") -> None:
                 f"{_name(before)} averages with the decay {decays[0]}, and {_name(part)} corrects one of {decays[1]}: "
                 f"the first steps would be far too large or too small; give both the same"
             )
-        if first.pauses and part.work.leaf is not None and part.work.leaf.has_slots:
+        is_memory = part.work.leaf is not None and part.work.leaf.has_slots and not then.keeps_params
+        if first.pauses and is_memory:
             raise GradtxValueError(
                 f"{_name(part)} comes after {_name(before)}, and would take the zeros of the steps in between for "
                 f"gradients; put it inside: {_name(before)}(chain(...), ...)"

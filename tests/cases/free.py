@@ -147,6 +147,7 @@ CASES = [
         _by_value("momo_adam", learning_rate=0.1, weight_decay=0.1, lower_bound=1.0, adapt_lower_bound=True),
         compared=50,
         tolerance=1e-3,
+        magnified=10.0,  # the same difference
         temporary=(1.0, AGAIN),
         excused=dict.fromkeys(["jit_equals_eager", "agrees_with_its_reference"], DIFFERENCE),
         **VALUE,
