@@ -186,6 +186,11 @@ def subtrees_like(tree: Any, other: Any, what: str, other_what: str) -> list[Any
     return [part for leaf, part in zip(leaves, parts, strict=True) if leaf is not None]
 
 
+def is_slot(node: Any) -> bool:
+    """Whether it stands for one array: it is one, or what a codec has made of one."""
+    return hasattr(node, "shape")
+
+
 def nodes(tree: Any) -> Iterator[Any]:
     """Every node of the tree that is no leaf, and every leaf."""
     found: list[Any] = []

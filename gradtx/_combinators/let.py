@@ -1,11 +1,12 @@
 """Named values that several branches share."""
 
+from dataclasses import replace
 from typing import Any
 
 from gradtx._base.errors import GradtxValueError
-from gradtx._base.typing import Array, Transform
+from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.compose import compose
-from gradtx._core.context import Context
+from gradtx._core.context import Built, Context
 from gradtx._core.leafwise import LeafTransform, leafwise
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -28,8 +29,23 @@ def let(name: str, value: Transform, body: Transform):
     Example: the gradient's deviation from its mean, divided by the mean.
         >>> tx = let("m", scale_by_ema(0.9), ratio(difference(identity(), use("m")), use("m")))
     """
-    built = [as_transformation(value)._built(), as_transformation(body)._built()]
-    return GradientTransformation._of(compose(built, name=name))
+    named, reader = as_transformation(value)._built(), as_transformation(body)._built()
+    if reader.work.facts.rotates_names:
+        named = _not_encoded(named)
+    return GradientTransformation._of(compose([named, reader], name=name))
+
+
+def _not_encoded(built: Built) -> Built:
+    """The same transform, whose state `store` keeps as it is."""
+    work = built.work
+
+    def init(step: Context, params: Params) -> State:
+        return work.init(step._replace(encoding=None), params)
+
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return work.update(step._replace(encoding=None), updates, state, params)
+
+    return built._replace(work=replace(work, init=init, update=update, leaf=None))
 
 
 @transformation(role="reading")

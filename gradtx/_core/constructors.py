@@ -61,6 +61,7 @@ def memory(
     emit: Callable[[Array, Array, Any], Array] | None = None,
     needs_params: bool = False,
     emit_before: bool = False,
+    encoded: bool = True,
 ) -> GradientTransformation:
     r"""A transform with one array of state per parameter.
 
@@ -74,6 +75,8 @@ def memory(
             back from what was stored.
         needs_params: whether `step` or `emit` read the parameter; without it they get None.
         emit_before: whether `emit` gets the state as it was before this step instead.
+        encoded: whether `store` around it encodes the array. Say no where it is a place, as parameters are, and no
+            average of gradients: what rounding moves a place by is not small beside a step.
 
     State: one array per parameter, in its shape.
     """
@@ -81,8 +84,8 @@ def memory(
     function_of("step", step, "update", "state", "parameter")
     if emit is not None:
         function_of("emit", emit, "update", "state", "parameter")
-    update_leaf = _update_of_slot(step, emit, needs_params, emit_before)
-    return _leafwise(SLOT, _init_of_slot(init), update_leaf, needs_params=needs_params)
+    update_leaf = _update_of_slot(step, emit, needs_params, emit_before, encoded)
+    return _leafwise(SLOT, _init_of_slot(init, encoded), update_leaf, needs_params=needs_params)
 
 
 @explains_calls("clocked")
@@ -149,7 +152,7 @@ def clocked_memory(
         state: array and scalars to the state, a tuple of two; a named tuple, for instance.
         needs_params: as in `memory`.
         emit_before: as in `memory`.
-        encoded: whether `store` around it encodes the array.
+        encoded: as in `memory`.
 
     State: the output of `state`.
     """

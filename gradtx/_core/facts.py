@@ -51,6 +51,8 @@ class Facts(NamedTuple):
         keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
         is_identity: whether its output is its input.
         pauses: whether it puts out zeros at steps that do not count for what is in it.
+        rotates_names: whether it rotates what `let` has named. What one element of it was rounded by would then be
+            divided by the root of another's second moment, which may be far smaller.
     """
 
     takes_gradient: bool = False
@@ -66,6 +68,7 @@ class Facts(NamedTuple):
     keeps_params: bool = False
     is_identity: bool = False
     pauses: bool = False
+    rotates_names: bool = False
 
 
 def of_series(built: "Sequence[Built]") -> Facts:

@@ -13,6 +13,7 @@ import jax
 from jax import lax
 
 from gradtx._base.numerics import any_traced
+from gradtx._base.trees import is_slot
 from gradtx._base.typing import Array
 from gradtx._base.varying import all_axes
 from gradtx._cpu import single_pass
@@ -80,7 +81,7 @@ def _update_from_what_is_stored(work: Callable[..., tuple[Array, Any]]) -> Calla
     def run(step: Any, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         _, new = work(step, g, slots, p)
         g, names, stored, p = isolated((g, step.names, new, p))
-        u, _ = work(step._replace(names=names), g, jax.tree.map(AlreadyStored, slots, stored), p)
+        u, _ = work(step._replace(names=names), g, jax.tree.map(AlreadyStored, slots, stored, is_leaf=is_slot), p)
         return u, new
 
     return run

@@ -169,9 +169,9 @@ def _check_places(places: list[Location], leaves: list[Array], buckets: Buckets)
         raise GradtxValueError(f"the updates and the state differ: the state has no slot for {listing(lost)}")
     counts = Counter(place.stack for place in places)
     for name, stack in buckets.stacks.items():
-        if counts[name] != len(stack):
+        if counts[name] != stack.shape[0]:
             raise GradtxValueError(
-                f"the updates and the state differ: expected {len(stack)} small arrays {name}, got {counts[name]}"
+                f"the updates and the state differ: expected {stack.shape[0]} small arrays {name}, got {counts[name]}"
             )
 
 

@@ -1,5 +1,6 @@
 """State in lower precision."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -29,17 +30,18 @@ class Stored(NamedTuple):
 
 @transformation(role="wrapper")
 def store(inner: Transform, codec: Codec):
-    r"""Encoded state: stores the state of a transform in lower precision, such as bfloat16.
+    r"""Encoded state: stores the state of a transform in lower precision, such as bfloat16 or 8 bits.
 
     .. math:: m_t = step(g_t, decode(e_{t-1})), \quad e_t = encode(m_t), \quad u_t = emit(g_t, decode(e_t))
 
     The transform computes in float32, and its output is computed from the stored state. Every params-shaped array of a
     primitive made by `memory` or `clocked_memory` is encoded, at any depth in `inner`: wrap only the part whose state
-    may be less exact.
+    may be less exact. What stays as it is: places, as the slow parameters of `lookahead` and the iterates of
+    `schedule_free`, and a momentum that is rotated, as in `soap`, where other coordinates would get its rounding.
 
     Args:
         inner: a transform.
-        codec: the encoding: `codecs.bfloat16`.
+        codec: the encoding: `codecs.bfloat16` or `codecs.blockwise_float8`.
 
     State: `Stored(count, inner)`: the state of `inner`, encoded, and one int32.
 
@@ -55,4 +57,6 @@ def store(inner: Transform, codec: Codec):
         advance=lambda own: (own, (increment(own[0]),)),
         within=lambda step, own: step._replace(encoding=Encoding(codec, own[0])),
     )
+    if codec.mixes_axes:
+        work = replace(work, leaf=None, mixes_axes=True)
     return GradientTransformation._of(work)

@@ -15,6 +15,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._base.varying import all_axes, varied
 from gradtx._core.context import Context, Work
+from gradtx._core.facts import Facts
 from gradtx._core.leafwise import matching
 from gradtx._core.matrixwise import check_matrices
 from gradtx._core.placing import on_each_device
@@ -74,7 +75,7 @@ def in_eigenbasis(
     make one step of orthogonal iteration towards those of the present factors; a gradient is not used in the basis that
     has seen it. Parameters, and what `let` has named, are rotated in too. When a basis turns, what the inner transform
     keeps for each element is carried along by the squares of the rotation, as second moments need it; so keep a
-    momentum outside, and name it.
+    momentum outside, and name it; directly around this transform, where `store` keeps it as it is.
 
     Args:
         inner: the transform i, of matrices or elementwise.
@@ -153,7 +154,7 @@ def in_eigenbasis(
         rejected = state.rejected + failed
         return treedef.unflatten(out), Eigenbasis(factors, scales, bases, increment(state.count), rejected, new)
 
-    return GradientTransformation._of(Work(init, update, mixes_axes=True))
+    return GradientTransformation._of(Work(init, update, facts=Facts(rotates_names=True), mixes_axes=True))
 
 
 def _first_bases(factors: list[Sides], bases: list[Sides]) -> list[Sides]:
@@ -195,12 +196,11 @@ def _rotate(x: Array, bases: Sides, back: bool = False) -> Array:
 def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
     """A function that carries what is kept for each element along with the bases."""
 
-    def is_slot(node: Any) -> bool:
-        if jax.tree.structure(node) != treedef:
-            return False
-        return [jnp.shape(x) for x in jax.tree.leaves(node)] == shapes
+    def is_carried(node: Any) -> bool:
+        slots, structure = jax.tree.flatten(node, is_leaf=trees.is_slot)
+        return structure == treedef and [getattr(x, "shape", None) for x in slots] == shapes
 
-    def one(x: Array, turn: Sides) -> Array:
+    def one(x: Any, turn: Sides) -> Array:
         kept = x if step.encoding is None else step.encoding.codec.decode(x)
         wide = widened(kept)
         largest = float(jnp.finfo(wide.dtype).max)
@@ -212,10 +212,10 @@ def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
 
     def carry(state: State, turns: list[Sides]) -> State:
         def moved(node: Any) -> Any:
-            if not is_slot(node):
+            if not is_carried(node):
                 return node
-            return treedef.unflatten(list(map(one, jax.tree.leaves(node), turns)))
+            return treedef.unflatten(list(map(one, treedef.flatten_up_to(node), turns)))
 
-        return jax.tree.map(moved, state, is_leaf=is_slot)
+        return jax.tree.map(moved, state, is_leaf=is_carried)
 
     return carry

@@ -37,6 +37,7 @@ def initial_params():
     tx = memory(
         init=lambda p: p,
         step=lambda g, first, p: first,
+        encoded=False,
     )
     return with_facts(tx, keeps_sign=False)
 

@@ -87,5 +87,6 @@ def schedule_free_averaging(learning_rate: NonNegative, b1: Decay = 0.9, weight_
         emit=lambda g, z, p, c: c * (z - p) + (1 - b1) * (1 - c) * g,
         state=AheadOfAverage,
         needs_params=True,
+        encoded=False,
     )
     return with_facts(work, keeps_params=True)
