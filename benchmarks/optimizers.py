@@ -50,7 +50,7 @@ PAIRS = {
         lambda: gx.store(gx.adamw(RATE), gx.codecs.bfloat16), lambda: optax.adamw(RATE, mu_dtype=jnp.bfloat16)
     ),
     "adamw, 8 bits": Pair(  # Optax has none
-        lambda: gx.store(gx.adamw(RATE), gx.codecs.blockwise_float8), lambda: optax.adamw(RATE, mu_dtype=jnp.bfloat16)
+        lambda: gx.store(gx.adamw(RATE), gx.codecs.float8), lambda: optax.adamw(RATE, mu_dtype=jnp.bfloat16)
     ),
     "lion": Pair(lambda: gx.lion(RATE), lambda: optax.lion(RATE)),
     "lamb": Pair(lambda: gx.lamb(RATE), lambda: optax.lamb(RATE)),

@@ -1,7 +1,7 @@
 """Codecs: encodings of state arrays in fewer bits, for `store`.
 
 store(adam(1e-3), codecs.bfloat16)
-store(adam(1e-3), codecs.blockwise_float8)
+store(adam(1e-3), codecs.float8)
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from gradtx._base.typing import Array
 from gradtx._values.registry import nameable
 
 __all__ = [
-    "Blockwise",
     "Codec",
+    "Float8",
     "bfloat16",
-    "blockwise_float8",
+    "float8",
 ]
 
 
@@ -46,7 +46,7 @@ class Codec:
         encode: array to what is stored: an array, or a named tuple of arrays that has the `shape` of the array. It
             also gets the step count, int32, so that it can round up at some steps and down at others.
         decode: what is stored to the array used in computations, in at least float32.
-        mixes_axes: whether elements are encoded together, as blocks are. Then the transform in `store` is no longer
+        mixes_axes: whether elements are encoded together, as rows are. Then the transform in `store` is no longer
             worked on array by array with what stands beside it in a chain, and `bucketed` does not take it.
     """
 
@@ -94,16 +94,15 @@ nameable("codecs.bfloat16")(bfloat16)
 
 
 @state_class
-class Blockwise(NamedTuple):
-    """An array in 8 bits for each element, and 16 for each block of 128 elements along the last axis.
+class Float8(NamedTuple):
+    """An array in 8 bits for each element, and 16 for each row, which is what lies along the last axis.
 
     Attributes:
-        codes: uint8, of the shape of the array. A code counts the numbers with three bits after the binary point, from
-            the largest of the block down, of which there are eight to an octave: 0 is zero, and the largest code the
-            power of two above all numbers of the block. The first bit is the sign, if any number of the block is
-            negative; else it is one more bit of the count.
-        exponents: int16, of the array's shape but for the last axis, which has the blocks: the exponent of the largest
-            number as float32 has it, and negative where no number of the block is.
+        codes: uint8, of the shape of the array. A code counts the numbers with three bits after the binary point, of
+            which there are eight to an octave, up to the power of two above all numbers of the row; 0 is zero. The
+            first bit is the sign, if any number of the row is negative; else it is one more bit of the count.
+        exponents: int16, of the array's shape with 1 for the last axis: the exponent of the largest number of the row
+            as float32 has it, and negative where no number is.
     """
 
     codes: Any
@@ -114,23 +113,22 @@ class Blockwise(NamedTuple):
         return self.codes.shape
 
 
-_BLOCK = 128
-_SHORTEST = 8  # below it the exponents would take a considerable part of the bytes
+_SHORTEST = 8  # in a shorter row the exponents would take a considerable part of the bytes
 _DROPPED = 20  # of the 23 bits after the binary point
 _PER_OCTAVE = 8
 _FINITE = 255 * _PER_OCTAVE - 1  # the count of the largest number below infinity
 
 
 @partial(jax.jit, inline=True)  # op by op it would be thirty calls
-def _to_blocks(x: Array, step: Array) -> Any:
+def _to_float8(x: Array, step: Array) -> Any:
     """The array in 8 bits, rounded up or down such that over the steps it is right on average.
 
     An average with decay 0.999 moves by a hundredth of the distance of two codes; rounded to nearest it would not move
-    at all. What it was rounded to is rounded to itself, also where the exponent of the block has changed, so nothing
+    at all. What it was rounded to is rounded to itself, also where the exponent of the row has changed, so nothing
     is lost where nothing moves. The rounding thresholds of one element run through multiples of the golden ratio, and
     differ from element to element, or all of an array would be too large at the same steps.
 
-    Below the smallest code of a block, numbers become 0 or that code. Where no number is negative, as in averages of
+    Below the smallest code of a row, numbers become 0 or that code. Where no number is negative, as in averages of
     squares, all but 0 become that code: a root of 0 would be divided by.
     """
     if not is_real(x) or x.ndim == 0 or x.shape[-1] < _SHORTEST:
@@ -138,35 +136,37 @@ def _to_blocks(x: Array, step: Array) -> Any:
     x = strong(x, jnp.float32)
     bits = lax.bitcast_convert_type(x, jnp.int32)
     magnitude = bits & 0x7FFFFFFF
-    exponents = jnp.max(_blocks(magnitude), axis=-1) >> 23
-    has_sign = jnp.any(_blocks((bits < 0) & (magnitude > 0)), axis=-1)
-    signed, below, smallest = _levels(exponents, has_sign, x.shape[-1])
+    is_negative = (bits < 0) & (magnitude > 0)
+    largest, has_sign = _both_largest(magnitude, is_negative.astype(jnp.int32))
+    exponents = largest >> 23
+    stored = jnp.where(has_sign > 0, exponents, -exponents).astype(jnp.int16)
+    signed, exponent = _row(stored)
+    below = _below(signed, exponent)
+    smallest = _number(below + 1)
 
     threshold = _thresholds(x.shape, step)
     code = jnp.minimum((magnitude + threshold) >> _DROPPED, _FINITE) - below
     at_random = lax.abs(x) * float(2**_DROPPED) > smallest * threshold.astype(jnp.float32)
     code = jnp.where(lax.abs(x) < smallest, (at_random | ~signed).astype(jnp.int32), code)
-    code = jnp.where(magnitude == 0, 0, code) | jnp.where(signed & (bits < 0), 0x80, 0)
-    return Blockwise(code.astype(jnp.uint8), jnp.where(has_sign, exponents, -exponents).astype(jnp.int16))
+    code = jnp.where(magnitude == 0, 0, code) | jnp.where(is_negative, 0x80, 0)
+    return Float8(code.astype(jnp.uint8), stored)
 
 
 @partial(jax.jit, inline=True)
-def _from_blocks(stored: Any) -> Array:
-    if not isinstance(stored, Blockwise):
+def _from_float8(stored: Any) -> Array:
+    if not isinstance(stored, Float8):
         return stored
-    exponents = stored.exponents.astype(jnp.int32)
-    signed, below, _ = _levels(lax.abs(exponents), exponents > 0, stored.shape[-1])
+    signed, exponent = _row(stored.exponents)
     code = stored.codes.astype(jnp.int32)
     count = jnp.where(signed, code & 0x7F, code)
-    x = _number(jnp.where(count == 0, 0, count + below))
+    x = _number(jnp.where(count == 0, 0, count + _below(signed, exponent)))
     x = jnp.where(signed & (code > 0x7F), -x, x)
-    return jnp.where(_spread(lax.abs(exponents) == 255, stored.shape[-1]), jnp.nan, x)
+    return jnp.where(exponent == 255, jnp.nan, x)
 
 
-def _levels(exponents: Array, has_sign: Array, length: int) -> tuple[Array, Array, Array]:
-    """For each element of the last axis: whether its block has signs, the count at code 0, and the smallest number."""
-    below = _PER_OCTAVE * (exponents + 1) - jnp.where(has_sign, 0x7F, 0xFF)
-    return _spread(has_sign, length), _spread(below, length), _spread(_number(below + 1), length)
+def _below(signed: Array, exponent: Array) -> Array:
+    """The count of eighths of octaves that code 0 stands for."""
+    return _PER_OCTAVE * (exponent + 1) - jnp.where(signed, 0x7F, 0xFF)
 
 
 def _number(count: Array) -> Array:
@@ -174,19 +174,17 @@ def _number(count: Array) -> Array:
     return lax.bitcast_convert_type(jnp.maximum(count, 0) << _DROPPED, jnp.float32)
 
 
-def _blocks(x: Array) -> Array:
-    """The array with its last axis in blocks, the last of them filled up with zeros."""
-    length = min(_BLOCK, x.shape[-1])
-    missing = -x.shape[-1] % length
-    x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)]) if missing else x
-    return x.reshape(*x.shape[:-1], -1, length)
+def _both_largest(*x: Array) -> list[Array]:
+    """The largest of each row in two arrays, by one reduction: XLA for TPUs would read them once for each of two."""
+    zero = jnp.zeros((), jnp.int32)
+    largest = lax.reduce(x, (zero, zero), lambda a, b: [*map(lax.max, a, b)], (x[0].ndim - 1,))
+    return [row[..., None] for row in largest]
 
 
-def _spread(x: Array, length: int) -> Array:
-    """What each block has, for each element of the last axis."""
-    block = min(_BLOCK, length)
-    each = jnp.broadcast_to(x[..., None], (*x.shape, block))
-    return each.reshape(*x.shape[:-1], -1)[..., :length]
+def _row(stored: Array) -> tuple[Array, Array]:
+    """Whether the row has signs, and its exponent."""
+    exponents = stored.astype(jnp.int32)
+    return exponents > 0, lax.abs(exponents)
 
 
 def _thresholds(shape: tuple[int, ...], step: Array) -> Array:
@@ -200,16 +198,16 @@ def _thresholds(shape: tuple[int, ...], step: Array) -> Array:
 _GOLDEN_32 = 0x9E3779B9  # the same for 32 bits
 _ODD = 0xC13FA9A9, 0x91E10DA5, 0xD1B54A33, 0xABC98389  # fractions of 2^32 that no small whole numbers relate
 
-blockwise_float8 = Codec("blockwise_float8", _to_blocks, _from_blocks, mixes_axes=True)
-"""A quarter of the bytes: eight numbers to an octave, over 15 octaves below the largest number of each block of 128
-elements along the last axis, and over 31 where none is negative; see `Blockwise`. It is rounded so that averages move.
+float8 = Codec("float8", _to_float8, _from_float8, mixes_axes=True)
+"""A quarter of the bytes: eight numbers to an octave, over 15 octaves below the largest number of each row along the
+last axis, and over 31 where none is negative; see `Float8`. Rounded so that averages do not stall.
 
 What rounding adds to an average grows with the length of it. Averages of squares of normal numbers: 7 % at a decay of
 0.9, and 16 % at 0.999, which are 8 % of an update. A momentum, in parts of its own variance: 1 % at 0.9, up to 4 % at
 0.95, up to 65 % at 0.99, and more than all of it at 0.999: keep such a momentum in `bfloat16`.
 
-In a block with a number that is not finite all are NaN. Complex arrays, and those with less than 8 elements along the
-last axis, are not encoded.
+In a row with a number that is not finite all are NaN. Complex arrays, and those with rows of less than 8 elements, are
+not encoded. Where rows are split over devices, each step compares their largest numbers.
 """
 
-nameable("codecs.blockwise_float8")(blockwise_float8)
+nameable("codecs.float8")(float8)

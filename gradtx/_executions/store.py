@@ -41,7 +41,7 @@ def store(inner: Transform, codec: Codec):
 
     Args:
         inner: a transform.
-        codec: the encoding: `codecs.bfloat16` or `codecs.blockwise_float8`.
+        codec: the encoding: `codecs.bfloat16` or `codecs.float8`.
 
     State: `Stored(count, inner)`: the state of `inner`, encoded, and one int32.
 
