@@ -37,6 +37,7 @@ def optimizers(rate, axes):
     rest = {"weight_decay": 0.0, "axes": axes}
     return {
         "adamw": lambda: gx.adamw(rate, 0.9, 0.95, weight_decay=0.0),
+        "adamw, 8 bits": lambda: gx.store(gx.adamw(rate, 0.9, 0.95, weight_decay=0.0), gx.codecs.float8),
         "lion": lambda: gx.lion(rate * 0.1, weight_decay=0.0),
         "muon": lambda: gx.muon(rate, **rest),
         "normuon": lambda: gx.normuon(rate, **rest),
