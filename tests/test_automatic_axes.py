@@ -131,7 +131,7 @@ def test_what_is_whole_already_needs_no_communication(tx):
 
 def test_within_shard_map_over_some_of_the_axes():
     tx, g = gx.scale_by_soap(every=2), jnp.asarray(np.random.default_rng(0).standard_normal((6, 4)), jnp.float32)
-    want = tx.update(g, tx.init(g), g)[0]
+    want = jax.jit(tx.update)(g, tx.init(g), g)[0]
     with jax.set_mesh(mesh()):
         mapped = jax.shard_map(
             lambda g: tx.update(g, tx.init(g), g)[0],
