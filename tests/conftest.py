@@ -32,7 +32,7 @@ def pytest_configure(config):
             jax.config.update(name, value)
 
 
-ENOUGH = 1_500  # megabytes; a worker with all compiled functions of the suite would grow to three times as much
+ENOUGH = 1_800  # megabytes; a worker with all compiled functions of the suite would grow to three times as much
 
 
 @pytest.fixture(autouse=True, scope="module")
