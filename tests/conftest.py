@@ -3,11 +3,18 @@
 import contextlib
 import ctypes
 import gc
+import os
 
 import jax
+import jaxlib
 import pytest
 
 from gradtx.testing import trials
+
+# Most of a run is spent in compiling small operations, which XLA's older way to emit loops does in half the time. A
+# newer XLA may not know the flag, and would end the process. Run with `XLA_FLAGS=` for what XLA does by default.
+if jaxlib.version.__version_info__ < (0, 11):
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -25,27 +32,31 @@ def pytest_configure(config):
             jax.config.update(name, value)
 
 
-ENOUGH = 1_100  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
+ENOUGH = 1_800  # megabytes; a worker with all compiled functions of the suite would grow to three times as much
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_compiled_functions_of_the_module():
-    """Functions that were compiled for one module are of no use to the next."""
+def _forget_the_steps_of_the_laws():
+    """Steps that were compiled for one module are of no use to the next; what JAX has compiled, operations, are."""
     yield
-    _forget()
+    _forget_steps()
 
 
 @pytest.fixture(autouse=True)
 def _forget_compiled_functions():
-    """The same within a module, once they take too much memory."""
+    """All that was compiled is forgotten once it takes too much memory; not before, as that takes a second."""
     yield
     if _megabytes() > ENOUGH:
         _forget()
 
 
-def _forget() -> None:
+def _forget_steps() -> None:
     for cached in (trials.compiled_step, trials._compiled_scan):
         cached.cache_clear()
+
+
+def _forget() -> None:
+    _forget_steps()
     jax.clear_caches()
     gc.collect()
     # Gives freed memory back to the system, where the C library can.

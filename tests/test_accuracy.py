@@ -154,9 +154,9 @@ def test_complex_moments_are_of_the_squared_magnitude_and_real():
     params = np.zeros(5, complex)
     for name in ("adam", "rmsprop", "adagrad", "adamax"):
         tx, reference = getattr(gx, name)(0.1), getattr(references, name)
-        state, out = tx.init(jnp.asarray(params, jnp.complex64)), []
+        state, out, step = tx.init(jnp.asarray(params, jnp.complex64)), [], jax.jit(tx.update)
         for g in gradients:
-            u, state = tx.update(jnp.asarray(g, jnp.complex64), state)
+            u, state = step(jnp.asarray(g, jnp.complex64), state)
             out.append(u)
         np.testing.assert_allclose(np.stack(out), reference(gradients, params, learning_rate=0.1), rtol=1e-5)
         complex_memories = [leaf for leaf in jax.tree.leaves(state) if jnp.iscomplexobj(leaf)]
@@ -167,10 +167,13 @@ def test_descent_on_a_complex_parameter_with_conjugated_gradients():
     # JAX gives the conjugate of the direction of steepest ascent; who calls jax.grad conjugates once.
     target = jnp.asarray([1 + 2j, -3 + 0.5j], jnp.complex64)
     for tx in (gx.sgd(0.1), gx.adam(0.1), gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.3, 0.5))):
-        z, state = jnp.zeros(2, jnp.complex64), tx.init(jnp.zeros(2, jnp.complex64))
-        step = jax.jit(lambda g, s, z, tx=tx: tx.update(g, s, z))
-        for _ in range(300):
+        z = jnp.zeros(2, jnp.complex64)
+
+        def step(_, carry, tx=tx):
+            z, state = carry
             grads = jax.grad(lambda z: jnp.sum(abs(z - target) ** 2))(z).conj()
-            updates, state = step(grads, state, z)
-            z = gx.apply_updates(z, updates)
+            updates, state = tx.update(grads, state, z)
+            return gx.apply_updates(z, updates), state
+
+        z, _ = jax.jit(lambda carry, step=step: jax.lax.fori_loop(0, 300, step, carry))((z, tx.init(z)))
         np.testing.assert_allclose(z, target, atol=1e-2)

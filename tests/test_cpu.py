@@ -84,7 +84,7 @@ def test_one_sum_in_float64_is_less_than_two_scaled_sums(monkeypatch):
 
 
 def test_a_factor_is_left_to_the_stacks(monkeypatch):
-    params = [jax.ShapeDtypeStruct((64,), jnp.float32) for _ in range(200)]
+    params = [jax.ShapeDtypeStruct((64,), jnp.float32) for _ in range(100)]
 
     def fusions():
         tx = gx.chain(gx.clip_by_global_norm(1.0), gx.bucketed(gx.adam(0.1)))
@@ -95,4 +95,4 @@ def test_a_factor_is_left_to_the_stacks(monkeypatch):
     deferred = fusions()
     with without(monkeypatch, compose._cpu, "factors_deferred", lambda works: [work.update for work in works]):
         multiplied = fusions()
-    assert deferred < multiplied - 100, "XLA multiplies in the stacks by itself: remove it"
+    assert deferred < multiplied - 50, "XLA multiplies in the stacks by itself: remove it"

@@ -1,5 +1,6 @@
 """Transforms in Shampoo's eigenbasis: invariances, hard inputs, what is carried, and that nothing hangs."""
 
+import functools
 import threading
 
 import jax
@@ -21,10 +22,16 @@ G1, G2, G3 = (
 )
 
 
+@functools.cache
+def _step(tx):
+    """Compiled once for equal transforms: to compile takes nearly all of the time here."""
+    return jax.jit(tx.update)
+
+
 def _run(tx, gradients, params=None):
     params = jnp.zeros_like(gradients[0]) if params is None else params
     state, out = tx.init(params), []
-    step = jax.jit(tx.update)
+    step = _step(tx)
     for g in gradients:
         u, state = step(g, state, params)
         out.append(u)

@@ -95,12 +95,12 @@ def test_all_shapes_and_zero_gradients(name, shape):
     zeros, step = jnp.zeros(shape), jax.jit(tx.update)
     state = tx.init(zeros)
     for size in (0.0, 1.0, 0.0, 0.0, 1e-20, 1.0):
-        g = size * jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-        u, state = step(g, state, zeros)
+        g = np.asarray(size * np.random.default_rng(0).normal(size=shape), np.float32)
+        u, state = step(jnp.asarray(g), state, zeros)
         assert u.shape == shape
-        assert bool(jnp.all(jnp.isfinite(u)))
+        assert np.all(np.isfinite(u))
     u, state = step(zeros, tx.init(zeros), zeros)
-    assert not jnp.any(u)
+    assert not np.any(u)
 
 
 @pytest.mark.parametrize("name", ["shampoo", "kl_shampoo", "psgd"])
@@ -110,8 +110,7 @@ def test_one_bad_gradient_does_no_lasting_harm(name):
     state, step = tx.init(gradients[0]), jax.jit(tx.update)
     for g in (*gradients[:2], gradients[2].at[0, 0].set(jnp.nan), *gradients[3:]):
         u, state = step(g, state, g)
-    assert bool(jnp.all(jnp.isfinite(u)))
-    assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(state))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((u, state)))
 
 
 def test_after_a_thousand_steps_without_a_gradient_it_begins_again():
@@ -123,8 +122,9 @@ def test_after_a_thousand_steps_without_a_gradient_it_begins_again():
         nothing = lambda _, state: tx.update(jnp.zeros_like(g), state, g)[1]
         return jax.lax.fori_loop(0, 1000, nothing, state)
 
-    first, state = tx.update(g, tx.init(g), g)
-    again, _ = tx.update(g, steps(state), g)
+    step = jax.jit(tx.update)
+    first, state = step(g, tx.init(g), g)
+    again, _ = step(g, steps(state), g)
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-4)
 
 

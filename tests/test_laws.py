@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, is_direction
+from cases import CASES, FIRST
 
 import gradtx as gx
 from gradtx.testing import LAWS, check, values
@@ -42,19 +42,6 @@ INHERITED = {
 
 
 COMPILING = (values.traced_numbers_are_the_same, values.numbers_may_follow_schedules)
-
-
-def _first_of_each(cases):
-    """The first case of each factory, and no directions: their optimizers find as much."""
-    seen = set()
-    for case in cases:
-        waits = case.transform._spec in seen or is_direction(case.transform)
-        seen.add(case.transform._spec)
-        if not waits:
-            yield case
-
-
-FIRST = list(_first_of_each(CASES))
 
 
 def _now(case):

@@ -15,9 +15,9 @@ SHAPE = (6, 4)
 
 def _updates(tx, gradients):
     with jax.enable_x64(True):
-        state, out = tx.init(jnp.zeros(SHAPE)), []
+        state, out, step = tx.init(jnp.zeros(SHAPE)), [], jax.jit(tx.update)
         for g in gradients:
-            u, state = tx.update(jnp.asarray(g), state, jnp.zeros(SHAPE))
+            u, state = step(jnp.asarray(g), state, jnp.zeros(SHAPE))
             out.append(np.asarray(u))
         return np.stack(out)
 
@@ -55,7 +55,7 @@ def test_a_projection_keeps_the_largest_singular_vectors_and_little_state():
     assert sizes == [5 * 30 * 3, 5 * 3 * 200, 5 * 3 * 200]
     g = jax.random.normal(jax.random.key(0), params.shape)
     plain = gx.as_matrices(gx.low_rank(gx.identity(), 3, factor=1.0), gx.matrix(-2, -1))
-    u, _ = plain.update(g, plain.init(params), params)
+    u, _ = jax.jit(plain.update)(g, plain.init(params), params)
     for one, out in zip(np.asarray(g), np.asarray(u), strict=True):
         a, s, b = np.linalg.svd(one, full_matrices=False)
         np.testing.assert_allclose(out, (a[:, :3] * s[:3]) @ b[:3], atol=2e-2)
@@ -63,9 +63,9 @@ def test_a_projection_keeps_the_largest_singular_vectors_and_little_state():
 
 def test_the_projection_is_renewed_after_so_many_steps():
     tx = gx.low_rank(gx.identity(), 1, every=3)
-    state, bases = tx.init(jnp.zeros(SHAPE)), []
+    state, bases, step = tx.init(jnp.zeros(SHAPE)), [], jax.jit(tx.update)
     for g in GRADIENTS:
-        _, state = tx.update(jnp.asarray(g, jnp.float32), state, jnp.zeros(SHAPE))
+        _, state = step(jnp.asarray(g, jnp.float32), state, jnp.zeros(SHAPE))
         bases.append(np.asarray(state.projections))
     assert [bool(np.array_equal(a, b)) for a, b in itertools.pairwise(bases)] == [
         True,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, the_others_wait
 from jax.sharding import AxisType, PartitionSpec
 
 import gradtx as gx
@@ -28,7 +28,7 @@ def scan_within_shard_map(tx, spec, extras=lambda params: {}, count=2):
 
 
 @pytest.mark.parametrize("spec", [PartitionSpec("d"), PartitionSpec()], ids=["sharded", "replicated"])
-@pytest.mark.parametrize("case", [case for case in CASES if case.name not in PER_EXAMPLE], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", the_others_wait(case for case in CASES if case.name not in PER_EXAMPLE))
 def test_every_transform_can_be_scanned(case, spec):
     params = {"w": PARAMS["w"]} if case.matrices else PARAMS
     scan_within_shard_map(case.transform, spec, case.extras).lower(params)

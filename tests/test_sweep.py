@@ -67,7 +67,7 @@ def test_numbers_are_found_inside_other_transforms(name):
     result = sweep(_train, tx, {"learning_rate": [0.01, 0.2]})
     for loss, rate in zip(result.losses[:, 0], [0.01, 0.2], strict=True):
         whole = jax.tree.structure(tx).unflatten([rate if x == 1.0 and i else x for i, x in _leaves(tx, inner(1.0))])
-        np.testing.assert_allclose(loss, _train(whole, jax.random.key(0)), rtol=1e-5)
+        np.testing.assert_allclose(loss, jax.jit(_train)(whole, jax.random.key(0)), rtol=1e-5)
 
 
 def _leaves(tx, inner):

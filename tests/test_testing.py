@@ -286,9 +286,13 @@ NOISY = {
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law not in NOISY])
 def test_a_typed_random_key_in_the_state(law):
-    case = Case(_with_a_key(), excused=NOISY)
-    report = check(case, [law])
+    report = check(Case(_with_a_key(), excused=NOISY), [law])
     assert report.kept or report.excused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [law for law in LAWS if law not in NOISY])
+def test_a_typed_random_key_deeper_in_the_state(law):
     assert check(Case(gx.chain(gx.adam(0.1), _with_a_key()), excused=NOISY), [law])
 
 

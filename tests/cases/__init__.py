@@ -3,6 +3,8 @@
 To add an optimizer: its file, its export, and its case here with its NumPy reference.
 """
 
+import pytest
+
 from gradtx import GradientTransformation
 
 from . import (
@@ -58,3 +60,21 @@ def is_optimizer(transform):
 
 
 OPTIMIZERS = [case for case in CASES if is_optimizer(case.transform)]
+
+
+def _first_of_each(cases):
+    """The first case of each factory, and no directions: their optimizers find as much."""
+    seen = set()
+    for case in cases:
+        waits = case.transform._spec in seen or is_direction(case.transform)
+        seen.add(case.transform._spec)
+        if not waits:
+            yield case
+
+
+FIRST = list(_first_of_each(CASES))
+
+
+def the_others_wait(cases):
+    """Parameters for pytest: of each factory the first case, and the others in the slow run."""
+    return [pytest.param(case, id=case.name, marks=[] if case in FIRST else [pytest.mark.slow]) for case in cases]
