@@ -3,18 +3,11 @@
 import contextlib
 import ctypes
 import gc
-import os
 
 import jax
-import jaxlib
 import pytest
 
 from gradtx.testing import trials
-
-# Most of a run is spent in compiling small operations, which XLA's older way to emit loops does in half the time. A
-# newer XLA may not know the flag, and would end the process. Run with `XLA_FLAGS=` for what XLA does by default.
-if jaxlib.version.__version_info__ < (0, 11):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -32,7 +25,7 @@ def pytest_configure(config):
             jax.config.update(name, value)
 
 
-ENOUGH = 1_800  # megabytes; a worker with all compiled functions of the suite would grow to three times as much
+ENOUGH = 1_200  # megabytes; a worker with all compiled functions of the suite would grow to four times as much
 
 
 @pytest.fixture(autouse=True, scope="module")
