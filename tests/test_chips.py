@@ -26,7 +26,7 @@ ELEMENTWISE += [
     "adamw, bfloat16",
     "adan",
 ]
-OTHERS = ["clip + adamw", "lamb", "skip nonfinite, input"]
+OTHERS = ["clip + adamw", "lamb", "skip nonfinite, input", "adamw, 8 bits"]
 
 
 @pytest.fixture(scope="module", params=["h100", "tpu-v5e"])
@@ -92,6 +92,14 @@ def test_clipping_and_looking_for_nan_read_the_gradients_once_more(steps):
         plain = rows["adamw"]["ours"]["moved"]
         for name in ("clip + adamw", "skip nonfinite, input"):
             assert rows[name]["ours"]["moved"] < plain + 4 * 20e6 + 1e6, name
+
+
+def test_codes_in_8_bits_are_written_in_two_passes_and_nothing_is_kept_in_float32(steps):
+    target, rows = steps
+    ours = rows["adamw, 8 bits"]["ours"]
+    assert ours["temporary"] < 1e6
+    if target == "h100":  # the second pass reads the gradients and both moments once more
+        assert ours["moved"] < ours["least"] + 6 * 20e6 + 1e6
 
 
 def test_bytes_of_the_atlas_are_as_they_are_measured(target, tmp_path):
