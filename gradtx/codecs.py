@@ -88,7 +88,9 @@ bfloat16 = Codec(
     lambda x, step: _to_bfloat16(x, step) if is_real(x) else x,
     lambda x: strong(x, jnp.float32) if x.dtype == jnp.bfloat16 else x,
 )
-"""Half the bytes: 8 bits of precision, rounded so that averages do not stall. Complex arrays are not encoded."""
+"""Half the bytes: 8 bits of precision, rounded so that averages do not stall. Complex arrays are not encoded, and what
+is stored has no derivatives.
+"""
 
 nameable("codecs.bfloat16")(bfloat16)
 
@@ -98,11 +100,12 @@ class Float8(NamedTuple):
     """An array in 8 bits for each element, and 16 for each row, which is what lies along the last axis.
 
     Attributes:
-        codes: uint8, of the shape of the array. A code counts the numbers with three bits after the binary point, of
-            which there are eight to an octave, up to the power of two above all numbers of the row; 0 is zero. The
-            first bit is the sign, if any number of the row is negative; else it is one more bit of the count.
+        codes: uint8, of the shape of the array. A code is a position on a scale with eight steps to an octave: the
+            numbers with three bits after the binary point. The highest code stands for the power of two just above the
+            largest number of the row; code 0 is zero. The first bit is the sign, if any number of the row is negative;
+            else it is one more bit of the position.
         exponents: int16, of the array's shape with 1 for the last axis: the exponent of the largest number of the row
-            as float32 has it, and negative where no number is.
+            as float32 has it, with a minus in rows that have no negative number.
     """
 
     codes: Any
@@ -124,12 +127,12 @@ def _to_float8(x: Array, step: Array) -> Any:
     """The array in 8 bits, rounded up or down such that over the steps it is right on average.
 
     An average with decay 0.999 moves by a hundredth of the distance of two codes; rounded to nearest it would not move
-    at all. What it was rounded to is rounded to itself, also where the exponent of the row has changed, so nothing
-    is lost where nothing moves. The rounding thresholds of one element run through multiples of the golden ratio, and
-    differ from element to element, or all of an array would be too large at the same steps.
+    at all. What it was rounded to is rounded to itself, also where the exponent of the row has changed, as long as it
+    is in reach: nothing is lost where nothing moves. The rounding thresholds of one element run through multiples of
+    the golden ratio, and differ from element to element, or all of an array would be too large at the same steps.
 
     Below the smallest code of a row, numbers become 0 or that code. Where no number is negative, as in averages of
-    squares, all but 0 become that code: a root of 0 would be divided by.
+    squares, numbers other than 0 are raised to that code, because an optimizer may divide by their root.
     """
     if not is_real(x) or x.ndim == 0 or x.shape[-1] < _SHORTEST:
         return x
@@ -137,7 +140,7 @@ def _to_float8(x: Array, step: Array) -> Any:
     bits = lax.bitcast_convert_type(x, jnp.int32)
     magnitude = bits & 0x7FFFFFFF
     is_negative = (bits < 0) & (magnitude > 0)
-    largest, has_sign = _both_largest(magnitude, is_negative.astype(jnp.int32))
+    largest, has_sign = _row_maxima(magnitude, is_negative.astype(jnp.int32))
     exponents = largest >> 23
     stored = jnp.where(has_sign > 0, exponents, -exponents).astype(jnp.int16)
     signed, exponent = _row(stored)
@@ -174,7 +177,7 @@ def _number(count: Array) -> Array:
     return lax.bitcast_convert_type(jnp.maximum(count, 0) << _DROPPED, jnp.float32)
 
 
-def _both_largest(*x: Array) -> list[Array]:
+def _row_maxima(*x: Array) -> list[Array]:
     """The largest of each row in two arrays, by one reduction: XLA for TPUs would read them once for each of two."""
     zero = jnp.zeros((), jnp.int32)
     largest = lax.reduce(x, (zero, zero), lambda a, b: [*map(lax.max, a, b)], (x[0].ndim - 1,))
@@ -196,18 +199,20 @@ def _thresholds(shape: tuple[int, ...], step: Array) -> Array:
 
 
 _GOLDEN_32 = 0x9E3779B9  # the same for 32 bits
-_ODD = 0xC13FA9A9, 0x91E10DA5, 0xD1B54A33, 0xABC98389  # fractions of 2^32 that no small whole numbers relate
+_ODD = 0xC13FA9A9, 0x91E10DA5, 0xD1B54A33, 0xABC98389  # in no simple ratio to each other
 
 float8 = Codec("float8", _to_float8, _from_float8, mixes_axes=True)
 """A quarter of the bytes: eight numbers to an octave, over 15 octaves below the largest number of each row along the
 last axis, and over 31 where none is negative; see `Float8`. Rounded so that averages do not stall.
 
-What rounding adds to an average grows with the length of it. Averages of squares of normal numbers: 7 % at a decay of
-0.9, and 16 % at 0.999, which are 8 % of an update. A momentum, in parts of its own variance: 1 % at 0.9, up to 4 % at
-0.95, up to 65 % at 0.99, and more than all of it at 0.999: keep such a momentum in `bfloat16`.
+The longer an average, the larger the error. Averages of squares of normal numbers have a relative error (standard
+deviation) of 7 % at a decay of 0.9, and of 16 % at 0.999, which is 8 % of an update. The error of a momentum has 1 % of
+the variance of the momentum at 0.9, up to 4 % at 0.95, 4 to 65 % at 0.99, and 30 % to ten times at 0.999: keep such a
+momentum in `bfloat16`.
 
 In a row with a number that is not finite all are NaN. Complex arrays, and those with rows of less than 8 elements, are
-not encoded. Where rows are split over devices, each step compares their largest numbers.
+not encoded. Where rows are split over devices, each step communicates: the largest of a number for each row. What is
+stored has no derivatives.
 """
 
 nameable("codecs.float8")(float8)

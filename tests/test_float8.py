@@ -1,4 +1,4 @@
-"""Memory in 8 bits: what a row can hold, how it is rounded, and that training does not see the difference."""
+"""State in 8 bits: what a row can hold, how it is rounded, and that training does not see the difference."""
 
 import jax
 import jax.numpy as jnp
@@ -219,3 +219,55 @@ def test_adam_trains_as_in_float32():
     wide = final(gx.adam(3e-3))
     assert wide < 0.2 * loss_fn(params)
     assert final(gx.store(gx.adam(3e-3), CODEC)) < 1.1 * wide
+
+
+def test_a_state_in_float32_is_taken_over_and_given_back():
+    wide, narrow = gx.adam(0.1), gx.store(gx.adam(0.1), CODEC)
+    grads = jax.tree.map(lambda p: jnp.asarray(RNG.standard_normal(p.shape), jnp.float32), PARAMS)
+    state = wide.init(PARAMS)
+    for _ in range(5):
+        wanted, state = wide.update(grads, state, PARAMS)
+    with pytest.warns(UserWarning, match="store/count"):
+        encoded = gx.load_state_dict(
+            narrow, PARAMS, gx.state_dict(wide, state), strict=False, rename={"": "store/inner"}
+        )
+    got, encoded = narrow.update(grads, encoded, PARAMS)
+    assert gx.tree.norm(jax.tree.map(jnp.subtract, got, wanted)) < 0.15 * gx.tree.norm(wanted)
+    with pytest.warns(UserWarning, match="store/count"):
+        back = gx.load_state_dict(
+            wide, PARAMS, gx.state_dict(narrow, encoded), strict=False, rename={"store/inner": ""}
+        )
+    got, _ = wide.update(grads, back, PARAMS)
+    assert gx.tree.norm(jax.tree.map(jnp.subtract, got, wanted)) < 0.15 * gx.tree.norm(wanted)
+
+
+AROUND = {
+    "chain": lambda tx: gx.chain(tx, gx.scale(1.0)),
+    "compiled": gx.compiled,
+    "skip_nonfinite": gx.skip_nonfinite,
+    "partition": lambda tx: gx.partition({"a": tx}, gx.by_path({"**": "a"})),
+    "add": lambda tx: gx.add(tx, gx.set_to_zero()),
+    "let": lambda tx: gx.let("other", gx.square(), tx),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "chain")) for n in AROUND])
+def test_what_is_rotated_inside_others_is_not_rounded(name):
+    adam = gx.ratio(gx.use("m"), gx.chain(gx.square(), gx.scale_by_ema(0.9), gx.sqrt()))
+    tx = gx.let("m", gx.scale_by_ema(0.9), AROUND[name](gx.in_eigenbasis(adam, every=2)))
+    g = jnp.asarray(RNG.standard_normal((12, 2)) @ RNG.standard_normal((2, 16)), jnp.float32)
+    sizes = []
+    for same in (tx, gx.store(tx, CODEC)):
+        updates, _ = jax.jit(same.update)({"w": g}, same.init({"w": g}), {"w": g})
+        sizes.append(float(gx.tree.norm(updates)))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
+
+
+@pytest.mark.parametrize("codec", [codecs.bfloat16, CODEC])
+def test_places_are_carried_along_with_the_basis(codec):
+    tx = gx.store(gx.in_eigenbasis(gx.schedule_free_averaging(0.01), every=1), codec)
+    p = {"w": jnp.asarray(RNG.standard_normal((12, 16)), jnp.float32)}
+    state, step = tx.init(p), jax.jit(tx.update)
+    for _ in range(2):
+        updates, state = step(p, state, p)
+    assert jnp.isfinite(updates["w"]).all()

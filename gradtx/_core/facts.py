@@ -151,6 +151,7 @@ def _name(part: "Built") -> str:
 
 def of_role(role: Role | None, own: Facts, inside: Sequence[Facts]) -> Facts:
     """The facts of what has this role for the transforms inside it."""
+    own = own._replace(rotates_names=own.rotates_names or any(facts.rotates_names for facts in inside))
     if inside and role is Role.WRAPPER:
         own = of_alternatives(own, inside)
     elif role is Role.NAMING:  # the output is that of the last

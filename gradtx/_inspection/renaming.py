@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
+
+from gradtx import codecs
 from gradtx._values.registry import REGISTRY
 
 
@@ -21,6 +24,19 @@ def renamed(d: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, Any]:
             words = re.split(f"(?<=/){re.escape(inside.strip('/'))}(?=/)", f"/{name}/")
             name = rename[inside].strip("/").join(words).strip("/")
         found[name] = array
+    return found
+
+
+def recoded(d: Mapping[str, Any], named: list[str]) -> Mapping[str, Any]:
+    """The arrays, encoded by `codecs.float8` where the state has codes and `d` an array, and decoded in reverse."""
+    wanted, found = set(named), dict(d)
+    codec, fields = codecs.float8, codecs.Float8._fields
+    for name in {name.removesuffix("/codes") for name in [*named, *d] if name.endswith("/codes")}:
+        entries = [f"{name}/{field}" for field in fields]
+        if wanted.issuperset(entries) and name in d and name not in wanted:
+            found |= zip(entries, codec.encode(jnp.asarray(found.pop(name)), jnp.int32(0)), strict=True)
+        elif name in wanted and d.keys() >= set(entries) and not wanted.issuperset(entries):
+            found[name] = codec.decode(codecs.Float8(*(jnp.asarray(found.pop(entry)) for entry in entries)))
     return found
 
 

@@ -27,7 +27,7 @@ from gradtx._base.typing import Array, Params, State
 from gradtx._core.boundary import is_state
 from gradtx._core.parts import Part, is_transform, parts, told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation
-from gradtx._inspection.renaming import begins, has_inside, mismatch, renamed
+from gradtx._inspection.renaming import begins, has_inside, mismatch, recoded, renamed
 from gradtx._inspection.walking import shares, unfolded, unscheduled
 from gradtx._values.registry import Role
 
@@ -92,7 +92,8 @@ def load_state_dict(
             parameters (`jax.ShapeDtypeStruct`) are accepted if no entry is missing.
         d: a dict from names to arrays, from `state_dict` or `np.load`. Arrays are copied. They are cast to the dtypes
             of the state within one kind of dtype (float64 to float32, but not float to int), and placed on the devices
-            of the arrays of `tx.init(params)`.
+            of the arrays of `tx.init(params)`. What was saved without `codecs.float8` is encoded, and what was saved
+            with it is decoded, where only one of the two states has it.
         strict: whether missing and unexpected entries raise. With `strict=False`, missing entries are initialized by
             `tx.init`, unexpected entries are ignored, and a `UserWarning` lists both.
         rename: for entries of `d` whose names begin with a key, what stands there now; of several keys the longest
@@ -133,7 +134,7 @@ def load_state_dict(
     leaves, treedef = jax.tree.flatten(template)
     plain = trees.without_variables(template)
     named = names(tx, plain)
-    d = _by_present_names(renamed(d, rename or {}), named, names(tx, plain, is_escaped=False))
+    d = recoded(_by_present_names(renamed(d, rename or {}), named, names(tx, plain, is_escaped=False)), named)
     missing, extra = [name for name in named if name not in d], [name for name in d if name not in set(named)]
     if missing or extra:
         if _are_swapped(tx, params, d):

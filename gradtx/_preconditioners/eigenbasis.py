@@ -75,7 +75,7 @@ def in_eigenbasis(
     make one step of orthogonal iteration towards those of the present factors; a gradient is not used in the basis that
     has seen it. Parameters, and what `let` has named, are rotated in too. When a basis turns, what the inner transform
     keeps for each element is carried along by the squares of the rotation, as second moments need it; so keep a
-    momentum outside, and name it; directly around this transform, where `store` keeps it as it is.
+    momentum outside, and name it: `store` keeps it as it is then.
 
     Args:
         inner: the transform i, of matrices or elementwise.
@@ -202,11 +202,12 @@ def _carried(treedef: Any, shapes: list[tuple[int, ...]], step: Context) -> Any:
 
     def one(x: Any, turn: Sides) -> Array:
         kept = x if step.encoding is None else step.encoding.codec.decode(x)
+        is_encoded = not isinstance(x, jax.Array) or kept.dtype != x.dtype  # a place is not
         wide = widened(kept)
         largest = float(jnp.finfo(wide.dtype).max)
         wide = wide if jnp.iscomplexobj(wide) else jnp.clip(wide, -largest, largest)  # infinity times 0 would be NaN
         moved = _rotate(wide, jax.tree.map(lambda squares: squares.astype(wide.dtype), turn))
-        if step.encoding is not None:
+        if step.encoding is not None and is_encoded:
             return step.encoding.codec.encode(moved, step.encoding.step)
         return strong(moved, x.dtype)
 
