@@ -130,7 +130,9 @@ def test_codecs_are_values():
 
 
 def test_bad_input():
-    with pytest.raises(TypeError, match=r"in store: expected a codec, codecs.bfloat16 for instance, got 'bfloat16'"):
+    with pytest.raises(
+        TypeError, match=r"in store: expected a codec, codecs.bfloat16 or codecs.float8, got 'bfloat16'"
+    ):
         gx.store(gx.adam(0.1), "bfloat16").init(PARAMS)
     with pytest.raises(TypeError, match=r"in store: a bare pair does not say which arrays .*make it of parts"):
         gx.store(optax.adam(0.1), codecs.bfloat16).init(PARAMS)

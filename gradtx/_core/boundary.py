@@ -115,7 +115,12 @@ def check_structure(new: State, old: State, updates: Updates) -> None:
         return
     what = trees.difference(new, old, "new state", "old state")
     absent = trees.absent_paths(updates)
-    hint = f"; the updates have None at {listing(absent)}: give zeros there" if absent else ""
+    hint = (
+        f"; the updates have None at {listing(absent)}: give zeros there"
+        if absent
+        else "; where the state was made by another transform, or stored by another codec: "
+        "gradtx.load_state_dict(tx, params, gradtx.state_dict(other, state))"
+    )
     raise GradtxValueError(f"the state would change its structure: {what}{hint}")
 
 

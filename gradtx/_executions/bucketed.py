@@ -65,7 +65,8 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
     if leaf is None:
         raise GradtxTypeError(
             f"expected a transform that works on each array independently, got {inner.factory_name}; put transforms "
-            f"that need the whole tree outside: chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3)))"
+            f"that need the whole tree, or whole rows, outside: chain(clip_by_global_norm(1.0), bucketed(adamw(1e-3))) "
+            f"or store(bucketed(adamw(1e-3)), codecs.float8)"
         )
     each, stacked = leafwise(leaf), leafwise(_over_first_axis(leaf))
 

@@ -50,7 +50,7 @@ def store(inner: Transform, codec: Codec):
         GradtxTypeError: the codec is not a codec, or `inner` is a bare pair, whose arrays have no known roles.
     """
     if not isinstance(codec, Codec):
-        raise GradtxTypeError(f"expected a codec, codecs.bfloat16 for instance, got {short(codec)}")
+        raise GradtxTypeError(f"expected a codec, codecs.bfloat16 or codecs.float8, got {short(codec)}")
     work = with_scalars(
         Stored,
         as_transformation(inner)._built(),

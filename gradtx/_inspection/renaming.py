@@ -31,7 +31,8 @@ def recoded(d: Mapping[str, Any], named: list[str]) -> Mapping[str, Any]:
     """The arrays, encoded by `codecs.float8` where the state has codes and `d` an array, and decoded in reverse."""
     wanted, found = set(named), dict(d)
     codec, fields = codecs.float8, codecs.Float8._fields
-    for name in {name.removesuffix("/codes") for name in [*named, *d] if name.endswith("/codes")}:
+    last = f"/{fields[0]}"
+    for name in {name.removesuffix(last) for name in [*named, *d] if name.endswith(last)}:
         entries = [f"{name}/{field}" for field in fields]
         if wanted.issuperset(entries) and name in d and name not in wanted:
             found |= zip(entries, codec.encode(jnp.asarray(found.pop(name)), jnp.int32(0)), strict=True)
