@@ -92,7 +92,7 @@ def _measured(name: str, pair: Any, params: Any, weather: Any, options: argparse
         makers["theirs"] = pair.theirs
     # Twice, the second time in the other order, and the faster counts: compiling is as noisy as running.
     order = [*makers, *reversed(makers)]
-    trials = [(who, step_of(makers[who](), params, pair.grad_fn)) for who in order]
+    trials = [(who, step_of(makers[who](), params, pair.grad_fn, pair.whole and who == "ours")) for who in order]
     steps = {who: min((s for w, s in trials if w == who), key=lambda s: sum(s.seconds)) for who in makers}
     runs = {who: going(step, params) for who, step in steps.items()}
     if torch is not None and (once := torch_peer.going(torch, name, params)):

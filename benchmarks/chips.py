@@ -131,7 +131,9 @@ def _least(program: Any) -> int:
     return sum(x.size * x.dtype.itemsize for x in (*read, *written))
 
 
-def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = (), grads: Any = None) -> Step:
+def measured(
+    tx: Any, params: Any, device: Any, asks: tuple[str, ...] = (), grads: Any = None, whole: bool = False
+) -> Step:
     """The donated step of a transform: updates, and parameters after them.
 
     Args:
@@ -140,12 +142,14 @@ def measured(tx: Any, params: Any, device: Any, asks: tuple[str, ...] = (), grad
         device: as of `device_of`.
         asks: names of the extra arguments that it takes.
         grads: abstract arrays; those of the parameters by default.
+        whole: whether the step is that of `make_train_step`, which has the extra arguments itself.
     """
     import jax
 
-    from benchmarks.measure import training_step
+    from benchmarks.measure import training_step, whole_step
 
-    step = training_step(tx, **{name: x for name, x in extras().items() if name in asks})
+    given = {name: x for name, x in extras().items() if name in asks}
+    step = whole_step(tx) if whole else training_step(tx, **given)
     state = jax.eval_shape(tx.init, params)
     return compiled(step, (params, state, params if grads is None else grads), device, donated=(0, 1))
 
@@ -179,10 +183,10 @@ def table(options: Any) -> list[dict[str, Any]]:
         for name in options.optimizers or pairs:
             pair = pairs[name]
             ours, theirs = (
-                None if make is None else measured(make(), params, device, asks)
-                for make, asks in (
-                    (pair.ours, tuple(extras())),  # what it does not take is ignored
-                    (pair.theirs, ("grad_fn",) if pair.grad_fn else ()),
+                None if make is None else measured(make(), params, device, asks, whole=whole)
+                for make, asks, whole in (
+                    (pair.ours, tuple(extras()), pair.whole),  # what it does not take is ignored
+                    (pair.theirs, ("grad_fn",) if pair.grad_fn else (), False),
                 )
             )
             assert ours is not None

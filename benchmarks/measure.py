@@ -39,11 +39,9 @@ class Step(NamedTuple):
     scalar_kernels: int
 
 
-def step_of(tx: Any, params: Any, grad_fn: bool = False) -> Step:
+def step_of(tx: Any, params: Any, grad_fn: bool = False, whole: bool = False) -> Step:
     """The step of a transform for abstract parameters, traced and compiled with nothing in JAX's caches."""
-    extra = {"grad_fn": slope} if grad_fn else {}
-
-    step = training_step(tx, **extra)
+    step = whole_step(tx) if whole else training_step(tx, **({"grad_fn": slope} if grad_fn else {}))
     state = jax.eval_shape(tx.init, params)
     jax.clear_caches()
     begin = time.perf_counter()
@@ -77,6 +75,18 @@ def training_step(tx: Any, **extra: Any) -> Callable[[Any, Any, Any], tuple[Any,
         return gx.apply_updates(params, updates), state
 
     return step
+
+
+def whole_step(tx: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """The same step as `make_train_step` makes it, of a loss whose gradient is an argument."""
+
+    @jax.custom_vjp
+    def loss(params: Any, grads: Any) -> Any:
+        return jnp.zeros(())
+
+    loss.defvjp(lambda params, grads: (jnp.zeros(()), grads), lambda grads, _: (grads, None))
+    step = gx.make_train_step(loss, tx, donate=False)
+    return lambda params, state, grads: step(params, state, grads)[:2]
 
 
 def going(step: Step, params: Any) -> Callable[[], None]:

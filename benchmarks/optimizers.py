@@ -20,11 +20,13 @@ class Pair(NamedTuple):
         ours: with gradtx.
         theirs: with Optax; None where it has none.
         grad_fn: whether it asks for gradients elsewhere.
+        whole: whether the step of gradtx is that of `make_train_step`.
     """
 
     ours: Callable[[], Any]
     theirs: Callable[[], Any] | None
     grad_fn: bool = False
+    whole: bool = False
 
 
 def _halves(params: Any) -> Any:
@@ -59,6 +61,11 @@ PAIRS = {
         lambda: gx.accumulate_gradients(gx.adamw(RATE), 8),
         lambda: optax.MultiSteps(optax.adamw(RATE), 8).gradient_transformation(),
     ),
+    "accumulate 8, make_train_step": Pair(
+        lambda: gx.accumulate_gradients(gx.adamw(RATE), 8),
+        lambda: optax.MultiSteps(optax.adamw(RATE), 8).gradient_transformation(),
+        whole=True,
+    ),
     "skip nonfinite": Pair(  # clip + adamw; Optax looks at what comes in, gradtx also at what comes out
         lambda: gx.skip_nonfinite(gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(RATE)), 5),
         lambda: optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(RATE)), 5),
@@ -68,7 +75,7 @@ PAIRS = {
         lambda: optax.apply_if_finite(optax.adamw(RATE), 5),
     ),
     "partition": Pair(
-        lambda: gx.partition({"matrix": gx.adamw(RATE), "vector": gx.sgd(RATE, 0.9)}, _halves),
+        lambda: gx.partition({"matrix": gx.adamw(RATE), "vector": gx.sgd(RATE, 0.9)}, _halves, allow_unused=True),
         lambda: optax.partition({"matrix": optax.adamw(RATE), "vector": optax.sgd(RATE, 0.9)}, _halves),
     ),
     "sharpness_aware": Pair(

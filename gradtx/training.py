@@ -18,7 +18,6 @@ from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
-from gradtx._core.updates import apply_updates
 
 __all__ = ["make_train_step"]
 
@@ -150,8 +149,8 @@ def make_train_step(
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
         check_each(tx.factory_name, tx._built().work.facts, params)
-        updates, state = tx.update(grads, state, params, **extra)
-        return apply_updates(params, updates), state, value
+        params, state = tx._apply(grads, state, params, extra)
+        return params, state, value
 
     return cast(TrainStep[T], _Step(jax.jit(step, donate_argnums=(0, 1) if donate else ())))
 

@@ -36,6 +36,25 @@ def test_a_short_benchmark(flags, tmp_path):
     assert all(name in done.stdout for name in rows)
 
 
+@pytest.mark.parametrize("tree", ["flat", "transformer", "resnet"])
+def test_every_row_of_the_table_can_be_measured(tree):
+    from benchmarks.measure import slope, training_step, whole_step
+    from benchmarks.optimizers import PAIRS
+    from benchmarks.trees import abstract
+
+    params = abstract(tree)
+    for pair in PAIRS.values():
+        for make in filter(None, (pair.ours, pair.theirs)):
+            with jax.numpy_dtype_promotion("standard"):
+                tx = make()
+                state = jax.eval_shape(tx.init, params)
+                is_whole = pair.whole and make is pair.ours
+                step = whole_step(tx) if is_whole else training_step(tx, **({"grad_fn": slope} if pair.grad_fn else {}))
+                if tree == "flat":
+                    after = jax.eval_shape(step, params, state, params)
+                    assert jax.tree.structure(after) == jax.tree.structure((params, state))
+
+
 @pytest.mark.slow
 def test_updates_outside_jit():
     command = [sys.executable, "-m", "benchmarks.eager", "--rounds", "2"]

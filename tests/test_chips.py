@@ -112,21 +112,45 @@ def test_bytes_of_the_atlas_are_as_they_are_measured(target, tmp_path):
         assert found[name][target] == pytest.approx(stored[name][target], rel=0.05, abs=4096), name
 
 
-PLAIN = """
+MATRIX = """
 import sys
 from benchmarks import chips
 chips.prepare(sys.argv[1])
 import jax
 import gradtx as gx
-from gradtx._primitives import lag
 device, params = chips.device_of(sys.argv[1]), jax.ShapeDtypeStruct((8192, 8192), "float32")
-lag._written_over = lag._second
-print(chips.measured(gx.adan(1e-3), params, device).moved / params.size)
 """
+
+
+def _of_a_matrix(target, program):
+    """The numbers that a program prints, which begins with `MATRIX`."""
+    command = [sys.executable, "-c", MATRIX + program, target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [float(word) for word in done.stdout.split()]
 
 
 def test_what_is_kept_for_the_next_step_would_be_copied_without_the_trick(target):
     """When this fails, XLA writes it in place by itself, and `lag._written_over` can go."""
-    done = subprocess.run([sys.executable, "-c", PLAIN, target], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout) > 47.9
+    (moved,) = _of_a_matrix(
+        target,
+        """
+from gradtx._primitives import lag
+lag._written_over = lag._second
+print(chips.measured(gx.adan(1e-3), params, device).moved / params.size)
+""",
+    )
+    assert moved > 47.9
+
+
+def test_a_train_step_within_a_window_touches_neither_parameters_nor_moments(target):
+    at_rest, moved, temporary = _of_a_matrix(
+        target,
+        """
+step = chips.measured(gx.accumulate_gradients(gx.adamw(1e-3), 8), params, device, whole=True)
+print(*(x / params.size for x in (step.at_rest, step.moved, step.temporary)))
+""",
+    )
+    assert at_rest < 12.01  # the gradient and the mean are read, the mean is written
+    assert moved < 40.01
+    assert temporary < 0.01

@@ -20,6 +20,8 @@ COMPOSED = [
     Case(gx.adamw(1e-3, mask=gx.where(lambda path, p: p.ndim > 0)), "adamw, masked"),
     Case(gx.inject(gx.adamw(1e-3)), "adamw, injected"),
     Case(gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-3)), "clip + adamw"),
+    Case(gx.accumulate_gradients(gx.adamw(1e-3), 2), "accumulate + adamw"),
+    Case(gx.skip_nonfinite(gx.adamw(1e-3), check_output=False), "skip + adamw"),
     Case(gx.partition({"a": gx.adam(1e-3)}, gx.by_path({"**": "a"})), "partition of one"),
 ]
 COMPILED = [case for case in CASES if "lowers_everywhere" not in case.excused]

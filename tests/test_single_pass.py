@@ -14,9 +14,11 @@ from test_compiled import COMPOSED
 
 TESTS = Path(__file__).parent
 
-# What still moves more bytes than it must, and why.
-EXCEPTIONS = {
-    "clip + adamw": "the norm reads the gradients before, and in a branch for overflow once more",
+# How many bytes more than it must a step moves.
+MORE = {
+    "clip + adamw": 8,  # the norm reads the gradients before, and in a branch for overflow once more
+    "accumulate + adamw": 4,  # the mean is read once it is written
+    "skip + adamw": 4,  # the gradients are looked at first
 }
 CHOSEN = [
     "sgd, momentum",
@@ -24,6 +26,8 @@ CHOSEN = [
     "adam",
     "adamw",
     "clip + adamw",
+    "accumulate + adamw",
+    "skip + adamw",
     "adamw, injected",
     "lion",
     "rmsprop, centred",
@@ -55,9 +59,9 @@ def _check(names):
     for name, ((moved, fewest, temporary), got) in _report(names).items():
         wanted = updates(BY_NAME[name])
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6 * np.max(np.abs(wanted)), err_msg=name)
-        if name not in EXCEPTIONS:
-            assert moved < 1.01 * fewest, f"{name} moves {moved} bytes per parameter, and {fewest} would do"
-            assert temporary < 0.01, name
+        fewest += MORE.get(name, 0)
+        assert moved < 1.01 * fewest, f"{name} moves {moved} bytes per parameter, and {fewest} would do"
+        assert temporary < 0.01, name
 
 
 def test_one_loop_and_the_fewest_bytes():

@@ -29,6 +29,31 @@ def one_of(is_first: Any, first: Callable[[], Any], second: Callable[[], Any]) -
     return first() if is_first else second()
 
 
+def once(active: Array, work: Callable[[State], State], state: State) -> State:
+    """`work(state)` where active, else the state as it is, in its place.
+
+    A loop of one turn or none, and no branch: XLA copies what comes out of a branch, and leaves what a loop carries
+    where it is. No loop of an unknown length has derivatives backwards; they are those of a branch.
+    """
+    work, constants = jax.closure_convert(work, state)
+
+    @jax.custom_jvp
+    def loop(active: Array, state: State, constants: list[Any]) -> State:
+        def turn(carry: tuple[Array, State]) -> tuple[Array, State]:
+            return jnp.zeros_like(carry[0]), work(carry[1], *constants)
+
+        return lax.while_loop(lambda carry: carry[0], turn, (active, state))[1]
+
+    @loop.defjvp
+    def _(primals: tuple, tangents: tuple) -> tuple[State, State]:
+        def chosen(active: Array, state: State, constants: list[Any]) -> State:
+            return lax.cond(active, lambda state: work(state, *constants), lambda state: state, state)
+
+        return jax.jvp(chosen, primals, tangents)
+
+    return loop(active, state, constants)
+
+
 def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], Any]:
     """`work` with its updates in the dtypes of `form`, and its state in the dtypes that it had."""
 

@@ -14,7 +14,7 @@ from gradtx._base.numerics import align, increment, strong, weak, widen
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.condition import single
-from gradtx._core.constructors import combinator, with_facts
+from gradtx._core.constructors import combinator, with_facts, with_work
 from gradtx._core.context import Context
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Schedule
@@ -49,7 +49,9 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 
     At inactive steps the state of `inner` is unchanged. Its old state is selected in the same fused loop that computes
     the new one, without a temporary buffer; where a part of `inner` needs the whole tree for more than one scalar,
-    `inner` is not computed. A schedule inside `inner` counts the updates of `inner`.
+    `inner` is not computed. A schedule inside `inner` counts the updates of `inner`. As the outermost transform of
+    `make_train_step` such a step leaves the parameters and the state of `inner` in place, and moves a third of the
+    bytes.
 
     `inner` gets the parameters and extra arguments of the last step of a window; those of the other steps are lost. For
     transforms that read the loss or gradients at other parameters (`momo`, `polyak_sgd`, `sharpness_aware`, `sophia`)
@@ -75,7 +77,8 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         mean = treedef.unflatten([jnp.zeros_like(p, dtype=widen(p.dtype)) for p in leaves])
         return Accumulated(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, step.init(inner, params))
 
-    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Accumulated]:
+    def added(updates: Updates, state: State) -> tuple[Array, Accumulated]:
+        """Whether the window is full with these gradients, and the state with them, all of it but the inner one."""
         if not isinstance(state, Accumulated):
             raise wrong_state("an `Accumulated`", state)
         trees.leaves_like(updates, state.mean, "updates", "state")
@@ -91,11 +94,20 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         mean = jax.tree.map(add, trees.widened(updates), state.mean)
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
-        out, own = step.update_where(full, inner, mean, state.inner, params)
         emitted = jnp.where(full, increment(state.emitted), state.emitted)
-        return out, Accumulated(jnp.where(full, 0, count), emitted, mean, own)
+        return full, Accumulated(jnp.where(full, 0, count), emitted, mean, state.inner)
 
-    return with_facts(combinator(init, update), pauses=True)
+    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Accumulated]:
+        full, new = added(updates, state)
+        out, own = step.update_where(full, inner, new.mean, new.inner, params)
+        return out, new._replace(inner=own)
+
+    def apply(step: Context, updates: Updates, state: State, params: Params) -> tuple[Params, Accumulated]:
+        full, new = added(updates, state)
+        params, own = step.apply_where(full, inner, new.mean, new.inner, params)
+        return params, new._replace(inner=own)
+
+    return with_work(with_facts(combinator(init, update), pauses=True), apply=apply)
 
 
 @explains_calls("has_updated")

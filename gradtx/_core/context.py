@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._base.branch import branch, like, settled, zeros_of
+from gradtx._base.branch import branch, like, once, settled, zeros_of
 from gradtx._base.errors import add_stages
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
+from gradtx._core.boundary import rounded
 from gradtx._core.facts import Facts
+from gradtx._core.updates import apply_updates
 
 
 class Encoding(NamedTuple):
@@ -84,6 +86,17 @@ class Context(NamedTuple):
         form, _ = jax.eval_shape(work, state)
         return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
 
+    def apply_where(
+        self, active: Array, tx: Any, updates: Updates, state: State, params: Params
+    ) -> tuple[Params, State]:
+        """Parameters and state after `tx.update` where `active`, else as they are: no byte of either is moved."""
+        built = _built(tx)
+
+        def work(carry: tuple[Params, State]) -> tuple[Params, State]:
+            return jax.tree.map(like, built.apply(self, updates, carry[1], carry[0]), carry)
+
+        return once(active, work, (params, state))
+
     def scope(self, name: str) -> AbstractContextManager:
         """Names the operations in it after a stage, where they are traced for a program."""
         return jax.named_scope(name) if self.is_traced else nullcontext()
@@ -142,6 +155,8 @@ class Work:
         takes_factor: whether it multiplies its input by `step.factor` itself.
         facts: what it says of its input and output.
         mixes_axes: whether it works along the axes of arrays, as products of matrices do; see `meshes`.
+        apply: `(step, updates, state, params) -> (params, state)`: `update` and `apply_updates` in one, if that moves
+            fewer bytes than the two one after the other.
     """
 
     def __repr__(self) -> str:
@@ -155,6 +170,7 @@ class Work:
     takes_factor: bool = False
     facts: Facts = Facts()  # noqa: RUF009 - immutable
     mixes_axes: bool = False
+    apply: Callable[[Context, Updates, State, Params], tuple[Params, State]] | None = None
 
 
 class Built(NamedTuple):
@@ -171,9 +187,19 @@ class Built(NamedTuple):
             raise
 
     def update(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+        return self._called(self.work.update, step, updates, state, params)
+
+    def apply(self, step: Context, updates: Updates, state: State, params: Params) -> tuple[Params, State]:
+        """`update`, and the updates applied to the parameters."""
+        if self.work.apply is not None:
+            return self._called(self.work.apply, step, updates, state, params)
+        out, state = self.update(step, updates, state, params)
+        return apply_updates(params, rounded(out, params)), state
+
+    def _called(self, function: Callable[..., Any], step: Context, *arguments: Any) -> Any:
         try:
             with step.scope("/".join(self.stages) or "pair"):
-                return self.work.update(step, updates, state, params)
+                return function(step, *arguments)
         except Exception as error:
             add_stages(error, self.stages)
             raise

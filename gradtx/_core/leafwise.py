@@ -125,12 +125,14 @@ def _update(
     work = partial(leaf.update_leaf, reading)
     if step.factor is not None:
         work = partial(_rescaled, work, step.factor)
+    if step.active is not None:
+        work = partial(_safely, work)
     if step.is_traced:
         work = _cpu.by_output(work, leaf.places.count(SLOT))
 
     def one(g: Array, named: Any, p: Array | None, slots: Slots) -> tuple[Array, Slots]:
-        g = step.safe(g if leaf.any_dtype else widened(g))
-        u, new = work(step._replace(names=step.safe(named)), g, slots, p)
+        g = g if leaf.any_dtype else widened(g)
+        u, new = work(step._replace(names=named), g, slots, p)
         if u.shape != g.shape:
             raise GradtxValueError(
                 f"a function of one array, as in elementwise or memory, must keep its shape {g.shape}, as g / norm(g) "
@@ -180,6 +182,10 @@ def _params(updates: Updates, params: Params) -> list[Array]:
 
 def _rescaled(work: Callable[..., Any], by: Array, step: Context, g: Array, slots: Slots, p: Array | None) -> Any:
     return work(step, by * g, slots, p)
+
+
+def _safely(work: Callable[..., Any], step: Context, g: Array, slots: Slots, p: Array | None) -> Any:
+    return work(step._replace(names=step.safe(step.names)), step.safe(g), slots, p)
 
 
 def missing_params() -> GradtxValueError:

@@ -101,12 +101,16 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
 
         Each array that goes out has the dtype of its parameter; of the update that came in, without the parameters.
         """
+        return self._outermost(Built.update, updates, state, params, extra)
+
+    def _outermost(self, call: Any, updates: Updates, state: State, params: Params, extra: dict) -> tuple[Any, State]:
+        """`Built.update` or `Built.apply` of what the caller gave."""
         step = Context(extra)
         if any_traced(updates):
             step = step._replace(is_traced=True)
         try:
             updates, params = admitted(updates, params)
-            out, new = self._built().update(step, updates, state, params)
+            out, new = call(self._built(), step, updates, state, params)
             check_structure(new, state, updates)
             if params is not None:
                 check_shapes(out, params)
@@ -121,6 +125,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             if better is error:
                 raise
             raise better from None
+
+    def _apply(self, updates: Updates, state: State, params: Params, extra: dict) -> tuple[Params, State]:
+        """`update`, and `apply_updates`: the parameters for which there are updates after them, and the state."""
+        return self._outermost(Built.apply, updates, state, params, extra)
 
     if not TYPE_CHECKING:
 
