@@ -75,8 +75,7 @@ def _to_bfloat16(x: Array, step: Array) -> Array:
     # The largest values are not rounded up to infinity. NaN keeps its bits: an addition could overflow them to 0.
     has_room = lax.abs(x) < _LARGEST
     bits = lax.bitcast_convert_type(x, jnp.uint32)
-    added = lax.select(has_room, lax.full_like(bits, threshold), lax.full_like(bits, 0))
-    bits = (bits + added) & jnp.uint32(0xFFFF0000)
+    bits = (bits + threshold * has_room.astype(jnp.uint32)) & jnp.uint32(0xFFFF0000)
     return strong(lax.bitcast_convert_type(bits, jnp.float32), jnp.bfloat16)
 
 

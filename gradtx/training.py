@@ -1,4 +1,4 @@
-"""The donated train step: the largest helper there is."""
+"""A jitted train step that donates its inputs."""
 
 import functools
 from typing import Any, Protocol, TypeVar, cast
@@ -12,8 +12,9 @@ from gradtx._base.branch import zeros_of
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import is_float0, is_key, widened
+from gradtx._base.numerics import is_float0, is_key, is_traced, widened
 from gradtx._base.typing import Params, State, Transform
+from gradtx._core.context import Built
 from gradtx._core.facts import check_each, check_whole
 from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
@@ -64,13 +65,14 @@ def make_train_step(
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
         tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
             batch: `grad_fn`, its gradient, `value_fn`, its loss, and `value_and_grad_fn`, both in one evaluation. They
-            cost nothing where the transform makes no use of them, and work the batch off in as many parts.
+            are free where the transform does not use them, and have the same microbatches.
         has_aux: whether `loss_fn` returns something else beside the loss.
-        accumulate: in how many parts the batch is worked off, one after the other, to save memory. Every array of the
+        accumulate: the number of microbatches, processed one after the other to save memory. Every array of the
             batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
             `jax.random.key`) is split into one for each. The gradient is the mean over the parts, taken in at least
             float32, and so is the loss; the leaves of aux are stacked, with a new first axis of this length.
-        donate: whether parameters and state give their memory to the new ones. They must not be used again then.
+        donate: whether parameters and state are donated: their memory is that of the new ones, and they must not be
+            used after the step.
 
     Returns:
         `step(params, state, *batch, **extra) -> (params, state, loss)`, or `(params, state, (loss, aux))` with
@@ -136,7 +138,9 @@ def make_train_step(
         try:
             value, grads = evaluate(params, batch)
         except Exception as error:
-            raise _explained(error, loss_fn, tx, params, state, batch) from None
+            if (better := _explained(error, loss_fn, tx, params, state, batch)) is error:
+                raise
+            raise better from None
 
         def value_and_grad_of(params: Params) -> tuple[Any, Any]:
             value, grads = evaluate(params, batch)
@@ -149,7 +153,7 @@ def make_train_step(
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
         check_each(tx.factory_name, tx._built().work.facts, params)
-        params, state = tx._apply(grads, state, params, extra)
+        params, state = tx._checked(Built.apply, grads, state, params, extra)
         return params, state, value
 
     return cast(TrainStep[T], _Step(jax.jit(step, donate_argnums=(0, 1) if donate else ())))
@@ -185,7 +189,7 @@ def _of_memory(params: Params, state: State) -> GradtxValueError | None:
     seen: dict[int, str] = {}
     for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state}):
         name = trees.path_text(path)
-        if not isinstance(x, jax.Array):
+        if not isinstance(x, jax.Array) or is_traced(x):
             continue
         if x.is_deleted():
             return GradtxValueError(

@@ -14,6 +14,7 @@ from stepping import gradients_like
 from test_everywhere import COMBINATORS, INNER, P, by_name
 
 import gradtx as gx
+from gradtx._core.context import Built
 
 
 @jax.custom_vjp
@@ -69,7 +70,7 @@ def test_every_combinator_in_a_window(name):
 
     @jax.jit
     def step(params, state, g):
-        return tx._apply(g, state, params, EXTRA | {"value_and_grad_fn": lambda p: (jnp.zeros(()), g)})
+        return tx._checked(Built.apply, g, state, params, EXTRA | {"value_and_grad_fn": lambda p: (jnp.zeros(()), g)})
 
     found = _steps(step, tx, P, gradients)
     _close(found, by_hand(tx, P, gradients))
@@ -183,3 +184,45 @@ def test_within_shard_map(skip):
     spec = PartitionSpec("d")
     found = jax.jit(jax.shard_map(both, mesh=mesh, in_specs=(spec, spec), out_specs=spec))(P, gradients)
     _close(found, by_hand(tx, P, gradients)[-1][0])
+
+
+def test_derivatives_where_the_loss_indexes_and_draws():
+    """Whole numbers and keys that a function of the loss holds are operands of the loop too."""
+
+    def indexed(params, index, key):
+        noise = jax.random.normal(key, (2,))
+        return jnp.sum((params["a"][index] - 1.0) ** 2) + jnp.sum((params["b"] + 0.1 * noise[0]) ** 2)
+
+    def trained(rate):
+        tx = gx.accumulate_gradients(gx.sharpness_aware(gx.sgd(rate)), 2)
+        step, params, state = gx.make_train_step(indexed, tx, donate=False), P, tx.init(P)
+        for index in ([0, 1], [2, 1]):
+            params, state, _ = step(params, state, jnp.asarray(index), jax.random.key(index[0]))
+        return jnp.sum(params["a"] ** 2)
+
+    with jax.checking_leaks():
+        slope = jax.jit(jax.grad(trained))(0.1)
+    np.testing.assert_allclose(slope, (trained(0.101) - trained(0.099)) / 0.002, rtol=1e-2)
+    jax.vmap(jax.grad(trained))(jnp.asarray([0.1, 0.2]))
+
+
+def test_replicated_parameters_whose_updates_differ_from_device_to_device():
+    mesh = jax.make_mesh((3,), ("d",), axis_types=(AxisType.Auto,), devices=jax.devices()[:3])
+    tx, gradients = gx.accumulate_gradients(gx.sgd(0.1), 2), gradients_like(P, 2)
+
+    def each(apply, factor):
+        params, state = P, tx.init(P)
+        for g in gradients:
+            params, state = apply(jax.tree.map(lambda g: factor[0] * g, g), state, params)
+        return jax.tree.map(lambda p: p[None], params)
+
+    def by_update(g, state, params):
+        updates, state = tx.update(g, state, params)
+        return gx.apply_updates(params, updates), state
+
+    spec = PartitionSpec("d")
+    found, expected = (
+        jax.jit(jax.shard_map(partial(each, apply), mesh=mesh, in_specs=spec, out_specs=spec))(jnp.arange(3.0))
+        for apply in (lambda g, state, params: tx._checked(Built.apply, g, state, params, {}), by_update)
+    )
+    _close(found, expected)

@@ -205,3 +205,45 @@ def test_numbers_out_of_range_are_not_set():
 def test_a_transform_in_place_of_a_state(read):
     with pytest.raises(gx.GradtxTypeError, match=rf"{read.__name__}: expected a state, got the transform inject\("):
         read(gx.inject(gx.adam(0.1)))
+
+
+def test_a_bare_pair_may_leave_some_leaves_out():
+    params = {"a": jnp.ones(3), "b": jnp.ones((3, 2))}
+    tx = gx.GradientTransformation(lambda p: (), lambda u, s, p=None: ({"a": None, "b": u["b"]}, s))
+    updates, _ = tx.update(params, (), params)
+    assert updates["a"] is None
+    assert updates["b"].shape == (3, 2)
+
+
+def test_a_pair_of_any_arguments_gets_its_extra():
+    tx = gx.GradientTransformation(lambda p: (), lambda u, s, *rest, value: (u * value, s))
+    np.testing.assert_array_equal(tx.update(jnp.ones(2), (), value=3.0)[0], [3.0, 3.0])
+
+
+@pytest.mark.parametrize("tx", [gx.mechanize(gx.sgd(0.1)), gx.remove_radial(gx.sgd(0.1)), gx.add_decayed_weights(0.1)])
+def test_a_parameter_that_cannot_be_updated_is_told_by_its_path(tx):
+    updates, params = {"enc": {"w": jnp.ones(2)}}, {"enc": {"w": jnp.ones(2, jnp.int32)}}
+    with pytest.raises(gx.GradtxTypeError, match="'enc/w' of the parameters"):
+        tx.update(updates, tx.init(updates), params)
+
+
+def test_whole_numbers_pass_through_a_wrapper_of_what_takes_them():
+    tx, updates = gx.inject(gx.identity()), jnp.arange(3)
+    np.testing.assert_array_equal(tx.update(updates, tx.init(updates))[0], updates)
+
+
+def test_what_takes_any_dtype_rounds_nothing_in_the_middle():
+    updates = jnp.asarray(np.random.default_rng(0).standard_normal(64), jnp.bfloat16)
+    plain = gx.chain(gx.clip_by_global_norm(1.0), gx.scale(0.3))
+    through = gx.chain(gx.clip_by_global_norm(1.0), gx.identity(), gx.scale(0.3))
+    found, expected = (jax.jit(tx.update)(updates, tx.init(updates))[0] for tx in (through, plain))
+    np.testing.assert_array_equal(np.float32(found), np.float32(expected))
+
+
+def test_a_hint_on_the_state_is_given_once():
+    inner = gx.adam(0.1)
+    tx = gx.GradientTransformation(inner.init, lambda u, s, p=None: inner.update(u, s, p))
+    params, others = {"a": jnp.ones(2)}, {"b": jnp.ones(3)}
+    with pytest.raises(gx.GradtxValueError) as found:
+        tx.update(params, inner.init(others), params)
+    assert str(found.value).count("load_state_dict") <= 1

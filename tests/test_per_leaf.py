@@ -52,3 +52,18 @@ def test_norms_and_masks_are_of_each_array():
     updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
     np.testing.assert_allclose(updates["old"], 1 / np.sqrt(3), rtol=1e-6)
     np.testing.assert_allclose(updates["block"]["w"], 0.5 + 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        gx.masked(gx.adam(0.1), gx.by_path({"block/w": True, "**": False})),
+        gx.masked(gx.adam(0.1), {"old": False, "block": {"w": True}}),
+        gx.partition({"x": gx.sgd(0.1), "y": gx.adam(0.2)}, gx.by_path({"old": "x", "**": "y"})),
+    ],
+    ids=["patterns", "a tree", "groups"],
+)
+def test_masks_and_groups_inside_it_see_where_each_leaf_is(inner):
+    tx, g = gx.per_leaf(inner), jax.tree.map(jnp.ones_like, PARAMS)
+    found, expected = (one.update(g, one.init(PARAMS), PARAMS)[0] for one in (tx, inner))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), found, expected)

@@ -1,6 +1,8 @@
 """Stages where people look: in errors, in tracebacks, and in compiled programs."""
 
+import inspect
 import os
+import sys
 import traceback
 
 import jax
@@ -88,3 +90,23 @@ def test_programs_name_what_is_inside_wrappers_and_groups():
     step = jax.jit(lambda g, s, p: tx.update(g, s, p, grad_fn=lambda p: p))
     text = step.lower(P, tx.init(P), P).as_text(debug_info=True)
     assert "partition/sharpness_aware/adamw/" in text
+
+
+@pytest.mark.parametrize(
+    "wrap", [gx.inject, lambda tx: gx.store(tx, gx.codecs.bfloat16), gx.bucketed], ids=["inject", "store", "bucketed"]
+)
+def test_wrappers_that_work_on_each_array_hide_no_stage(wrap):
+    tx = wrap(gx.adamw(0.1))
+    with pytest.raises(gx.GradtxValueError, match=r"in \w+ > adamw > chain > .*expected the parameters"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_an_error_below_a_thousand_frames_is_still_that_error():
+    def deep(count):
+        if count:
+            return deep(count - 1)
+        raise ValueError("at the bottom")
+
+    tx = gx.elementwise(lambda g: deep(sys.getrecursionlimit() - len(inspect.stack()) - 100))
+    with pytest.raises(ValueError, match="at the bottom"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))

@@ -174,3 +174,22 @@ def test_an_optax_transform_can_be_trained_with_too():
     params = _params()
     params, _, loss = make_train_step(_loss, tx)(params, tx.init(params), X, Y)
     np.testing.assert_allclose(loss, jnp.mean(Y**2), rtol=1e-6)
+
+
+def test_an_error_of_the_loss_inside_an_outer_trace_is_itself_and_keeps_its_cause():
+    def loss(params, x):
+        raise ValueError("too warm") from KeyError("weather")
+
+    tx = gx.sgd(0.1)
+    step = make_train_step(loss, tx, donate=False)
+    for outer in (step, jax.jit(step)):
+        with pytest.raises(ValueError, match="too warm") as found:
+            outer(jnp.ones(2), tx.init(jnp.ones(2)), 1.0)
+        assert isinstance(found.value.__cause__, KeyError)
+
+
+def test_updates_of_another_shape_are_told():
+    tx = gx.GradientTransformation(lambda p: (), lambda u, s, p=None: (u.reshape(1, -1) * -0.1, s))
+    step = make_train_step(lambda p: jnp.sum(p**2), tx, donate=False)
+    with pytest.raises(gx.GradtxValueError, match="with respect to these parameters"):
+        step(jnp.ones(2), ())

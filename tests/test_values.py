@@ -303,3 +303,18 @@ def test_named_parts_are_attributes():
     assert {"clip", "opt", "parts"} <= set(dir(tx))
     with pytest.raises(AttributeError, match="has no attribute 'other'"):
         _ = tx.other
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gx.matrix(inputs=0),
+        lambda: gx.orthogonalize(method="bogus"),
+        lambda: gx.reduce_on_plateau(mode="bogus"),
+        lambda: gx.accumulate_gradients(gx.sgd(0.1), 0),
+    ],
+)
+def test_what_is_refused_once_is_refused_again(make):
+    for _ in range(2):
+        with pytest.raises(gx.GradtxError):
+            make()

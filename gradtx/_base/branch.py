@@ -1,5 +1,6 @@
 """Branches: only one of several computations runs."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import eval_jaxpr
 
 from gradtx._base.numerics import is_float0, is_traced, strong
 from gradtx._base.typing import Array, State, Updates
@@ -30,26 +32,37 @@ def one_of(is_first: Any, first: Callable[[], Any], second: Callable[[], Any]) -
 
 
 def once(active: Array, work: Callable[[State], State], state: State) -> State:
-    """`work(state)` where active, else the state as it is, in its place.
+    """`work(state)` where active, else the state, which stays where it is.
 
-    A loop of one turn or none, and no branch: XLA copies what comes out of a branch, and leaves what a loop carries
-    where it is. No loop of an unknown length has derivatives backwards; they are those of a branch.
+    A while loop of at most one turn in place of a conditional: XLA copies the outputs of a conditional, and updates
+    what a loop carries in place. While loops have no derivatives in reverse mode; here they are those of a conditional.
     """
-    work, constants = jax.closure_convert(work, state)
+    # All that `work` reads has to be an operand for that, whole numbers and keys too: `jax.closure_convert` would leave
+    # them where they are.
+    program, form = jax.make_jaxpr(work, return_shape=True)(state)
+    jaxpr, constants = program.jaxpr, program.consts
+    del program  # what is defined below must not hold on to the constants
+    varying = jax.tree.map(lambda x, y: varied(x, axes_of(active) | axes_of(y)), state, form)
+    if any(map(operator.is_not, *map(jax.tree.leaves, (varying, state)))):
+        return once(active, work, varying)
+
+    def turn(state: State, constants: list[Any]) -> State:
+        out = eval_jaxpr(jaxpr, constants, *jax.tree.leaves(state))
+        return jax.tree.structure(form).unflatten(out)
 
     @jax.custom_jvp
     def loop(active: Array, state: State, constants: list[Any]) -> State:
-        def turn(carry: tuple[Array, State]) -> tuple[Array, State]:
-            return jnp.zeros_like(carry[0]), work(carry[1], *constants)
+        def body(carry: tuple[Array, State]) -> tuple[Array, State]:
+            return jnp.zeros_like(carry[0]), turn(carry[1], constants)
 
-        return lax.while_loop(lambda carry: carry[0], turn, (active, state))[1]
+        return lax.while_loop(lambda carry: carry[0], body, (active, state))[1]
 
     @loop.defjvp
     def _(primals: tuple, tangents: tuple) -> tuple[State, State]:
-        def chosen(active: Array, state: State, constants: list[Any]) -> State:
-            return lax.cond(active, lambda state: work(state, *constants), lambda state: state, state)
+        def conditional(active: Array, state: State, constants: list[Any]) -> State:
+            return lax.cond(active, turn, lambda state, _: state, state, constants)
 
-        return jax.jvp(chosen, primals, tangents)
+        return jax.jvp(conditional, primals, tangents)
 
     return loop(active, state, constants)
 

@@ -76,12 +76,16 @@ def without_machinery(traceback: TracebackType | None) -> TracebackType | None:
     They stay with `JAX_TRACEBACK_FILTERING=off`, as do those of JAX.
     """
     option = jax.config.jax_traceback_filtering  # pyright: ignore[reportAttributeAccessIssue]
-    if traceback is None or option == "off":
+    if option == "off":
         return traceback
-    rest = without_machinery(traceback.tb_next)
-    if traceback.tb_frame.f_code.co_filename.startswith(_MACHINERY):
-        return rest
-    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+    frames, rest = [], None
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    for at in reversed(frames):
+        if not at.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+            rest = TracebackType(rest, at.tb_frame, at.tb_lasti, at.tb_lineno)
+    return rest
 
 
 _PACKAGE = Path(__file__).parent.parent

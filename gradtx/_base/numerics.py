@@ -4,7 +4,6 @@ All arithmetic is in at least 32 bits. `align` casts arrays to the widest of the
 weakly typed (`weak`), so they take the precision of the array that they are combined with, and never widen it.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -46,8 +45,9 @@ def strong(x: ArrayLike, dtype=None) -> Array:
     return lax.convert_element_type(x, dtype or jnp.asarray(x).dtype)
 
 
-weak = functools.partial(lax.full_like, 0.0)
-"""`weak(x)`: the 0-d array `x` as a weakly typed float, which promotes as a Python float does."""
+def weak(x: ArrayLike) -> Array:
+    """The 0-d array `x` as a weakly typed float, which promotes as a Python float does."""
+    return lax.full_like(0.0, x)
 
 
 def widened(x: Array) -> Array:

@@ -1,7 +1,7 @@
 """Trees of arrays: paths of leaves, leaves in their compute dtype, and checks that trees fit each other."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -191,11 +191,11 @@ def is_slot(node: Any) -> bool:
     return hasattr(node, "shape")
 
 
-def nodes(tree: Any) -> Iterator[Any]:
+def nodes(tree: Any) -> list[Any]:
     """Every node of the tree that is no leaf, and every leaf."""
     found: list[Any] = []
     jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
-    yield from found
+    return found
 
 
 def _unlike(tree: Any, other: Any, what: str, other_what: str) -> GradtxValueError:

@@ -14,9 +14,9 @@ from gradtx._base.numerics import align, increment, strong, weak, widen
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.condition import single
-from gradtx._core.constructors import combinator, with_facts, with_work
-from gradtx._core.context import Context
-from gradtx._core.protocol import as_transformation, transformation
+from gradtx._core.context import Context, Work
+from gradtx._core.facts import Facts
+from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.schedule import Schedule
 
 
@@ -49,9 +49,9 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 
     At inactive steps the state of `inner` is unchanged. Its old state is selected in the same fused loop that computes
     the new one, without a temporary buffer; where a part of `inner` needs the whole tree for more than one scalar,
-    `inner` is not computed. A schedule inside `inner` counts the updates of `inner`. As the outermost transform of
-    `make_train_step` such a step leaves the parameters and the state of `inner` in place, and moves a third of the
-    bytes.
+    `inner` is not computed. A schedule inside `inner` counts the updates of `inner`. Where `accumulate_gradients` is
+    the transform itself that `make_train_step` gets, and in no other, a step within a window does not touch parameters
+    or inner state, and moves a third of the bytes.
 
     `inner` gets the parameters and extra arguments of the last step of a window; those of the other steps are lost. For
     transforms that read the loss or gradients at other parameters (`momo`, `polyak_sgd`, `sharpness_aware`, `sophia`)
@@ -107,7 +107,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         params, own = step.apply_where(full, inner, new.mean, new.inner, params)
         return params, new._replace(inner=own)
 
-    return with_work(with_facts(combinator(init, update), pauses=True), apply=apply)
+    return GradientTransformation._of(Work(init, update, facts=Facts(pauses=True), apply=apply))
 
 
 @explains_calls("has_updated")

@@ -71,27 +71,24 @@ def inject(inner: Transform):
     leaves, treedef = jax.tree.flatten(inner, is_leaf=lambda x: isinstance(x, Schedule))
     found, held = list(places(inner, schedules=False)), list(_injected_in(inner))
     named = zip(shortest([place.path for place in found]), found, strict=True)
-    named = iter([(name, place.path) for name, place in named if not isinstance(place.value, Schedule)])
-    names, free = [], []
-    for leaf in leaves:
-        name, path = (None, ()) if isinstance(leaf, Schedule) else next(named)
-        free.append(name is not None and not any(path[: len(outer)] == outer for outer in held))
-        names += [name] if free[-1] else []
+    named = [(name, place.path) for name, place in named if not isinstance(place.value, Schedule)]
+    free = iter([None if any(path[: len(outer)] == outer for outer in held) else name for name, path in named])
+    names = [None if isinstance(leaf, Schedule) else next(free) for leaf in leaves]  # None: stays as it is
+    own_names = [name for name in names if name is not None]
 
     def start() -> tuple:
-        values = [jnp.asarray(leaf, float) for leaf, is_free in zip(leaves, free, strict=True) if is_free]
-        return (dict(zip(names, values, strict=True)),)
+        return ({name: jnp.asarray(x, float) for name, x in zip(names, leaves, strict=True) if name is not None},)
 
     def at(own: tuple) -> Built:
         """The transform with the hyperparameters of the state."""
         (found,) = own
-        if set(found) != set(names):
-            raise wrong_state(f"an `Injected` with the hyperparameters {listing(names)}", found)
-        values = iter([found[name] for name in names])
-        tx = treedef.unflatten([next(values) if is_free else x for x, is_free in zip(leaves, free, strict=True)])
-        return tx._built()
+        if set(found) != set(own_names):
+            raise wrong_state(f"an `Injected` with the hyperparameters {listing(own_names)}", found)
+        return treedef.unflatten([found.get(name, x) for name, x in zip(names, leaves, strict=True)])._built()
 
-    return GradientTransformation._of(with_scalars(Injected, inner._built(), start, lambda own: (own, own), at))
+    first = inner._built()
+    work = with_scalars(Injected, first, start, lambda own: (own, own), at)
+    return GradientTransformation._of(work, first.stages)
 
 
 def _injected_in(tx: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -82,7 +82,7 @@ def mechanize(
         def vector(x: Any) -> Array:
             return jnp.full(num_betas, x, float)
 
-        start = jax.tree.map(jnp.copy, trees.widened(params))
+        start = jax.tree.map(jnp.copy, trees.widened(params, "parameters"))
         return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Mechanized]:
@@ -92,7 +92,7 @@ def mechanize(
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),
-            trees.leaves_like(updates, trees.widened(params), "updates", "parameters"),
+            trees.leaves_like(updates, trees.widened(params, "parameters"), "updates", "parameters"),
             trees.leaves_like(updates, state.start, "updates", "state"),
             trees.leaves_like(updates, moves, "updates", "updates of the inner transform"),
         ]

@@ -85,7 +85,7 @@ def momo_step(
     divisor = None if denominator is None else as_transformation(denominator)
 
     def init(step: Context, params: Params) -> ModelStep:
-        wide = trees.widened(params)
+        wide = trees.widened(params, "parameters")
         value, product, log = (jnp.zeros((), float) for _ in range(3))
         own = () if divisor is None else step.init(divisor, params)
         bound = jnp.full((), lower_bound, float)
@@ -99,7 +99,7 @@ def momo_step(
         treedef = jax.tree.structure(updates)
         columns = [
             jax.tree.leaves(trees.widened(updates)),
-            trees.leaves_like(updates, trees.widened(params), "updates", "parameters"),
+            trees.leaves_like(updates, trees.widened(params, "parameters"), "updates", "parameters"),
             trees.leaves_like(updates, state.direction, "updates", "state"),
         ]
         rows = [align(*row) for row in zip(*columns, strict=True)]
@@ -132,8 +132,7 @@ def momo_step(
 
         factor, pull = weak(-tau), learning_rate * weight_decay / shrink
         outputs = [factor * step - pull * p for step, p in zip(steps, ps, strict=True)]
-        stored = trees.leaves_like(updates, state.direction, "updates", "state")
-        direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, stored, strict=True)])
+        direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, columns[2], strict=True)])
         return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
 
     return with_facts(combinator(init, update), descends=Share.ALL)

@@ -53,10 +53,7 @@ def per_leaf(inner: Transform):
 
 
 def _each(tree: Any) -> list[Any]:
-    """For each leaf a tree without the others, in which it has its path."""
-    found = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        for key in reversed(path):
-            leaf = {trees.path_text((key,)): leaf}
-        found.append(leaf)
-    return found
+    """For each leaf the tree with None in place of the others."""
+    leaves, treedef = jax.tree.flatten(tree)
+    rows = ([x if at == index else None for at in range(len(leaves))] for index, x in enumerate(leaves))
+    return list(map(treedef.unflatten, rows))

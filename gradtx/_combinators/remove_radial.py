@@ -58,7 +58,7 @@ def remove_radial(
         return (step.init(inner, params),)
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        gradients, params = trees.widened(updates), trees.widened(required_params(params, updates))
+        gradients, params = trees.widened(updates), trees.widened(required_params(params, updates), "parameters")
         if not isinstance(state, (tuple, list)) or len(state) != 1:
             raise wrong_state("a tuple of length 1", state)
         directions, inner_state = step.update(inner, updates, state[0], params)

@@ -27,22 +27,17 @@ from gradtx._values.value import is_plain, is_value
 def as_arrays(tree: Any) -> Any:
     """The tree with its Python and NumPy numbers as arrays of JAX."""
     leaves, treedef = jax.tree.flatten(tree)
-    try:
-        found = [jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x for x in leaves]
-    except TypeError:  # a dtype that JAX does not have
-        found = list(map(_number, trees.paths(tree), leaves))
+    found = []
+    for x in leaves:
+        try:
+            found.append(jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x)
+        except TypeError:  # a dtype that JAX does not have
+            raise GradtxTypeError(
+                f"the leaf {trees.paths(tree)[len(found)]!r} is a NumPy array of the dtype {np.asarray(x).dtype}, not "
+                f"of numbers; arrays of several shapes are leaves of their own, as in a list; one is converted by "
+                f"np.asarray(x, float)"
+            ) from None
     return tree if all(map(operator.is_, found, leaves)) else treedef.unflatten(found)
-
-
-def _number(path: str, x: Any) -> Any:
-    """`x` as in `as_arrays`, where it is known that some leaf cannot be one."""
-    try:
-        return jnp.asarray(x) if isinstance(x, _NUMBERS) and not is_float0(x) else x
-    except TypeError:
-        raise GradtxTypeError(
-            f"the leaf {path!r} is a NumPy array of the dtype {np.asarray(x).dtype}, not of numbers; arrays of several "
-            f"shapes are leaves of their own, as in a list; one is converted by np.asarray(x, float)"
-        ) from None
 
 
 _NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
@@ -126,11 +121,12 @@ def check_structure(new: State, old: State, updates: Updates) -> None:
 
 def check_shapes(out: Updates, params: Params) -> None:
     """Raises if updates that go out do not have the shapes of the parameters: `p + u` would take them in silence."""
-    for index, (u, p) in enumerate(zip(*map(jax.tree.leaves, (out, params)), strict=False)):
-        if jnp.shape(u) not in ((), jnp.shape(p)):
+    parts = trees.subtrees_like(params, out, "parameters", "updates")
+    for index, (u, p) in enumerate(zip(parts, jax.tree.leaves(params), strict=True)):
+        if u is not None and jnp.shape(u) not in ((), jnp.shape(p)):
             raise GradtxValueError(
-                f"the shapes of the updates and the parameters differ at {trees.paths(out)[index]!r}: {jnp.shape(u)} "
-                f"and {jnp.shape(p)}; were the gradients taken with respect to these parameters?"
+                f"the shapes of the updates and the parameters differ at {trees.paths(params)[index]!r}: "
+                f"{jnp.shape(u)} and {jnp.shape(p)}; were the gradients taken with respect to these parameters?"
             )
 
 

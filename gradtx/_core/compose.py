@@ -32,7 +32,7 @@ def compose(
         parts: the transforms.
         in_series: whether the output of each is the input of the next; else all have the same input.
         name: what the output of each is called in those after it.
-        join: makes one output of theirs, for one array; by default the last is it.
+        join: combines their outputs, for one array; the last by default.
         join_trees: the same for trees; None if `join` does for them too.
         keys: the names of the parts in the state, a dict; None for a tuple.
     """
@@ -83,7 +83,7 @@ def compose(
     def advance(scalars: Scalars) -> tuple[Any, Scalars]:
         calls, new = [], []
         for leaf, own in zip(leaves, unpack(scalars), strict=True):
-            reading, own = (None, own) if leaf.advance is None else leaf.advance(own)
+            reading, own = leaf.advance(own)
             calls.append(partial(leaf.update_leaf, reading))
             new.append(own)
         return calls, pack(new)
@@ -136,9 +136,9 @@ def with_scalars(
         kind: the class of the state, a named tuple: the scalars, and last the state of the transform.
         inner: the transform before the first step.
         start: the scalars before the first step.
-        advance: the scalars to those that this step uses, and to the new ones.
-        inner_at: the scalars of this step to the transform in it; None if it stays the same.
-        within: the context and the scalars of this step to the context of the transform.
+        advance: `scalars -> (scalars of this step, new scalars)`.
+        inner_at: `scalars of this step -> transform`; None if it stays the same.
+        within: `(context, scalars of this step) -> context of the transform`.
     """
     leaf, at = inner.work.leaf, inner_at or (lambda own: inner)
     inside = within or (lambda step, own: step)
@@ -168,8 +168,8 @@ def with_scalars(
 
     def advance_both(scalars: Scalars) -> tuple[Any, Scalars]:
         now, new = advance(tuple(scalars[:-1]))
-        inner_now, own = at(now).work.leaf, scalars[-1]
-        reading, own = (None, own) if inner_now.advance is None else inner_now.advance(own)
+        inner_now = at(now).work.leaf
+        reading, own = inner_now.advance(scalars[-1])
         return (partial(inner_now.update_leaf, reading), now), kind(*new, own)
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Slots, p: Array | None) -> tuple[Array, Slots]:
@@ -178,5 +178,7 @@ def with_scalars(
         return u, kind(*nothing, own)
 
     layout = kind(*(SCALARS for _ in nothing), leaf.layout)
-    work = leafwise(LeafTransform(layout, init_slots, update_leaf, init_scalars, advance_both, leaf.needs_params))
+    work = leafwise(
+        LeafTransform(layout, init_slots, update_leaf, init_scalars, advance_both, leaf.needs_params, leaf.any_dtype)
+    )
     return replace(work, facts=inner.work.facts)

@@ -75,8 +75,8 @@ def memory(
             back from what was stored.
         needs_params: whether `step` or `emit` read the parameter; without it they get None.
         emit_before: whether `emit` gets the state as it was before this step instead.
-        encoded: whether `store` around it encodes the array. Say no where it is a place, as parameters are, and no
-            average of gradients: what rounding moves a place by is not small beside a step.
+        encoded: whether `store` around it encodes the array. Pass False for positions, such as copies of parameters:
+            rounding could move them by as much as a step.
 
     State: one array per parameter, in its shape.
     """
@@ -84,7 +84,9 @@ def memory(
     function_of("step", step, "update", "state", "parameter")
     if emit is not None:
         function_of("emit", emit, "update", "state", "parameter")
-    update_leaf = _update_of_slot(step, emit, needs_params, emit_before, encoded)
+    advance = lambda g, m, p, reading: step(g, m, p)
+    output = None if emit is None else lambda g, m, p, reading: emit(g, m, p)
+    update_leaf = _update_of_slot(advance, output, needs_params, emit_before, encoded)
     return _leafwise(SLOT, _init_of_slot(init, encoded), update_leaf, needs_params=needs_params)
 
 
@@ -156,8 +158,14 @@ def clocked_memory(
 
     State: the output of `state`.
     """
+    function_of("init", init, "parameter")
+    function_of("start", start)
+    function_of("advance", advance, "scalars")
+    function_of("step", step, "update", "state", "parameter", "reading")
+    if emit is not None:
+        function_of("emit", emit, "update", "state", "parameter", "reading")
     init_slot = _init_of_slot(init, encoded)
-    update = _update_of_slot(step, emit, needs_params, emit_before, encoded, is_clocked=True)
+    update = _update_of_slot(step, emit, needs_params, emit_before, encoded)
     advance = _weakly(advance)
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -178,7 +186,7 @@ def clocked_memory(
     )
 
 
-def _init_of_slot(init: Callable[[Array], Array], encoded: bool = True) -> Callable[[Context, Array], Array]:
+def _init_of_slot(init: Callable[[Array], Array], encoded: bool) -> Callable[[Context, Array], Array]:
     def init_slot(step: Context, p: Array) -> Array:
         wide = widened(p)
         m = init(wide)
@@ -203,8 +211,7 @@ def _update_of_slot(
     emit: Callable[..., Array] | None,
     needs_params: bool,
     emit_before: bool,
-    encoded: bool = True,
-    is_clocked: bool = False,
+    encoded: bool,
 ) -> Callable[..., tuple[Array, Array]]:
     """The `update_leaf` of one slot."""
 
@@ -212,11 +219,10 @@ def _update_of_slot(
         # On a CPU the update may be computed in a second pass, after the state: see `_cpu.by_output`.
         stored, new = slot if isinstance(slot, AlreadyStored) else (slot, None)
         encoding, p = step.encoding if encoded else None, given(p) if needs_params else None
-        more = (reading,) if is_clocked else ()
         old = stored if encoding is None else encoding.codec.decode(stored)
         if new is None:
             try:
-                new = advance(*align(g, old, p), *more)
+                new = advance(*align(g, old, p), reading)
             except (TypeError, AttributeError) as error:
                 raise _about_params(error, needs_params) from None
             if not hasattr(new, "shape"):
@@ -236,7 +242,7 @@ def _update_of_slot(
         # The output is computed from what was stored, so that the new state need not be kept in another array too.
         m = old if emit_before else new if encoding is None else encoding.codec.decode(new)
         try:
-            return m if emit is None else emit(*align(g, m, p), *more), new
+            return m if emit is None else emit(*align(g, m, p), reading), new
         except (TypeError, AttributeError) as error:
             raise _about_params(error, needs_params) from None
 
@@ -267,8 +273,8 @@ def _weakly(advance: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], tuple[
         answer = advance(clock)
         if not (isinstance(answer, tuple) and len(answer) == 2):
             raise GradtxTypeError(
-                f"clocked: advance has to return what emit gets and the new scalars, as in lambda c: (c, c + 1); it "
-                f"returned {short(answer)}"
+                f"advance has to return the reading and the new scalars, as in lambda c: (c, c + 1); it returned "
+                f"{short(answer)}"
             )
         reading, new = answer
         if jax.tree.structure(new) != jax.tree.structure(clock):
@@ -304,7 +310,7 @@ def treewise(
         updates, extra = step.safe(trees.widened(updates)), accepted(update, step.extra)
         if needs_params:
             trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
-            params = trees.widened(params)
+            params = trees.widened(params, "parameters")
         result = update(updates, state, params, **extra)
         if not (isinstance(result, tuple) and len(result) == 2):
             hint = ", the state unchanged if there is none" if state == () else ""
@@ -336,15 +342,16 @@ def combinator(
             the update of an inner transform. Floating-point leaves of the updates have at least 32 bits, as those of
             the output of an inner transform do; others, and None, come as they are. The user's extra arguments are in
             `step.extra`.
-        takes_gradient: whether the updates have to be the gradient at the parameters; `chain` then has it in front.
+        takes_gradient: whether the updates have to be the gradient at the parameters; `chain` then accepts it only as
+            the first part.
 
     In both the parameters have their own dtypes, which inner transforms need to know: functions of the loss are called
     with them, and averages are of the parameters as they are rounded. `gradtx.tree.widened(params)` has at least 32
     bits, and is what arrays of the state are made like.
 
-    Return it from a factory that says its role, `@transformation(role="wrapper")`, and put the state of each inner
-    transform where that role has it: in a field or under a key called as the argument, or in the order of the
-    arguments in a tuple.
+    Return it from a factory that says its role, `@transformation(role="wrapper")`, and store the state of each inner
+    transform where that role expects it: in a field or under a key with the name of the argument, or in the order of
+    the arguments in a tuple.
     """
     inside = "; an inner transform is called as step.{}"
     function_of("init", init, "step", "params", hint=inside.format("init(inner, params)"))

@@ -19,7 +19,7 @@ from gradtx._base.branch import branch, like, once, settled, zeros_of
 from gradtx._base.errors import add_stages
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
-from gradtx._core.boundary import rounded
+from gradtx._core.boundary import check_shapes, rounded
 from gradtx._core.facts import Facts
 from gradtx._core.updates import apply_updates
 
@@ -32,7 +32,7 @@ class Encoding(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What is the same for all transforms in one step. Immutable; the methods return contexts for inner transforms.
+    """What is the same for all transforms in one step. Immutable, but for `notes`, which `summary` collects.
 
     Attributes:
         extra: the user's extra arguments, whole and untouched.
@@ -89,7 +89,7 @@ class Context(NamedTuple):
     def apply_where(
         self, active: Array, tx: Any, updates: Updates, state: State, params: Params
     ) -> tuple[Params, State]:
-        """Parameters and state after `tx.update` where `active`, else as they are: no byte of either is moved."""
+        """Parameters and state after `tx.update` where `active`, else both as they are, and not copied."""
         built = _built(tx)
 
         def work(carry: tuple[Params, State]) -> tuple[Params, State]:
@@ -148,8 +148,8 @@ class Work:
         init: `(step, params) -> state`.
         update: `(step, updates, state, params) -> (updates, state)`.
         leaf: what it does to one array, if each array can be worked on by itself.
-        is_cheap: whether computing it for nothing costs less than a branch around it. Then an inactive step is
-            computed, and what it stores it has to keep by `step.keep`.
+        is_cheap: whether to compute it at inactive steps too, because a branch around it would cost more; what it
+            stores then has to go through `step.keep`.
         update_factor: `(step, updates, state) -> (factor, state)`, where it only multiplies the whole tree by one
             scalar.
         takes_factor: whether it multiplies its input by `step.factor` itself.
@@ -194,6 +194,7 @@ class Built(NamedTuple):
         if self.work.apply is not None:
             return self._called(self.work.apply, step, updates, state, params)
         out, state = self.update(step, updates, state, params)
+        check_shapes(out, params)
         return apply_updates(params, rounded(out, params)), state
 
     def _called(self, function: Callable[..., Any], step: Context, *arguments: Any) -> Any:

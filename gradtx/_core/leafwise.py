@@ -61,8 +61,7 @@ class LeafTransform:
         init_slots: `(step, p) -> slots`.
         update_leaf: `(reading, step, g, slots, p) -> (u, slots)`. Arrays have at least 32 bits.
         init_scalars: the scalars before the first step.
-        advance: `scalars -> (reading, scalars)`: what `update_leaf` reads of them, and the new ones. None if there are
-            none, or they never change; then the reading is None.
+        advance: `scalars -> (reading, scalars)`: what `update_leaf` reads of them, and the new ones.
         needs_params: whether it reads the parameter; else it gets None.
         any_dtype: whether it takes integers, and half precision as it is.
     """
@@ -71,7 +70,7 @@ class LeafTransform:
     init_slots: Callable[[Context, Array], Slots]
     update_leaf: Callable[..., tuple[Array, Slots]]
     init_scalars: Callable[[], Scalars] = lambda: None
-    advance: Callable[[Scalars], tuple[Any, Scalars]] | None = None
+    advance: Callable[[Scalars], tuple[Any, Scalars]] = lambda scalars: (None, scalars)
     needs_params: bool = False
     any_dtype: bool = False
 
@@ -92,9 +91,8 @@ class LeafTransform:
         """`p`, or its real part where a complex update leaves this transform real, as squared magnitudes are."""
 
         def output(p: Array) -> Array:
-            step, reading = Context(names=defaultdict(lambda: p)), None  # every name stands for the same array
-            if self.advance is not None:
-                reading, _ = self.advance(self.init_scalars())
+            step = Context(names=defaultdict(lambda: p))  # every name stands for the same array
+            reading, _ = self.advance(self.init_scalars())
             return self.update_leaf(reading, step, p, self.init_slots(step, p), p)[0]
 
         is_real = not jax.numpy.iscomplexobj(p) or not jax.numpy.iscomplexobj(jax.eval_shape(output, p))
@@ -103,7 +101,7 @@ class LeafTransform:
 
 def leafwise(leaf: LeafTransform) -> Work:
     """The default execution: the same work on each leaf, traced once for all of one shape, and left to XLA to fuse."""
-    return Work(partial(_init, leaf), partial(_update, leaf), leaf, is_cheap=True, takes_factor=True)
+    return Work(partial(_init, leaf), partial(_update, leaf), leaf, is_cheap=True, takes_factor=not leaf.any_dtype)
 
 
 def _init(leaf: LeafTransform, step: Context, params: Params) -> State:
@@ -119,7 +117,7 @@ def _update(
     ps = _params(updates, params) if leaf.needs_params and params is not None else [None] * len(leaves)
     names = _by_leaf(step.names, updates) if step.names else [{}] * len(leaves)
 
-    reading, new_scalars = (None, scalars) if leaf.advance is None else leaf.advance(scalars)
+    reading, new_scalars = leaf.advance(scalars)
     if step.active is not None:
         new_scalars = step.keep(new_scalars, scalars)
     work = partial(leaf.update_leaf, reading)
@@ -160,7 +158,7 @@ def _contents(
     columns: list[Any] = [[None] * count] * len(contents)
     for index, place in enumerate(leaf.places):
         if place is SLOT:
-            like = trees.subtrees_like if is_encoded else trees.leaves_like  # what a codec makes is its own affair
+            like = trees.subtrees_like if is_encoded else trees.leaves_like  # a codec may store any subtree
             columns[index] = like(updates, contents[index], "updates", "state")
             contents[index] = None
     rows = zip(*columns, strict=True) if columns else [()] * count
@@ -168,7 +166,7 @@ def _contents(
 
 
 def _state(leaf: LeafTransform, treedef: Any, slots: Sequence[Slots], scalars: Scalars) -> State:
-    """The reverse."""
+    """The state with these slots and scalars: the inverse of `_contents`."""
     rows, contents = list(map(leaf.structure.flatten_up_to, slots)), leaf.structure.flatten_up_to(scalars)
     for index, place in enumerate(leaf.places):
         if place is SLOT:
@@ -177,7 +175,8 @@ def _state(leaf: LeafTransform, treedef: Any, slots: Sequence[Slots], scalars: S
 
 
 def _params(updates: Updates, params: Params) -> list[Array]:
-    return trees.floating_leaves(trees.leaves_like(updates, params, "updates", "parameters"), "parameters")
+    parts = trees.leaves_like(updates, params, "updates", "parameters")
+    return trees.floating_leaves(jax.tree.structure(updates).unflatten(parts), "parameters")
 
 
 def _rescaled(work: Callable[..., Any], by: Array, step: Context, g: Array, slots: Slots, p: Array | None) -> Any:

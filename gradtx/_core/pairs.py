@@ -100,5 +100,8 @@ def _extras_of(update: Callable[..., Any]) -> tuple[list[str], list[str] | None]
     """The extras without which `update` cannot do, and all that it takes; None for any."""
     parameters = list(inspect.signature(update).parameters.values())
     needed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return needed, None if anything else [p.name for p in parameters[3:]]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return needed, None
+    by_name = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    by_name += [p for p in parameters[3:] if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return needed, [p.name for p in by_name]

@@ -43,7 +43,7 @@ from gradtx._core.context import Built, Context, Work
 from gradtx._core.facts import of_role
 from gradtx._core.meshes import on_any_mesh
 from gradtx._core.pairs import check_pair, work_of_pair
-from gradtx._core.parts import holds_pairs, is_transform
+from gradtx._core.parts import holds_pairs, is_transform, parts
 from gradtx._core.scheduled import following_schedules
 from gradtx._core.state_errors import explained, of_arrays
 from gradtx._values.factory import P, make_factory
@@ -72,10 +72,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         self._set(_PAIR, {"init": init, "update": update}, Built((), work_of_pair(init, update)))
 
     @classmethod
-    def _of(cls, work: Work) -> "GradientTransformation":
-        """A transform that does this work."""
+    def _of(cls, work: Work, stages: tuple[str, ...] = ()) -> "GradientTransformation":
+        """A transform that does this work; the stages are those of the transform in it, for errors."""
         self = object.__new__(cls)
-        self._set(_WORK, {"work": work}, Built((), on_any_mesh(work) if work.mixes_axes else work))
+        self._set(_WORK, {"work": work}, Built(stages, on_any_mesh(work) if work.mixes_axes else work))
         return self
 
     @explains_calls("tx.init")
@@ -101,10 +101,10 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
 
         Each array that goes out has the dtype of its parameter; of the update that came in, without the parameters.
         """
-        return self._outermost(Built.update, updates, state, params, extra)
+        return self._checked(Built.update, updates, state, params, extra)
 
-    def _outermost(self, call: Any, updates: Updates, state: State, params: Params, extra: dict) -> tuple[Any, State]:
-        """`Built.update` or `Built.apply` of what the caller gave."""
+    def _checked(self, call: Any, updates: Updates, state: State, params: Params, extra: dict) -> tuple[Any, State]:
+        """Runs `Built.update` or `Built.apply`, with the checks and the rounding of the outermost call."""
         step = Context(extra)
         if any_traced(updates):
             step = step._replace(is_traced=True)
@@ -125,10 +125,6 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             if better is error:
                 raise
             raise better from None
-
-    def _apply(self, updates: Updates, state: State, params: Params, extra: dict) -> tuple[Params, State]:
-        """`update`, and `apply_updates`: the parameters for which there are updates after them, and the state."""
-        return self._outermost(Built.apply, updates, state, params, extra)
 
     if not TYPE_CHECKING:
 
@@ -189,7 +185,7 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
             whole = as_transformation(self._called(prepared(self)))
             stages, work = whole._built()
             if whole._spec is _WORK and not self._is_bare:
-                work = self._with_facts(name, whole._arguments["work"], work)
+                work = self._with_facts(whole._arguments["work"], work)
         except Exception as error:
             if isinstance(error, GradtxError) and error.lacks_transform and not error.stages:
                 error.complaint += f"; it is called as {self._spec.usage}"
@@ -201,16 +197,13 @@ class GradientTransformation(Value, OptaxClass):  # pyright: ignore[reportGenera
         """What it is built as with these values for its scheduled hyperparameters."""
         return type(self)._make(self._spec, self._arguments | values)._build()
 
-    def _with_facts(self, name: str, own: Work, work: Work) -> Work:
+    def _with_facts(self, own: Work, work: Work) -> Work:
         """The work of a primitive or a combinator, with what follows from the transforms in it."""
         if own.mixes_axes:
             work = on_any_mesh(own, self, lambda tx: tx._build().work)
         if not (self._spec.is_ours and is_plain(self)) or holds_pairs(self._arguments):
             return work  # others may turn a sign, and what is not cached would be built again at each level
-        arguments = (
-            [] if self._spec.role is None else jax.tree.leaves([*self._arguments.values()], is_leaf=is_transform)
-        )
-        inside = [as_transformation(x)._built().work.facts for x in arguments if is_transform(x)]
+        inside = [as_transformation(part.transform)._built().work.facts for part in parts(self)]
         return replace(work, facts=of_role(self._spec.role, work.facts, inside))
 
     def _called(self, arguments: dict[str, Any]) -> Any:
@@ -275,13 +268,5 @@ def as_transformation(pair: Any) -> GradientTransformation:
     raise error
 
 
-def _pair(init: Any, update: Any) -> Any:
-    return GradientTransformation(init, update)
-
-
-def _work(work: Any) -> Any:
-    return GradientTransformation._of(work)
-
-
-_PAIR = Spec("GradientTransformation", _pair, {}, GradientTransformation, factory=GradientTransformation)
-_WORK = Spec("GradientTransformation", _work, {}, GradientTransformation, factory=GradientTransformation._of)
+_PAIR = Spec("GradientTransformation", GradientTransformation, {}, GradientTransformation)
+_WORK = Spec("GradientTransformation", lambda work: GradientTransformation._of(work), {}, GradientTransformation)

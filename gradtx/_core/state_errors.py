@@ -35,12 +35,13 @@ def explained(error: Exception, tx: Any, updates: Updates, state: State, params:
         if jax.tree.structure(wanted) == jax.tree.structure(state):
             return error
         words = _in_words(wanted, updates, state, params)
-    except Exception:  # what is given is stranger still
+    except Exception:  # not even a tree that `init` accepts
         return error
     fits = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
     if words is None and fits and _is_of_others(tx, state) and isinstance(error, GradtxError):
         more = "the state was made for other parameters; make one by tx.init(params), or take over what both have: "
-        error.complaint += f"; {more}gradtx.load_state_dict(tx, params, gradtx.state_dict(tx, state), strict=False)"
+        if more not in error.complaint:  # of a transform of gradtx in a bare pair it has been said
+            error.complaint += f"; {more}gradtx.load_state_dict(tx, params, gradtx.state_dict(tx, state), strict=False)"
     if words is None:
         return error
     name = tx.factory_name if isinstance(tx, Value) else "the transform"
@@ -57,7 +58,7 @@ def _of_shapes(tx: Any, updates: Updates, state: State) -> GradtxValueError | No
             return None
         pairs = list(zip(*map(jax.tree.leaves, (wanted, state)), strict=True))
         more = {jnp.shape(x)[:1] for old, x in pairs if old.shape == () != jnp.shape(x)}
-    except Exception:  # what is given is stranger still
+    except Exception:  # not even a tree that `init` accepts
         return None
     if len(more) != 1 or any(jnp.shape(x) not in (old.shape, *(m + old.shape for m in more)) for old, x in pairs):
         return None

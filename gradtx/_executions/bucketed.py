@@ -109,7 +109,7 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
         alone, others = each.update(within[1], gs.others, others, ps[1])
         return _scattered(updates, places, Buckets(in_stacks, alone)), joined(stacks, others)
 
-    return GradientTransformation._of(Work(init, update, is_cheap=True, takes_factor=True))
+    return GradientTransformation._of(Work(init, update, is_cheap=True, takes_factor=True), inner._built().stages)
 
 
 def _over_first_axis(leaf: LeafTransform) -> LeafTransform:

@@ -60,4 +60,4 @@ def store(inner: Transform, codec: Codec):
     )
     if codec.mixes_axes:
         work = replace(work, leaf=None, mixes_axes=True)
-    return GradientTransformation._of(work)
+    return GradientTransformation._of(work, as_transformation(inner)._built().stages)

@@ -151,7 +151,7 @@ def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: R
 
     def init(step: Context, params: Params) -> LineSearch:
         zero, none = jnp.zeros((), float), jnp.zeros((), jnp.int32)
-        grads = jax.tree.map(jnp.zeros_like, trees.widened(params)) if keeps_grads else None
+        grads = jax.tree.map(jnp.zeros_like, trees.widened(params, "parameters")) if keeps_grads else None
         return LineSearch(step.init(inner, params), zero, grads, zero, none, none, none)
 
     def update(step: Context, updates: Updates, state: LineSearch, params: Params) -> tuple[Updates, LineSearch]:

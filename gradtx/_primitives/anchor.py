@@ -80,7 +80,7 @@ def max_distance_from_init(initial_value: NonNegative = 1e-6, relative: bool = T
         starts = trees.leaves_like(updates, state.start, "updates", "state")
         now = trees.leaves_like(updates, params, "updates", "parameters")
         largest = jnp.maximum(state.distance, strong(distance(now, starts), state.distance.dtype))
-        spread = jax.tree.map(lambda g: jnp.full_like(g.real, weak(largest)), updates)
+        spread = jax.tree.map(lambda g: weak(largest) * jnp.ones_like(g.real), updates)
         return spread, state._replace(distance=largest)
 
     return treewise(update, init, needs_params=True)

@@ -57,8 +57,9 @@ def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None 
         # `chain(clip_by_global_norm(1.0), adamw(schedule))` makes 2,000 Python calls instead of 2,500.
         key, latest = (types, repr(arguments)), spec.latest  # by text: 0.0 and -0.0 are equal, nan is not
         if latest is None or latest[0] != key:
-            latest = spec.latest = key, kind._make(spec, arguments)
+            latest = key, kind._make(spec, arguments)
             latest[1]._check()
+            spec.latest = latest
         return latest[1]
 
     for method in {"init", "update"} & set(dir(kind)):
