@@ -10,7 +10,7 @@ import gradtx as gx
 from gradtx._executions.bucketed import _rows
 
 WITH_KERNEL = [case for case in CASES if case.transform._built().work.leaf is not None]
-FAST = {"adamw", "sgd, momentum", "rmsprop, centred", "adan", "lion", "scale_by_ema", "parallel"}
+FAST = {"adamw", "sgd, momentum", "rmsprop, centred with momentum", "adan", "lion", "scale_by_ema", "parallel"}
 
 
 def small(seed, dtype=jnp.float32, scale=1.0):

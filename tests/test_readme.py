@@ -47,7 +47,9 @@ def test_links_lead_to_something(page):
     for target in re.findall(
         r"\]\(([^)#\s]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     ):
-        if not target.startswith(("http://", "https://", "mailto:")):
+        # Pages that are made with the site are not in a clone; that build fails where a link leads to none of them.
+        is_made = page.parent.name == "docs" and target.startswith(("atlas/", "algebra/", "api/"))
+        if not target.startswith(("http://", "https://", "mailto:")) and not is_made:
             assert (page.parent / target).exists(), f"{page.name} has a link to {target}"
 
 

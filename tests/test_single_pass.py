@@ -30,7 +30,7 @@ CHOSEN = [
     "skip + adamw",
     "adamw, injected",
     "lion",
-    "rmsprop, centred",
+    "rmsprop, centred with momentum",
     "laprop",
     "adan",
     "adopt",

@@ -39,16 +39,15 @@ def once(active: Array, work: Callable[[State], State], state: State) -> State:
     """
     # All that `work` reads has to be an operand for that, whole numbers and keys too: `jax.closure_convert` would leave
     # them where they are.
-    program, form = jax.make_jaxpr(work, return_shape=True)(state)
-    jaxpr, constants = program.jaxpr, program.consts
+    program = jax.make_jaxpr(work)(state)
+    jaxpr, constants, (leaves, treedef) = program.jaxpr, program.consts, jax.tree.flatten(state)
     del program  # what is defined below must not hold on to the constants
-    varying = jax.tree.map(lambda x, y: varied(x, axes_of(active) | axes_of(y)), state, form)
-    if any(map(operator.is_not, *map(jax.tree.leaves, (varying, state)))):
-        return once(active, work, varying)
+    varying = [varied(x, axes_of(active) | axes_of(out.aval)) for x, out in zip(leaves, jaxpr.outvars, strict=True)]
+    if any(map(operator.is_not, varying, leaves)):
+        return once(active, work, treedef.unflatten(varying))
 
     def turn(state: State, constants: list[Any]) -> State:
-        out = eval_jaxpr(jaxpr, constants, *jax.tree.leaves(state))
-        return jax.tree.structure(form).unflatten(out)
+        return treedef.unflatten(eval_jaxpr(jaxpr, constants, *jax.tree.leaves(state)))
 
     @jax.custom_jvp
     def loop(active: Array, state: State, constants: list[Any]) -> State:

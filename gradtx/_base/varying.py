@@ -14,7 +14,7 @@ NOWHERE: frozenset[str] = frozenset()
 
 def axes_of(x: Any) -> frozenset[str]:
     """The mesh axes over which one array varies; it may be abstract."""
-    kind = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x) if isinstance(x, Tracer) else None
+    kind = jax.typeof(x) if isinstance(x, Tracer) else x
     manual = getattr(kind, "manual_axis_type", None)
     return getattr(manual, "varying", None) or getattr(kind, "vma", None) or NOWHERE  # vma: before JAX 0.9
 

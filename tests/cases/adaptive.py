@@ -57,7 +57,7 @@ CASES = [
         odd=True,
     ),
     case(
-        "rmsprop, centred",
+        "rmsprop, centred with momentum",
         gx.rmsprop(0.1, centered=True, momentum=0.9),
         reference("rmsprop", learning_rate=0.1, centered=True, momentum=0.9),
         odd=True,
