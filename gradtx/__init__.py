@@ -3,7 +3,7 @@
 import importlib as _importlib
 from typing import TYPE_CHECKING, Any as _Any
 
-# Layer 1: the protocol, and what transforms are made with.
+# The protocol, and what transforms are made with.
 from gradtx import codecs as codecs
 from gradtx import problems as problems
 from gradtx import schedules as schedules
@@ -54,7 +54,7 @@ from gradtx._combinators.inject import set_hyperparams as set_hyperparams
 from gradtx._combinators.master import master_params as master_params
 from gradtx._combinators.record import logs as logs
 
-# Layer 5: named optimizers, and their directions.
+# Named optimizers, and their directions.
 from gradtx._optimizers.adabelief import adabelief as adabelief
 from gradtx._optimizers.adabelief import scale_by_belief as scale_by_belief
 from gradtx._optimizers.adagrad import adadelta as adadelta
@@ -144,7 +144,7 @@ from gradtx._optimizers.sign import sign_sgd as sign_sgd
 from gradtx._optimizers.sign import signum as signum
 from gradtx._optimizers.sign import tiger as tiger
 
-# Layer 6: training and looking inside.
+# Training and looking inside.
 from gradtx._inspection.diagram import diagram as diagram
 from gradtx._inspection.sweep import sweep as sweep
 from gradtx._inspection.state_dict import load_state_dict as load_state_dict

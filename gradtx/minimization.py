@@ -11,13 +11,13 @@ import numpy as np
 from jax import lax
 
 from gradtx._base import trees
-from gradtx._base.branch import like
+from gradtx._base.branch import cast_like
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
 from gradtx._base.errors import GradtxTypeError, short
 from gradtx._base.numerics import is_inexact, is_traced, strong
 from gradtx._base.typing import Array, Params, Transform
-from gradtx._core.facts import check_each, check_whole
+from gradtx._core.facts import check_descends, check_no_leaf_ascends
 from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import GradientTransformation, as_transformation
@@ -156,8 +156,8 @@ def minimize(
         )
     limits = (jnp.asarray(whole_number("max_steps", max_steps), jnp.int32), float(gtol), float(ftol))
     tx = as_transformation(tx)
-    check_whole(tx.factory_name, tx._built().work.facts)
-    check_each(tx.factory_name, tx._built().work.facts, params)
+    check_descends(tx.factory_name, tx._built().work.facts)
+    check_no_leaf_ascends(tx.factory_name, tx._built().work.facts, params)
     return _minimized(loss_fn, tx, params, args, limits)
 
 
@@ -236,7 +236,7 @@ def _minimized(
             has_failed=has_failed,
             reason=reason,
         )
-        return jax.tree.map(like, after, carry)
+        return jax.tree.map(cast_like, after, carry)
 
     value, grads = value_and_grad_fn(params)
     value, grads, state = strong(value, float), trees.widened(grads), tx.init(params)

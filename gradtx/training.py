@@ -15,7 +15,7 @@ from gradtx._base.errors import GradtxError, GradtxTypeError, GradtxValueError, 
 from gradtx._base.numerics import is_float0, is_key, is_traced, widened
 from gradtx._base.typing import Params, State, Transform
 from gradtx._core.context import Built
-from gradtx._core.facts import check_each, check_whole
+from gradtx._core.facts import check_descends, check_no_leaf_ascends
 from gradtx._core.loss import checked_loss, misfit
 from gradtx._core.parts import is_transform
 from gradtx._core.protocol import as_transformation
@@ -93,7 +93,7 @@ def make_train_step(
             f"make_train_step: expected a function of the parameters first and a transform second, got {short(loss_fn)}"
         )
     tx = as_transformation(tx)
-    check_whole(tx.factory_name, tx._built().work.facts)
+    check_descends(tx.factory_name, tx._built().work.facts)
     value_and_grad = jax.value_and_grad(
         checked_loss("make_train_step", loss_fn, has_aux), has_aux=has_aux, allow_int=True
     )
@@ -152,7 +152,7 @@ def make_train_step(
             "value_fn": lambda params: value_of(params, batch),
         }
         extra = {"value": value[0] if has_aux else value, **functions, **extra}
-        check_each(tx.factory_name, tx._built().work.facts, params)
+        check_no_leaf_ascends(tx.factory_name, tx._built().work.facts, params)
         params, state = tx._checked(Built.apply, grads, state, params, extra)
         return params, state, value
 

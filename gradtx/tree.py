@@ -12,7 +12,7 @@ from gradtx._base.calls import explains_calls
 from gradtx._base.counterparts import no_attribute
 from gradtx._base.errors import GradtxValueError, listing
 from gradtx._base.numerics import align, strong
-from gradtx._base.trees import difference, floating_leaves, floats_widened, is_variable, like, path_text
+from gradtx._base.trees import difference, floating_leaves, floats_widened, is_variable, path_text, replaced_in
 from gradtx._base.trees import map_with_path as map_with_path
 from gradtx._base.trees import paths as paths
 from gradtx._base.typing import Array
@@ -198,14 +198,14 @@ def _place(who: str, tree: Any, name: str) -> tuple[tuple, Any]:
 def _in_place_of(old: Any, new: Any, who: str) -> Any:
     """`new` in the structure, shapes and dtypes of `old`."""
     if is_variable(old) and not is_variable(new):  # a wrapped array is replaced by an array
-        return jax.tree.map(lambda x: like(x, new, who), old)
+        return jax.tree.map(lambda x: replaced_in(x, new, who), old)
     if jax.tree.structure(old) == jax.tree.structure(0):
-        return like(old, new, who)
+        return replaced_in(old, new, who)
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise GradtxValueError(
             f"{who}: expected the structure of the old part: {difference(old, new, 'old part', 'new part')}"
         )
-    return jax.tree.map(lambda x, y: like(x, y, who), old, new)
+    return jax.tree.map(lambda x, y: replaced_in(x, y, who), old, new)
 
 
 @nameable("tree.size")

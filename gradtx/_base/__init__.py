@@ -1,4 +1,4 @@
-"""Layer 0: every other layer may import it, and it imports nothing else of gradtx.
+"""The lowest layer: every other may import it, and it imports nothing else of gradtx.
 
 errors       errors with the path of stages, what was expected, what was got and what to do
 states       the classes of states
@@ -12,5 +12,8 @@ sums         sums of squares
 optax_class  the base class of transforms for a type checker
 counterparts what other libraries call what is here
 optax_names  the names of Optax that have another name here
+calls        errors of calls that do not fit, with how the function is called
+polynomials  minimax polynomials for polar factors
+terminal     progress on a terminal
 checks       checks of arguments that several transforms share
 """

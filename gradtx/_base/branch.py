@@ -71,12 +71,12 @@ def settled(work: Callable[[State], Any], form: Updates) -> Callable[[State], An
 
     def settled(state: State) -> tuple[Updates, State]:
         out, new = work(state)
-        return jax.tree.map(like, out, form), jax.tree.map(like, new, state)
+        return jax.tree.map(cast_like, out, form), jax.tree.map(cast_like, new, state)
 
     return settled
 
 
-def like(x: Any, other: Any) -> Any:
+def cast_like(x: Any, other: Any) -> Any:
     """`x` in the dtype of `other`, varying over its mesh axes; the empty gradient of an integer as it is."""
     if is_float0(x):
         return x

@@ -192,7 +192,7 @@ def is_slot(node: Any) -> bool:
 
 
 def nodes(tree: Any) -> list[Any]:
-    """Every node of the tree that is no leaf, and every leaf."""
+    """All nodes of the tree, leaves included."""
     found: list[Any] = []
     jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
     return found
@@ -207,7 +207,7 @@ def _unlike(tree: Any, other: Any, what: str, other_what: str) -> GradtxValueErr
 
 
 def difference(tree: Any, other: Any, what: str, other_what: str) -> str:
-    """In what the structures of two trees differ, in words."""
+    """How the structures of two trees differ, in words."""
     ours, theirs = paths(tree), paths(other)
     if ours == ["(root)"] and jnp.shape(tree) == () and what == "updates":
         return f"the {what} are one number; did you pass the loss instead of the gradients?"
@@ -279,7 +279,7 @@ def _as_item(pair: Any, wanted: Any) -> str | None:
     )
 
 
-def like(old: Array, new: Any, who: str) -> Array:
+def replaced_in(old: Array, new: Any, who: str) -> Array:
     """A copy of `new` in the shape, dtype and placement of `old`, so that nothing is recompiled."""
     dtype, shape = jnp.result_type(old), jnp.shape(old)
     try:

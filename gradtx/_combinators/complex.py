@@ -12,7 +12,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Params, Transform, Updates
 from gradtx._core.averages import merged_averages
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
@@ -59,7 +59,7 @@ def split_complex(inner: Transform):
         if not isinstance(state, Split):
             raise wrong_state("a `Split`", state)
         # Values named by `let` are split in the same way as the updates.
-        names = {name: _split(matching(updates, value)) for name, value in step.names.items()}
+        names = {name: _split(restricted(updates, value)) for name, value in step.names.items()}
         halves, new = step._replace(names=names).update(inner, _split(updates), state.inner, _split(params))
         return _joined(updates, halves), Split(new)
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx._base.branch import branch, like, settled
+from gradtx._base.branch import branch, cast_like, settled
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of, whole_number
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
@@ -223,7 +223,7 @@ def _where_finite(
     out, new = step.update(inner, safe, state, params)
     finite = came_in & ~has_nonfinite(out)
     active = finite | enough
-    return finite, zeroed(active, out), kept(active, jax.tree.map(like, new, state), state)
+    return finite, zeroed(active, out), kept(active, jax.tree.map(cast_like, new, state), state)
 
 
 @nameable("has_nonfinite")
@@ -308,7 +308,7 @@ def _one_of(
     works = [partial(only, i) for i in range(len(transforms))]
     if not is_traced(index):
         out, new = branch(index, works, states)  # op by op the others need not have the same form
-        return out, jax.tree.map(like, new, states)
+        return out, jax.tree.map(cast_like, new, states)
     form = jax.tree.map(_widest, *(jax.eval_shape(work, states)[0] for work in works))
     return branch(index, [settled(work, form) for work in works], states)
 

@@ -176,7 +176,7 @@ def set_hyperparams(state: State, by_name: Mapping[str, Any] | None = None, /, *
         for name, old in _scalars(node).items():
             key = next(unique)
             # A map over leaves, because some libraries wrap the arrays of a state.
-            new = partial(trees.like, new=changes.get(key), who=f"set_hyperparams: {key}")
+            new = partial(trees.replaced_in, new=changes.get(key), who=f"set_hyperparams: {key}")
             scalars[name] = jax.tree.map(new, old) if key in changes else old
         return node if isinstance(node, Scheduled) else node._replace(numbers=scalars)
 

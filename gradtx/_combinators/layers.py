@@ -10,7 +10,7 @@ from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.placing import placed
 from gradtx._core.protocol import as_transformation, transformation
 
@@ -50,7 +50,7 @@ def over_layers(inner: Transform, axis: int = 0):
         if not isinstance(state, dict) or set(state) != {"inner"}:
             raise wrong_state("one with the part inner", state)
         # Values named by `let` have the same layer axis as the updates; extra arguments are not mapped.
-        names = {name: matching(updates, value) for name, value in step.names.items()}
+        names = {name: restricted(updates, value) for name, value in step.names.items()}
 
         def one(updates: Updates, state: State, params: Params, names: Any) -> tuple[Updates, State]:
             return step._replace(names=names).update(inner, updates, state, params)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.branch import like, one_of
+from gradtx._base.branch import cast_like, one_of
 from gradtx._base.checks import whole_number
 from gradtx._base.numerics import weighted_mean
 from gradtx._base.states import state_class
@@ -73,7 +73,7 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
         # Not selected inside the arithmetic: the stored array would not be the one the update is computed from.
         new = one_of(
             slow.count == 0,
-            lambda: jax.tree.map(like, step.init(inner, apply_updates(params, updates)), new),
+            lambda: jax.tree.map(cast_like, step.init(inner, apply_updates(params, updates)), new),
             lambda: new,
         )
         return updates, {"inner": new, "slow": slow}

@@ -8,7 +8,7 @@ from gradtx._base import trees
 from gradtx._base.errors import GradtxValueError, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 from gradtx._values.matrices import Matrix, matrix, readings
 
@@ -57,7 +57,7 @@ def as_matrices(inner: Transform, axes: Any = _PLAIN):
         found = chosen(params, updates)
         if params is not None:
             trees.leaves_like(updates, params, "updates", "parameters")
-        names = {name: _views(matching(updates, value), found) for name, value in step.names.items()}
+        names = {name: _views(restricted(updates, value), found) for name, value in step.names.items()}
         inside = step._replace(names=names, of_matrices=True)
         viewed = None if params is None else _views(params, found)
         out, new = inside.update(inner, _views(updates, found), state["inner"], viewed)

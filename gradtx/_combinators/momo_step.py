@@ -13,7 +13,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required_extra, required_params, with_facts
 from gradtx._core.context import Context
-from gradtx._core.facts import Share
+from gradtx._core.facts import Extent
 from gradtx._core.norms import inner_product
 from gradtx._core.protocol import as_transformation, transformation
 from gradtx._values.schedule import Decay, NonNegative, Scalar
@@ -135,4 +135,4 @@ def momo_step(
         direction = treedef.unflatten([strong(d, old.dtype) for d, old in zip(ds, columns[2], strict=True)])
         return treedef.unflatten(outputs), ModelStep(direction, loss, product, log, strong(bound, dtype), own)
 
-    return with_facts(combinator(init, update), descends=Share.ALL)
+    return with_facts(combinator(init, update), descends=Extent.ALL)

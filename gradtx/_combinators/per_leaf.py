@@ -7,7 +7,7 @@ import jax
 from gradtx._base import trees
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
 
@@ -39,7 +39,7 @@ def per_leaf(inner: Transform):
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         treedef = jax.tree.structure(updates)
         states = trees.subtrees_like(updates, state, "updates", "state")
-        named = {name: _each(matching(updates, value)) for name, value in step.names.items()}
+        named = {name: _each(restricted(updates, value)) for name, value in step.names.items()}
         own_params = [None] * len(states) if params is None else _each(params)
         outputs, new = [], []
         for index, (tree, own, p) in enumerate(zip(_each(updates), states, own_params, strict=True)):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.branch import like
+from gradtx._base.branch import cast_like
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import arguments_needed
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
@@ -83,7 +83,7 @@ def record(name: str, measure: Callable[..., Any]):
     def update(step: Context, updates: Updates, state: Recorded, params: Params) -> tuple[Updates, Recorded]:
         if not isinstance(state, Recorded):
             raise wrong_state("a `Recorded`", state)
-        return updates, Recorded(jax.tree.map(like, numbers(updates, params), state.numbers))
+        return updates, Recorded(jax.tree.map(cast_like, numbers(updates, params), state.numbers))
 
     # No combinator, which would widen what goes through.
     return GradientTransformation._of(Work(init, update, facts=Facts(is_identity=True)))

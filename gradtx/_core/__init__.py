@@ -1,4 +1,4 @@
-"""Layer 1: the protocol, and what transforms are made with. Imports `_base`, `_values` and `_cpu`.
+"""The protocol, and what transforms are made with. Imports `_base`, `_values`, `_cpu` and `_linalg`.
 
     protocol      GradientTransformation, a pair of functions and a value; the decorator of factories
     context       what one call of `update` hands to every transform inside it
@@ -15,6 +15,7 @@
     placing       where the states of matrices lie on meshes with automatic axes
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     identity      identity and set_to_zero
+    loss          the loss function of a train step, checked
     updates       updates added to parameters
     averages      averaged parameters found in a state
     parts         the transforms inside a transform, and their shares of its state

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._base.branch import branch, like, once, settled, zeros_of
+from gradtx._base.branch import branch, cast_like, once, settled, zeros_of
 from gradtx._base.errors import add_stages
 from gradtx._base.numerics import is_float0, is_traced
 from gradtx._base.typing import Array, Params, State, Updates
@@ -82,7 +82,7 @@ class Context(NamedTuple):
 
         if not is_traced(active) and active:
             out, new = work(state)  # op by op no other branch has to have the same form
-            return out, jax.tree.map(like, new, state)
+            return out, jax.tree.map(cast_like, new, state)
         form, _ = jax.eval_shape(work, state)
         return branch(active, [lambda state: (zeros_of(form), state), settled(work, form)], state)
 
@@ -93,7 +93,7 @@ class Context(NamedTuple):
         built = _built(tx)
 
         def work(carry: tuple[Params, State]) -> tuple[Params, State]:
-            return jax.tree.map(like, built.apply(self, updates, carry[1], carry[0]), carry)
+            return jax.tree.map(cast_like, built.apply(self, updates, carry[1], carry[0]), carry)
 
         return once(active, work, (params, state))
 

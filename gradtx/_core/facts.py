@@ -1,7 +1,7 @@
 """What transforms say of their input and output, and what follows for those that are made of them.
 
 Signs are counted in shares: whether none, some or all of the arrays, at none, some or all of the steps, come out with
-the minus of a step of descent. What nobody knows is not refused: a function of the user's, a mask by a function.
+the minus of a step of descent. Unknown signs (a user's function, a mask that is a function) are never refused.
 """
 
 import itertools
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gradtx._core.context import Built
 
 
-class Share(IntEnum):
+class Extent(IntEnum):
     """Of how many arrays, at how many steps, something is true."""
 
     NONE = 0
@@ -29,9 +29,9 @@ class Share(IntEnum):
     ALL = 2
 
 
-def _must_meet(one: Share, other: Share) -> bool:
+def _must_meet(one: Extent, other: Extent) -> bool:
     """Whether there surely is an array of both: some and some may be others, all and some are not."""
-    return min(one, other) > Share.NONE and max(one, other) is Share.ALL
+    return min(one, other) > Extent.NONE and max(one, other) is Extent.ALL
 
 
 class Facts(NamedTuple):
@@ -47,23 +47,24 @@ class Facts(NamedTuple):
         corrected_decay: the decay of the average whose bias it corrects.
         is_projection: how much of its output is the step itself, which nothing may turn or lengthen.
         is_zero: how much of its output is zero.
-        ascending: the parameters to the paths of those that get their gradients as they are, while others descend.
-        keeps_params: whether it stores parameters as they are after its step, so that nobody may change its output.
+        ascending: `parameters -> paths` of those that get their gradients as they are, while others descend.
+        keeps_params: whether its state stores the parameters after its own update, so that no later part may change
+            that update.
         is_identity: whether its output is its input.
         pauses: whether it puts out zeros at steps that do not count for what is in it.
-        rotates_names: whether it rotates what `let` has named. What one element of it was rounded by would then be
+        rotates_names: whether it rotates what `let` has named. The rounding error of one coordinate would then be
             divided by the root of another's second moment, which may be far smaller.
     """
 
     takes_gradient: bool = False
     takes_examples: bool = False
-    descends: Share = Share.NONE
-    takes_ascent: Share = Share.NONE
+    descends: Extent = Extent.NONE
+    takes_ascent: Extent = Extent.NONE
     keeps_sign: bool | None = None
     ema_decay: Any = None
     corrected_decay: Any = None
-    is_projection: Share = Share.NONE
-    is_zero: Share = Share.NONE
+    is_projection: Extent = Extent.NONE
+    is_zero: Extent = Extent.NONE
     ascending: Callable[[Params], list[str]] | None = None
     keeps_params: bool = False
     is_identity: bool = False
@@ -166,7 +167,7 @@ def of_role(role: Role | None, own: Facts, inside: Sequence[Facts]) -> Facts:
 
 def of_alternatives(own: Facts, inners: Sequence[Facts]) -> Facts:
     """The facts of a transform that hands its input to one of the others, and hands on what that puts out."""
-    live = [facts for facts in inners if facts.is_zero is not Share.ALL]
+    live = [facts for facts in inners if facts.is_zero is not Extent.ALL]
     return own._replace(
         descends=max(own.descends, _share([facts.descends for facts in live])),
         takes_ascent=max(own.takes_ascent, _share([facts.takes_ascent for facts in live])),
@@ -180,14 +181,14 @@ def of_alternatives(own: Facts, inners: Sequence[Facts]) -> Facts:
 
 def of_branches(own: Facts, branches: Sequence[Facts]) -> Facts:
     """The facts of a sum or a mean: all of it descends where all of its terms do."""
-    is_known = own.keeps_sign is not False and branches and all(facts.descends is Share.ALL for facts in branches)
-    return own._replace(descends=max(own.descends, Share.ALL if is_known else Share.NONE))
+    is_known = own.keeps_sign is not False and branches and all(facts.descends is Extent.ALL for facts in branches)
+    return own._replace(descends=max(own.descends, Extent.ALL if is_known else Extent.NONE))
 
 
-def _share(shares: list[Share]) -> Share:
+def _share(shares: list[Extent]) -> Extent:
     if not any(shares):
-        return Share.NONE
-    return Share.ALL if all(share is Share.ALL for share in shares) else Share.SOME
+        return Extent.NONE
+    return Extent.ALL if all(share is Extent.ALL for share in shares) else Extent.SOME
 
 
 def ascends(facts: Facts) -> bool:
@@ -225,17 +226,17 @@ def check_direction(name: str, facts: Facts) -> None:
         )
 
 
-def check_whole(name: str, facts: Facts) -> None:
+def check_descends(name: str, facts: Facts) -> None:
     """Raises if it is known that all parameters would go uphill."""
     if ascends(facts):
         raise GradtxValueError(
-            f"{name} keeps the sign of the gradients: to add what it puts out to the parameters ascends; put "
+            f"{name} keeps the sign of the gradients, so adding its updates to the parameters ascends; put "
             f"scale_by_learning_rate(...) last in a chain, or take an optimizer that has it, as adam(...); for the way "
             f"uphill put scale(-1.0) first"
         )
 
 
-def check_each(name: str, facts: Facts, params: Params) -> None:
+def check_no_leaf_ascends(name: str, facts: Facts, params: Params) -> None:
     """Raises if it is known that some parameters would go uphill, while others descend."""
     if facts.ascending is not None and (paths := facts.ascending(params)):
         raise GradtxValueError(

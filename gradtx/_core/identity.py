@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx._base.numerics import is_float0
 from gradtx._base.typing import Array
 from gradtx._core.context import Context
-from gradtx._core.facts import Facts, Share
+from gradtx._core.facts import Extent, Facts
 from gradtx._core.leafwise import LeafTransform, leafwise
 from gradtx._core.protocol import GradientTransformation, transformation
 
@@ -33,7 +33,7 @@ def set_to_zero():
 
     State: none.
     """
-    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g), is_zero=Share.ALL)
+    return _on_any_dtype(lambda g: g if is_float0(g) else jnp.zeros_like(g), is_zero=Extent.ALL)
 
 
 def _on_any_dtype(function: Callable[[Any], Any], **facts: Any) -> GradientTransformation:

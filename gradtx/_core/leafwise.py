@@ -193,10 +193,10 @@ def missing_params() -> GradtxValueError:
 
 def _by_leaf(names: Any, updates: Updates) -> list[dict[str, Array]]:
     """What has a name, leaf by leaf."""
-    columns = [jax.tree.leaves(matching(updates, value)) for value in names.values()]
+    columns = [jax.tree.leaves(restricted(updates, value)) for value in names.values()]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def matching(updates: Updates, other: Updates) -> Updates:
-    """The leaves of `other` where `updates` has leaves: it may be a group of a partition."""
+def restricted(updates: Updates, other: Updates) -> Updates:
+    """`other` restricted to the leaves of `updates`, which may be a group of a partition, in the compute dtype."""
     return jax.tree.map(lambda g, x: None if g is None else widened(x), updates, other, is_leaf=lambda x: x is None)

@@ -53,7 +53,7 @@ def checked_loss(caller: str, loss_fn: Any, has_aux: bool = False) -> Any:
 
 
 def misfit(loss_fn: Any, params: Params, args: tuple) -> str | None:
-    """In what the loss cannot be called with the parameters and these arguments, in Python's words; None if it can."""
+    """Why the loss cannot be called with the parameters and these arguments, in Python's words; None if it can."""
     try:
         inspect.signature(loss_fn).bind(params, *args)
     except TypeError as error:

@@ -52,7 +52,7 @@ def matrixwise(
         check_matrices(context, params, leaves)
         if init is None:
             return ()
-        run = _all_at_once(_beside(init))
+        run = _all_at_once(_sharded_like_input(init))
         return treedef.unflatten([_strongly(placed(run, widened(p), p.ndim - 2)) for p in leaves])
 
     def update_tree(context: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
@@ -90,8 +90,8 @@ def _all_at_once(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _beside(init: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """`init`, whose constants lie on the devices of their matrix where the batch is sharded."""
+def _sharded_like_input(init: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """`init`, its outputs made to depend on the parameter, so that constants are sharded as it is."""
 
     def run(p: Array) -> Any:
         zero = jnp.sum(jnp.zeros_like(p, p.real.dtype))

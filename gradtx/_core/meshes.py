@@ -1,8 +1,8 @@
 """Meshes with explicit axes, where the type of an array says how it is sharded.
 
-There XLA may not choose how a product of matrices is sharded, and a decomposition of a sharded one is an error. So what
-works along the axes of arrays is compiled with automatic axes, and updates come out sharded as their parameters, or as
-they came in without them; states as they were.
+There XLA may not choose how a product of matrices is sharded, and decomposing a sharded matrix raises. So what works
+along the axes of arrays is compiled with automatic axes, and updates come out sharded as their parameters, or as they
+came in without them; states as they were.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx._base.branch import like
+from gradtx._base.branch import cast_like
 from gradtx._base.errors import GradtxValueError
 from gradtx._base.numerics import increment, is_traced
 from gradtx._base.states import state_class
@@ -47,7 +47,7 @@ def following_schedules(tx: Value, built_at: Callable[[dict[str, Any]], Built]) 
 
     def advance(own: tuple) -> tuple[tuple, tuple]:
         count, old = own
-        values = jax.tree.map(like, read_schedules(tx, count), old)
+        values = jax.tree.map(cast_like, read_schedules(tx, count), old)
         return (count, values), (increment(count), values)
 
     work = with_scalars(Scheduled, first, start, advance, lambda own: built_at(own[1]))

@@ -1,4 +1,4 @@
-"""Layer 1: how the same work is executed by XLA's CPU backend. Imports `_base` only.
+"""How the same work is executed by XLA's CPU backend. Imports `_base` only.
 
     outputs       which outputs of the work on one array are computed together
     norms         sums of squares in float64
@@ -6,7 +6,7 @@
     single_pass   the option of the backend that fuses the loops over one array
 
 Everything here gives the same numbers as the plain program, to rounding, and on other platforms is the plain program.
-Each trick says what it gains, on which jaxlib that was measured, and which test fails when XLA needs it no longer.
+Each trick says what it gains, on which jaxlib that was measured, and which test fails once XLA no longer needs it.
 """
 
 from gradtx._cpu.norms import norms as norms

@@ -1,4 +1,4 @@
-"""A factor of the whole tree is left to what follows it.
+"""Defers a factor of the whole tree, such as that of clipping, into the work on each array that follows.
 
 Multiplied before, the updates would be materialized where the work on one array has copies of its input of its own
 (`single_pass_cpu`), or is done on stacks (`bucketed`); elsewhere XLA moves the product into the loops that follow by

@@ -16,7 +16,7 @@ from gradtx._base.numerics import is_spread, is_traced, widen, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
-from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, matching
+from gradtx._core.leafwise import SLOT, LeafTransform, Slots, leafwise, restricted
 from gradtx._core.parts import told_apart
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
 
@@ -102,8 +102,8 @@ def bucketed(inner: Transform, max_size: int = 4096, min_count: int = 64):
         ps: tuple = (None, None)
         if leaf.needs_params and params is not None:
             trees.leaves_like(updates, params, "updates", "parameters")
-            ps = _gathered(matching(updates, params), places)
-        names = {name: _gathered(matching(updates, x), places) for name, x in step.names.items()}
+            ps = _gathered(restricted(updates, params), places)
+        names = {name: _gathered(restricted(updates, x), places) for name, x in step.names.items()}
         within = [step._replace(names={name: x[which] for name, x in names.items()}) for which in (0, 1)]
         in_stacks, stacks = stacked.update(within[0], gs.stacks, stacks, ps[0])
         alone, others = each.update(within[1], gs.others, others, ps[1])

@@ -1,4 +1,4 @@
-"""Layer 6: inspection of transforms and states.
+"""Inspection of transforms and states.
 
     walking      from a transform to what it stands for
     state_dict   states as flat dicts of arrays by readable names

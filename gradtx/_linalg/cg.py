@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._base.branch import like
+from gradtx._base.branch import cast_like
 from gradtx._base.calls import explains_calls
 from gradtx._base.numerics import safe_divide, weak
 from gradtx._base.varying import all_axes, varied
@@ -57,7 +57,7 @@ def cg(matvec: Callable[[Any], Any], b: Any, *, max_steps: int = 100, rtol: Any 
         square = dot(rest, rest)
         way = plus(rest, safe_divide(square, carry.square), carry.way)
         new = _Iteration(x, rest, way, square, carry.steps + is_positive.astype(jnp.int32), is_positive)
-        return jax.tree.map(like, new, carry)
+        return jax.tree.map(cast_like, new, carry)
 
     square = dot(b, b)
     limit = jnp.asarray(rtol, square.dtype) ** 2 * square

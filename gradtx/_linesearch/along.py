@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx._base.branch import like
+from gradtx._base.branch import cast_like
 from gradtx._base.checks import one_number
 from gradtx._base.numerics import safe_divide, strong, weak
 from gradtx._base.typing import Array, Params, Updates
@@ -19,7 +19,7 @@ from gradtx._linesearch import wolfe
 from gradtx._linesearch.wolfe import Bracket, Trial
 
 ROUNDING = 10
-"""So many units of its last digit the loss may rise by rounding."""
+"""How many units in the last place the loss may rise by rounding."""
 
 
 class Rules(NamedTuple):
@@ -133,7 +133,7 @@ def searched(
         is_last = is_narrow | (count == max_evaluations - 1)
         t = jnp.where(is_last & (low > 0), low, t)  # the best trial once more, for its gradient
         found = Found(carry.t, value, new, count, is_accepted, is_taken)
-        return jax.tree.map(like, _Carry(t, bracket, found, is_last, is_taken | carry.is_last), carry)
+        return jax.tree.map(cast_like, _Carry(t, bracket, found, is_last, is_taken | carry.is_last), carry)
 
     none = jnp.zeros((), bool)
     found = Found(jnp.zeros((), dtype), line.value, grads, jnp.zeros((), jnp.int32), none, none)

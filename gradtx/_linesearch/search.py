@@ -16,7 +16,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
 from gradtx._core.constructors import combinator, required_params, with_facts
 from gradtx._core.context import Context
-from gradtx._core.facts import Share, check_direction
+from gradtx._core.facts import Extent, check_direction
 from gradtx._core.norms import where
 from gradtx._core.pairs import missing_extra
 from gradtx._core.protocol import as_transformation, transformation
@@ -181,7 +181,7 @@ def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: R
         # Where no step is taken, the direction need not be finite.
         return jax.tree.map(lambda d: where(found.is_taken, weak(found.step) * d), line.direction), new
 
-    return with_facts(combinator(init, update, takes_gradient=True), descends=Share.ALL)
+    return with_facts(combinator(init, update, takes_gradient=True), descends=Extent.ALL)
 
 
 def _value_and_grad(step: Context) -> Callable[[Params], tuple[Array, Updates]]:

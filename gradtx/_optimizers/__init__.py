@@ -1,1 +1,1 @@
-"""Layer 5: the named optimizers, one family per file: expressions over names that `gradtx` exports."""
+"""The named optimizers, one family per file: expressions over names that `gradtx` exports."""

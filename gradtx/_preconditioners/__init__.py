@@ -1,1 +1,1 @@
-"""Layer 4: transforms that depend on the shape of an array: its rows, columns and factors."""
+"""Transforms that depend on the shape of an array: its rows, columns and factors."""

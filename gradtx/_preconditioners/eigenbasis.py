@@ -16,7 +16,7 @@ from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._base.varying import all_axes, varied
 from gradtx._core.context import Context, Work
 from gradtx._core.facts import Facts
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.matrixwise import check_matrices
 from gradtx._core.placing import on_each_device
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -127,7 +127,7 @@ def in_eigenbasis(
         def rotated(tree: Any) -> list[Array]:
             return [_rotate(widened(x), q) for x, q in zip(treedef.flatten_up_to(tree), bases, strict=True)]
 
-        seen = [updates, *(matching(updates, x) for x in step.names.values())]
+        seen = [updates, *(restricted(updates, x) for x in step.names.values())]
         turned, *named = map(treedef.unflatten, without_rounding(*map(rotated, seen)))
         inside = step._replace(names=dict(zip(step.names, named, strict=True)))
         viewed = None if params is None else treedef.unflatten(rotated(params))

@@ -17,7 +17,7 @@ from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
-from gradtx._core.leafwise import matching
+from gradtx._core.leafwise import restricted
 from gradtx._core.matrixwise import check_matrices, matrixwise
 from gradtx._core.norms import norms_along
 from gradtx._core.placing import on_each_device
@@ -105,7 +105,7 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
             pairs = [(widened(x), p) for x, p in rows]
             return [product(adjoint(p), x) if _is_wide(x) else product(x, p) for x, p in pairs]
 
-        seen = [updates, *(matching(updates, x) for x in step.names.values())]
+        seen = [updates, *(restricted(updates, x) for x in step.names.values())]
         small, *named = map(treedef.unflatten, without_rounding(*map(projected, seen)))
         inside = step._replace(names=dict(zip(step.names, named, strict=True)))
         out, own = inside.update(inner, small, state.inner)

@@ -7,7 +7,7 @@ import jax
 from gradtx._base.checks import seed_number
 from gradtx._base.numerics import align, safe_sqrt, weak
 from gradtx._core.constructors import elementwise, treewise, with_facts, with_work
-from gradtx._core.facts import Share
+from gradtx._core.facts import Extent
 from gradtx._core.protocol import transformation
 from gradtx._primitives.random import gaussian, seeded
 from gradtx._values.labels import resolve_mask
@@ -41,7 +41,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return g if is_off else g + weight_decay * p
 
     if mask is None:
-        return with_facts(elementwise(decayed, needs_params=True), takes_ascent=Share.ALL)
+        return with_facts(elementwise(decayed, needs_params=True), takes_ascent=Extent.ALL)
 
     def init(params):
         resolve_mask(mask, params, params)  # for its checks
@@ -53,7 +53,7 @@ def add_decayed_weights(weight_decay: NonNegative, mask: Any = None):
         return treedef.unflatten([decayed(*align(g, p)) if keep else g for g, p, keep in rows]), state
 
     # Cheap: without sums over the arrays, computing it at an inactive step costs less than a branch.
-    return with_work(with_facts(treewise(update, init, needs_params=True), takes_ascent=Share.SOME), is_cheap=True)
+    return with_work(with_facts(treewise(update, init, needs_params=True), takes_ascent=Extent.SOME), is_cheap=True)
 
 
 @transformation

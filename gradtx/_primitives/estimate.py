@@ -14,7 +14,7 @@ from gradtx._base.numerics import abs_square, align, log_of_decay, safe_divide, 
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Updates
 from gradtx._core.constructors import treewise, with_facts
-from gradtx._core.facts import Share
+from gradtx._core.facts import Extent
 from gradtx._core.norms import inner_product
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import Decay, NonNegative, Positive
@@ -95,7 +95,7 @@ def scale_by_dadapt(
         return _packed(updates, outputs, state._replace(distance=distance, evidence=evidence, logs=logs), ms, vs, ss)
 
     tx = treewise(update, lambda params: _begin(params, estim_lr0), needs_params=True)
-    return with_facts(tx, descends=Share.ALL)
+    return with_facts(tx, descends=Extent.ALL)
 
 
 @transformation
@@ -163,7 +163,7 @@ def scale_by_prodigy(
     def init(params: Params) -> Estimated:
         return _begin(params, estim_lr0)._replace(start=jax.tree.map(jnp.copy, params))
 
-    return with_facts(treewise(update, init, needs_params=True), descends=Share.ALL)
+    return with_facts(treewise(update, init, needs_params=True), descends=Extent.ALL)
 
 
 def _begin(params: Params, distance: Any) -> Estimated:

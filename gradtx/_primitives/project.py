@@ -17,7 +17,7 @@ from gradtx._base.numerics import align, ordered, safe_divide, times, weak, wide
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.constructors import elementwise, required_params, treewise, with_facts, with_work
 from gradtx._core.context import Context, Work
-from gradtx._core.facts import Facts, Share
+from gradtx._core.facts import Extent, Facts
 from gradtx._core.norms import Each, scaled
 from gradtx._core.protocol import GradientTransformation, transformation
 from gradtx._values.schedule import Bound, Positive, Radius, Scalar
@@ -34,7 +34,9 @@ def project_nonnegative():
     Raises:
         GradtxTypeError: a parameter is complex.
     """
-    return with_facts(elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True), is_projection=Share.ALL)
+    return with_facts(
+        elementwise(lambda g, p: jnp.maximum(ordered(g), -p), needs_params=True), is_projection=Extent.ALL
+    )
 
 
 @transformation
@@ -53,7 +55,7 @@ def project_box(low: Bound, high: Bound):
         GradtxTypeError: a parameter is complex.
     """
     return with_facts(
-        elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True), is_projection=Share.ALL
+        elementwise(lambda g, p: jnp.clip(ordered(g), low - p, high - p), needs_params=True), is_projection=Extent.ALL
     )
 
 
@@ -85,7 +87,7 @@ def project_sphere():
         out = [scaled(safe_divide(radius, length), x) - p for radius, length, x, p in rows]
         return jax.tree.structure(updates).unflatten(out), state
 
-    return GradientTransformation._of(Work(init, update, facts=Facts(is_projection=Share.ALL)))
+    return GradientTransformation._of(Work(init, update, facts=Facts(is_projection=Extent.ALL)))
 
 
 @transformation
@@ -113,7 +115,7 @@ def project_l2_ball(radius: Radius):
 
         return jax.tree.map(projected, updates, params, moved), state
 
-    return with_facts(treewise(update, needs_params=True), is_projection=Share.ALL)
+    return with_facts(treewise(update, needs_params=True), is_projection=Extent.ALL)
 
 
 @transformation
@@ -149,7 +151,7 @@ def project_simplex(scale: Positive = 1.0, axis: int = -1):
     def update(updates, state, params):
         return trees.map_with_path(projected, updates, params), state
 
-    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Share.ALL))
+    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Extent.ALL))
 
 
 def _on_simplex(x: Array, scale: Scalar, axis: int) -> Array:
@@ -221,4 +223,4 @@ def project_qk(threshold: Positive = 100.0, axis: int = -2):
 
         return trees.map_with_path(projected, updates, params, logits), state
 
-    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Share.ALL))
+    return with_work(treewise(update, needs_params=True), mixes_axes=True, facts=Facts(is_projection=Extent.ALL))

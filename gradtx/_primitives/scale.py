@@ -1,7 +1,7 @@
 """Multiplication of all updates by one scalar."""
 
 from gradtx._core.constructors import elementwise, with_facts
-from gradtx._core.facts import Share
+from gradtx._core.facts import Extent
 from gradtx._core.protocol import transformation
 from gradtx._values.schedule import NonNegative, Scalar
 
@@ -21,7 +21,7 @@ def scale(factor: Scalar):
     return with_facts(
         elementwise(lambda g: factor * g),
         keeps_sign=is_number and factor > 0,
-        takes_ascent=Share.ALL if is_number and factor < 0 else Share.NONE,
+        takes_ascent=Extent.ALL if is_number and factor < 0 else Extent.NONE,
     )
 
 
@@ -39,4 +39,4 @@ def scale_by_learning_rate(learning_rate: NonNegative):
     State: none.
     """
     factor = -learning_rate
-    return with_facts(elementwise(lambda g: factor * g), descends=Share.ALL, takes_ascent=Share.ALL)
+    return with_facts(elementwise(lambda g: factor * g), descends=Extent.ALL, takes_ascent=Extent.ALL)

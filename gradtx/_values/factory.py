@@ -29,7 +29,11 @@ V = TypeVar("V", bound=Value)
 
 
 def make_factory(body: Callable[P, Any], kind: type[V], role: Role | str | None = None) -> Callable[P, V]:
-    """A function that records its arguments in a value of `kind`; the value calls `body` when it is used."""
+    """A function that records its arguments in a value of `kind`.
+
+    With Python numbers the value calls `body` at once, so that mistakes are found where it is made; with arrays or
+    schedules when it is first used.
+    """
     if not inspect.isroutine(body):
         raise GradtxTypeError(f"expected a function of hyperparameters to decorate, got {short(body)}")
     numbers, switches, constants = _hints(body)
