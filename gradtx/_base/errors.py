@@ -128,6 +128,26 @@ def wrong_state(expected: str, state: Any) -> GradtxValueError:
     return error
 
 
+def check_state(kind: type, state: Any) -> None:
+    """Raises if the state is not of this class."""
+    if not isinstance(state, kind):
+        raise wrong_state(f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} `{kind.__name__}`", state)
+
+
+def inner_in_tuple(state: Any) -> Any:
+    """The inner state, which is all that the state of a wrapper holds."""
+    if not isinstance(state, (tuple, list)) or len(state) != 1:
+        raise wrong_state("a tuple of length 1", state)
+    return state[0]
+
+
+def inner_in_dict(state: Any) -> Any:
+    """The same where it is a dict."""
+    if not isinstance(state, dict) or set(state) != {"inner"}:
+        raise wrong_state("one with the part inner", state)
+    return state["inner"]
+
+
 def listing(items) -> str:
     """`a, b, c` in the order given, cut after eight."""
     texts = [str(item) for item in items]

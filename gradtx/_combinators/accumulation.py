@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import GradtxValueError, check_state
 from gradtx._base.numerics import align, increment, strong, weak, widen
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -79,8 +79,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 
     def added(updates: Updates, state: State) -> tuple[Array, Accumulated]:
         """Whether the window is full with these gradients, and the state with them, all of it but the inner one."""
-        if not isinstance(state, Accumulated):
-            raise wrong_state("an `Accumulated`", state)
+        check_state(Accumulated, state)
         trees.leaves_like(updates, state.mean, "updates", "state")
         left_out = jnp.asarray(single("skip", skip(updates)) if skip else False).astype(bool)
         window = length(state.emitted)

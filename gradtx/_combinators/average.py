@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx._base import trees
 from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import align, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
@@ -90,8 +90,7 @@ def average_params(inner: Transform, decay: UnitInterval = 1.0, every: int = 1, 
         )
 
     def update(step: Context, updates: Updates, state: Averaged, params: Params) -> tuple[Updates, Averaged]:
-        if not isinstance(state, Averaged):
-            raise wrong_state("an `Averaged`", state)
+        check_state(Averaged, state)
         updates, new = step.update(inner, updates, state.inner, required_params(params, updates))
         params = apply_updates(params, updates)
         trees.leaves_like(params, state.average, "parameters", "state")

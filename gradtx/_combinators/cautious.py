@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import inner_in_tuple
 from gradtx._base.numerics import align, is_inexact, weak
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
@@ -38,9 +38,7 @@ def cautious(inner: Transform):
         return (step.init(inner, params),)
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, (tuple, list)) or len(state) != 1:
-            raise wrong_state("one with the state of `inner`", state)
-        proposed, new = step.update(inner, updates, state[0], params)
+        proposed, new = step.update(inner, updates, inner_in_tuple(state), params)
         gradients = trees.leaves_like(proposed, updates, "output updates", "input updates")
         leaves, treedef = jax.tree.flatten(proposed)
         return treedef.unflatten(list(map(_where_it_descends, leaves, gradients))), (new,)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import align
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, Transform, Updates
@@ -56,8 +56,7 @@ def split_complex(inner: Transform):
         return Split(step.init(inner, _split(params)))
 
     def update(step: Context, updates: Updates, state: Split, params: Params) -> tuple[Updates, Split]:
-        if not isinstance(state, Split):
-            raise wrong_state("a `Split`", state)
+        check_state(Split, state)
         # Values named by `let` are split in the same way as the updates.
         names = {name: _split(restricted(updates, value)) for name, value in step.names.items()}
         halves, new = step._replace(names=names).update(inner, _split(updates), state.inner, _split(params))

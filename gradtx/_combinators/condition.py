@@ -19,7 +19,7 @@ import numpy as np
 from gradtx._base.branch import branch, cast_like, settled
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import function_of, whole_number
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, check_state, short, wrong_state
 from gradtx._base.numerics import increment, is_float0, is_traced, strong
 from gradtx._base.sharing import for_each
 from gradtx._base.states import state_class
@@ -80,8 +80,7 @@ def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise
         return Conditional(_no_steps(), busy, idle)
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, Conditional):
-            raise wrong_state("a `Conditional`", state)
+        check_state(Conditional, state)
         holds = jnp.asarray(_answer("predicate", predicate, state.count, step.extra)).astype(bool)
         states = (state.otherwise, state.inner)
         updates, (idle, busy) = _one_of(step, holds, transforms, updates, states, params)
@@ -181,8 +180,7 @@ def skip_nonfinite(inner: Transform, max_consecutive: int | None = None, check_o
         return Guarded(_no_steps(), _no_steps(), jnp.zeros((), bool), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: Guarded, params: Params) -> tuple[Updates, Guarded]:
-        if not isinstance(state, Guarded):
-            raise wrong_state("a `Guarded`", state)
+        check_state(Guarded, state)
         enough = jnp.zeros((), bool) if max_consecutive is None else state.consecutive >= max_consecutive
         finite, out, new = _where_finite(step, inner, enough, check_output, updates, state.inner, params)
         skipped = ~(finite | enough)

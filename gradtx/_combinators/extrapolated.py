@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import align, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
@@ -65,8 +65,7 @@ def extrapolated_gradient(inner: Transform, decay: Decay, points: int = 1):
 
     def update(step: Context, updates: Updates, state: Ahead, params: Params) -> tuple[Updates, Ahead]:
         grad_fn = required_extra(step, "grad_fn")
-        if not isinstance(state, Ahead):
-            raise wrong_state("an `Ahead`", state)
+        check_state(Ahead, state)
         trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
         trees.leaves_like(updates, state.momentum, "updates", "state")
         ahead = jax.tree.map(lambda v: decay * v, state.momentum)

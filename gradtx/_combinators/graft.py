@@ -2,7 +2,7 @@
 
 import jax
 
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import inner_in_dict
 from gradtx._base.numerics import safe_divide, widened
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator
@@ -83,9 +83,7 @@ def scale_by_dual_norm(inner: Transform):
         return {"inner": step.init(inner, params)}
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, dict) or set(state) != {"inner"}:
-            raise wrong_state("one with the part inner", state)
-        out, new = step.update(inner, updates, state["inner"], params)
+        out, new = step.update(inner, updates, inner_in_dict(state), params)
         gs, us = ([widened(x) for x in jax.tree.leaves(tree)] for tree in (updates, out))
         by = Each(step.of_matrices).inner_products(gs, us)
         return jax.tree.structure(out).unflatten(list(map(scaled, by, us))), {"inner": new}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, inner_in_dict, short, wrong_state
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, with_work
 from gradtx._core.context import Context
@@ -47,8 +47,7 @@ def over_layers(inner: Transform, axis: int = 0):
         return {"inner": placed(run, params, 1, axis)}
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, dict) or set(state) != {"inner"}:
-            raise wrong_state("one with the part inner", state)
+        own = inner_in_dict(state)
         # Values named by `let` have the same layer axis as the updates; extra arguments are not mapped.
         names = {name: restricted(updates, value) for name, value in step.names.items()}
 
@@ -62,7 +61,7 @@ def over_layers(inner: Transform, axis: int = 0):
             if count and jnp.shape(leaf)[:1] != (count[0],):
                 raise wrong_state(f"one of {count[0]} layers, but {path!r} has the shape {jnp.shape(leaf)}", state)
         run = jax.vmap(one, in_axes=(axis, 0, axis, axis), out_axes=(axis, 0)) if count else one
-        updates, new = run(updates, state["inner"], params, names)
+        updates, new = run(updates, own, params, names)
         return updates, {"inner": new}
 
     return with_work(combinator(init, update), mixes_axes=True)

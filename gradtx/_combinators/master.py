@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.calls import explains_calls
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import GradtxValueError, check_state
 from gradtx._base.numerics import align, precision, strong
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -61,8 +61,7 @@ def master_weights(inner: Transform):
         return Master(masters, step.init(inner, _whole(params, masters)))
 
     def update(step: Context, updates: Updates, state: Master, params: Params) -> tuple[Updates, Master]:
-        if not isinstance(state, Master):
-            raise wrong_state("a `Master`", state)
+        check_state(Master, state)
         whole = _whole(required_params(params, updates), state.params)
         steps, new = step.update(inner, updates, state.inner, whole)
         treedef, leaves = jax.tree.structure(steps), trees.floating_leaves(steps)

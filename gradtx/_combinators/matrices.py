@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from gradtx._base import trees
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import GradtxValueError, inner_in_dict
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Work
 from gradtx._core.leafwise import restricted
@@ -52,15 +52,13 @@ def as_matrices(inner: Transform, axes: Any = _PLAIN):
         return {"inner": step._replace(of_matrices=True).init(inner, _views(params, found))}
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, dict) or set(state) != {"inner"}:
-            raise wrong_state("one with the part inner", state)
         found = chosen(params, updates)
         if params is not None:
             trees.leaves_like(updates, params, "updates", "parameters")
         names = {name: _views(restricted(updates, value), found) for name, value in step.names.items()}
         inside = step._replace(names=names, of_matrices=True)
         viewed = None if params is None else _views(params, found)
-        out, new = inside.update(inner, _views(updates, found), state["inner"], viewed)
+        out, new = inside.update(inner, _views(updates, found), inner_in_dict(state), viewed)
         return _joined(updates, out, found), {"inner": new}
 
     return GradientTransformation._of(Work(init, update, is_cheap=inner._built().work.is_cheap))

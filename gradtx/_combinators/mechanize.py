@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import align, safe_divide, safe_sqrt, strong, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -86,8 +86,7 @@ def mechanize(
         return Mechanized(start, vector(s_init), vector(0.0), vector(0.0), vector(0.0), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, Mechanized]:
-        if not isinstance(state, Mechanized):
-            raise wrong_state("a `Mechanized`", state)
+        check_state(Mechanized, state)
         moves, inner_state = step.update(inner, updates, state.inner, required_params(params, updates))
         treedef = jax.tree.structure(updates)
         columns = [

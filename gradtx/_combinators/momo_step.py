@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.checks import one_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import align, log_of_decay, safe_divide, strong, weak, weighted_mean
 from gradtx._base.states import state_class
 from gradtx._base.typing import Params, State, Transform, Updates
@@ -93,8 +93,7 @@ def momo_step(
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, ModelStep]:
         value = required_extra(step, "value")
-        if not isinstance(state, ModelStep):
-            raise wrong_state("a `ModelStep`", state)
+        check_state(ModelStep, state)
         required_params(params, updates)
         treedef = jax.tree.structure(updates)
         columns = [

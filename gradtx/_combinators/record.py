@@ -10,7 +10,7 @@ from gradtx._base import trees
 from gradtx._base.branch import cast_like
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import arguments_needed
-from gradtx._base.errors import GradtxTypeError, GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, GradtxValueError, check_state, short
 from gradtx._base.states import Logged, state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._combinators.inject import Injected, named_numbers
@@ -81,8 +81,7 @@ def record(name: str, measure: Callable[..., Any]):
         return Recorded({name: jnp.zeros((), float) for name in jax.eval_shape(numbers, params, params)})
 
     def update(step: Context, updates: Updates, state: Recorded, params: Params) -> tuple[Updates, Recorded]:
-        if not isinstance(state, Recorded):
-            raise wrong_state("a `Recorded`", state)
+        check_state(Recorded, state)
         return updates, Recorded(jax.tree.map(cast_like, numbers(updates, params), state.numbers))
 
     # No combinator, which would widen what goes through.

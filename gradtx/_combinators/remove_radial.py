@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base import trees
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import inner_in_tuple
 from gradtx._base.numerics import abs_square, align, safe_divide, safe_sqrt, times
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required_params
@@ -59,9 +59,7 @@ def remove_radial(
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         gradients, params = trees.widened(updates), trees.widened(required_params(params, updates), "parameters")
-        if not isinstance(state, (tuple, list)) or len(state) != 1:
-            raise wrong_state("a tuple of length 1", state)
-        directions, inner_state = step.update(inner, updates, state[0], params)
+        directions, inner_state = step.update(inner, updates, inner_in_tuple(state), params)
         ps = jax.tree.structure(updates).unflatten(trees.leaves_like(updates, params, "updates", "parameters"))
         return jax.tree.map(project, gradients, directions, ps), (inner_state,)
 

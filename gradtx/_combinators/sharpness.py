@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx._base import trees
-from gradtx._base.errors import GradtxTypeError, wrong_state
+from gradtx._base.errors import GradtxTypeError, inner_in_dict
 from gradtx._base.numerics import align, safe_divide, strong, weak
 from gradtx._base.typing import Array, Params, State, Transform, Updates
 from gradtx._core.constructors import combinator, required_extra, required_params
@@ -56,14 +56,12 @@ def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = 
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
         grad_fn = required_extra(step, "grad_fn")
-        if not isinstance(state, dict) or set(state) != {"inner"}:
-            raise wrong_state("one with the part inner", state)
         trees.leaves_like(updates, required_params(params, updates), "updates", "parameters")
         uphill = sized(updates, params)
         factor = weak(safe_divide(rho, tree.norm(uphill)))
         offset = sized(jax.tree.map(lambda g: factor * g, trees.widened(uphill)), params)
         grads = gradient_at(grad_fn, params, offset)
-        updates, new = step.update(inner, grads, state["inner"], params)
+        updates, new = step.update(inner, grads, inner_in_dict(state), params)
         return updates, {"inner": new}
 
     return combinator(init, update)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from gradtx import _cpu
-from gradtx._base.errors import add_stages, listing, wrong_state
+from gradtx._base.errors import add_stages, check_state, listing, wrong_state
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Built, Context, Work
 from gradtx._core.leafwise import SCALARS, LeafTransform, Scalars, Slots, leafwise
@@ -149,8 +149,7 @@ def with_scalars(
         return kind(*own, at(own).work.init(inside(step, own), params))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, kind):
-            raise wrong_state(f"a `{kind.__name__}`", state)
+        check_state(kind, state)
         *old, own = state
         now, new = advance(tuple(old))
         out, own = at(now).work.update(inside(step, now), updates, own, params)

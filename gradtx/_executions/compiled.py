@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from gradtx._base.errors import GradtxTypeError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, inner_in_tuple, short
 from gradtx._base.typing import Params, State, Transform, Updates
 from gradtx._core.context import Context, Encoding, Work
 from gradtx._core.protocol import GradientTransformation, as_transformation, transformation
@@ -35,8 +35,6 @@ def compiled(inner: Transform):
         return (step.init(inner, params),)  # not compiled: `jit` would lose the placement of slots on devices
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, (tuple, list)) or len(state) != 1:
-            raise wrong_state("a tuple of length 1", state)
         arrays = {name: x for name, x in step.extra.items() if _is_data(x)}
         rest = tuple((name, x) for name, x in step.extra.items() if name not in arrays)
         for name, x in rest:
@@ -48,7 +46,7 @@ def compiled(inner: Transform):
         codec, count = (None, None) if encoding is None else encoding
         own = (arrays, dict(step.names), step.active, count)
         fixed = rest, codec, step.of_matrices
-        new, inner_state = _update(inner, updates, state[0], params, own, fixed)
+        new, inner_state = _update(inner, updates, inner_in_tuple(state), params, own, fixed)
         return new, (inner_state,)
 
     return GradientTransformation._of(Work(init, update, is_cheap=inner._built().work.is_cheap))

@@ -10,7 +10,7 @@ from jax import lax
 
 from gradtx._base import trees
 from gradtx._base.checks import one_number, whole_number
-from gradtx._base.errors import GradtxTypeError, short, wrong_state
+from gradtx._base.errors import GradtxTypeError, check_state, short
 from gradtx._base.numerics import weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, Transform, Updates
@@ -155,8 +155,7 @@ def _search(direction: Transform, max_evaluations: int, evaluator: Any, rules: R
         return LineSearch(step.init(inner, params), zero, grads, zero, none, none, none)
 
     def update(step: Context, updates: Updates, state: LineSearch, params: Params) -> tuple[Updates, LineSearch]:
-        if not isinstance(state, LineSearch):
-            raise wrong_state("a `LineSearch`", state)
+        check_state(LineSearch, state)
         required_params(params, updates)
         evaluate, is_given = evaluator(step), "value" in step.extra
         value = one_number("value", step.extra["value"] if is_given else evaluate(params)[0])

@@ -9,7 +9,7 @@ from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import wrong_state
+from gradtx._base.errors import check_state
 from gradtx._base.numerics import abs_square, increment, strong, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -112,8 +112,7 @@ def in_eigenbasis(
         return Eigenbasis(factors, scales, bases, zero, jnp.copy(zero), step.init(inner, params))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, Eigenbasis):
-            raise wrong_state("an `Eigenbasis`", state)
+        check_state(Eigenbasis, state)
         gs, treedef = [widened(g) for g in trees.floating_leaves(updates)], jax.tree.structure(updates)
         check_matrices(step, updates, gs)
         factors, scales, bases = (

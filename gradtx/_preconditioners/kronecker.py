@@ -10,7 +10,7 @@ from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.branch import one_of
 from gradtx._base.checks import whole_number
-from gradtx._base.errors import GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxValueError, check_state, short
 from gradtx._base.numerics import increment, strong, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -209,8 +209,7 @@ def _preconditioned(
         return Kronecker(factors, scales, roots, zero, jnp.copy(zero), step.init(inside, params))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, Kronecker):
-            raise wrong_state("a `Kronecker`", state)
+        check_state(Kronecker, state)
         gs, treedef = [widened(g) for g in trees.floating_leaves(updates)], jax.tree.structure(updates)
         check_matrices(step, updates, gs)
         factors, scales, roots = (

@@ -11,7 +11,7 @@ from gradtx import linalg
 from gradtx._base import trees
 from gradtx._base.branch import one_of
 from gradtx._base.checks import seed_number, whole_number
-from gradtx._base.errors import GradtxValueError, short, wrong_state
+from gradtx._base.errors import GradtxValueError, check_state, short
 from gradtx._base.numerics import increment, safe_divide, widened
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Transform, Updates
@@ -92,8 +92,7 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
         return LowRank(projections, jnp.zeros((), jnp.int32), step.init(inner, seen))
 
     def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        if not isinstance(state, LowRank):
-            raise wrong_state("a `LowRank`", state)
+        check_state(LowRank, state)
         gs, treedef = [widened(g) for g in trees.floating_leaves(updates)], jax.tree.structure(updates)
         check_matrices(step, updates, gs)
         old = trees.subtrees_like(updates, state.projections, "updates", "state")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx._base.checks import one_number
-from gradtx._base.errors import GradtxValueError, wrong_state
+from gradtx._base.errors import GradtxValueError, check_state
 from gradtx._base.numerics import increment, strong, weak
 from gradtx._base.states import Logged, state_class
 from gradtx._core.constructors import treewise
@@ -119,8 +119,7 @@ def reduce_on_plateau(
         )
 
     def update(updates, state, params, *, value):
-        if not isinstance(state, Plateau):
-            raise wrong_state("a `Plateau`", state)
+        check_state(Plateau, state)
         value, count = strong(one_number("value", value), state.mean.dtype), state.count + 1
         mean = jnp.where(state.count == 0, value, state.mean + (value - state.mean) / count.astype(float))
         state = state._replace(count=count, mean=mean)
