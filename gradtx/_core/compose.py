@@ -144,18 +144,19 @@ def with_scalars(
     inside = within or (lambda step, own: step)
     nothing = [None] * (len(kind._fields) - 1)
 
-    def init(step: Context, params: Params) -> State:
-        own = start()
-        return kind(*own, at(own).work.init(inside(step, own), params))
-
-    def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
-        check_state(kind, state)
-        *old, own = state
-        now, new = advance(tuple(old))
-        out, own = at(now).work.update(inside(step, now), updates, own, params)
-        return out, kind(*step.keep(new, tuple(old)), own)
-
     if leaf is None:
+
+        def init(step: Context, params: Params) -> State:
+            own = start()
+            return kind(*own, at(own).work.init(inside(step, own), params))
+
+        def update(step: Context, updates: Updates, state: State, params: Params) -> tuple[Updates, State]:
+            check_state(kind, state)
+            *old, own = state
+            now, new = advance(tuple(old))
+            out, own = at(now).work.update(inside(step, now), updates, own, params)
+            return out, kind(*step.keep(new, tuple(old)), own)
+
         return Work(init, update, is_cheap=inner.work.is_cheap, facts=inner.work.facts)
 
     def init_slots(step: Context, p: Array) -> Slots:
