@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
+from docutils import nodes  # noqa: E402
 from api_pages import write_api  # noqa: E402
 from atlas_pages import write_atlas  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
@@ -66,7 +67,7 @@ napoleon_use_ivar = True
 napoleon_custom_sections = ["State", "Reference"]
 default_role = "literal"  # docstrings have names in single backticks
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -121,7 +122,15 @@ def _literal_blocks(app: object, what: str, name: str, item: object, options: ob
     lines[:] = result
 
 
+def _aligned(app: object, doctree: nodes.document) -> None:
+    """Trees and tables of text get a class, for their lines must not wrap."""
+    for block in doctree.findall(nodes.literal_block):
+        if "─" in block.astext():
+            block["classes"].append("aligned")
+
+
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", _literal_blocks, priority=400)  # before napoleon
     app.connect("builder-inited", _gather)
     app.connect("source-read", _read)
+    app.connect("doctree-read", _aligned)
