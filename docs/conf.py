@@ -13,9 +13,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-from docutils import nodes  # noqa: E402
 from api_pages import write_api  # noqa: E402
 from atlas_pages import write_atlas  # noqa: E402
+from docutils import nodes  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
 from parts_pages import write_algebra  # noqa: E402
 

@@ -301,6 +301,12 @@ def test_schedules_over_the_steps():
     assert place["legend"].x1 <= place["figure"].x1
 
 
+def test_jumps_are_upright_and_nothing_else_has_stairs():
+    stairs = schedules.exponential_decay(1.0, 4, 0.5, staircase=True)
+    lines = plot.schedule({"stairs": stairs, "line": schedules.linear(1.0, 0.0, 4), "const": 0.5}, 12).axes[0].lines
+    assert [line.get_drawstyle() for line in lines] == ["steps-post", "default", "steps-post"]
+
+
 def test_one_schedule_has_itself_for_a_title():
     figure = plot.schedule(schedules.linear(1.0, 0.0, 9), 10)
     assert figure.axes[0].get_title() == repr(schedules.linear(1.0, 0.0, 9))

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from gradtx import schedules
 from gradtx._base.calls import explains_calls
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, at_stage, short
+from gradtx._base.typing import Array
 from gradtx._values.schedule import Schedule
 from gradtx.plot._style import TEXT, WIDTH, axes_of, by_name, legend_beside, styles, wrapped
 
 
 @explains_calls("plot.schedule")
 def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
-    """Plots schedules over the steps, one line each.
+    """Plots schedules over the steps, one line each. One that only jumps is drawn as stairs.
 
     Args:
         scheduled: a schedule, a number or a function of the step count, or a dict of them by name.
@@ -39,7 +40,8 @@ def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
         lines = {name: jax.vmap(_as_schedule(name, one))(jnp.arange(steps)) for name, one in named.items()}
     figure, axes = axes_of(ax, WIDTH, 0.42 * WIDTH)
     for name, style in styles(lines).items():
-        axes.plot(lines[name], color=style["color"], ls=style["linestyle"], lw=2, label=wrapped(name))
+        (line,) = axes.plot(lines[name], color=style["color"], ls=style["linestyle"], lw=2, label=wrapped(name))
+        line.set_drawstyle(_drawstyle(lines[name]))
     axes.set_xlabel("step", fontsize=TEXT)
     axes.set_ylabel("value", fontsize=TEXT)
     axes.set_xlim(0, max(steps - 1, 1))
@@ -48,6 +50,12 @@ def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
     else:
         axes.set_title(wrapped(next(iter(lines)), 70), fontsize=TEXT)
     return figure
+
+
+def _drawstyle(values: Array) -> str:
+    """Stairs if the values only jump, each to a value that holds; slanted lines would show what lies between."""
+    jumps = jnp.diff(values) != 0
+    return "default" if jnp.any(jumps[1:] & jumps[:-1]) else "steps-post"
 
 
 def _as_schedule(name: str, given: Any) -> Schedule:

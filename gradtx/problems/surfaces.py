@@ -27,7 +27,7 @@ __all__ = [
     "ripple",
     "rosenbrock",
     "simple_quadratic",
-    "two_minimums",
+    "two_minima",
     "wobbly",
 ]
 
@@ -171,8 +171,8 @@ hills_and_canyon = Surface(
 )
 """Four hills in front of a narrow canyon that leads to the minimum."""
 
-two_minimums = Surface(
-    "two minimums",
+two_minima = Surface(
+    "two minima",
     "4 - 0.5 exp(-((x + 2.5)² + (y + 2.5)²)) - 3 exp(-(x² + y²))",
     lambda x, y: 4 - 0.5 * _hill(x, y, (-2.5, -2.5), (1, 1)) - 3 * _hill(x, y, (0, 0), (1, 1)),
     _SQUARE,
@@ -224,7 +224,7 @@ ALL: MappingProxyType[str, Surface] = MappingProxyType(
             ripple,
             giant_plateau,
             hills_and_canyon,
-            two_minimums,
+            two_minima,
             rosenbrock,
             beale,
             himmelblau,
