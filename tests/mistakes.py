@@ -281,10 +281,12 @@ INTRODUCTION = """# Errors
 
 What gradtx says to mistakes, and what usually causes them. A message is read from left to right:
 
-    GradtxValueError: in chain > adamw > chain > add_decayed_weights: expected the parameters, got None; call
-    tx.update(updates, state, params)
+```text
+GradtxValueError: in adamw > chain > add_decayed_weights: expected the parameters, got None; call
+tx.update(updates, state, params)
+```
 
-- **Where**: `in chain > adamw > chain > add_decayed_weights` is the way from the transform that you called, inwards to
+- **Where**: `in adamw > chain > add_decayed_weights` is the way from the transform that you called, inwards to
   the one that complains. `print(gx.describe(tx))` shows the same names as a tree.
 - **Which leaf**: an array of a pytree is named by the keys that lead to it, as in `'dense/kernel'`.
   `gx.tree.paths(params)` lists these names.
