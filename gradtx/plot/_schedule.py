@@ -1,6 +1,6 @@
 """Plots of schedules."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def schedule(scheduled: Any, steps: int, ax: Axes | None = None) -> Figure:
     return figure
 
 
-def _drawstyle(values: Array) -> str:
+def _drawstyle(values: Array) -> Literal["default", "steps-post"]:
     """Stairs if the values only jump, each to a value that holds; slanted lines would show what lies between."""
     jumps = jnp.diff(values) != 0
     return "default" if jnp.any(jumps[1:] & jumps[:-1]) else "steps-post"
