@@ -35,15 +35,14 @@ def with_pictures(page: Path, folder: Path) -> str:
     return CODE_OR_MARK.sub(lambda found: image(next(paths), found["about"]) if found["name"] else found[0], text)
 
 
-def image(path: Path, about: str, *, is_captioned: bool = False) -> str:
-    """The lines that show a picture in the folder beside the page, with a text for who cannot see it, or for all."""
+def image(path: Path, about: str) -> str:
+    """The lines that show a picture in the folder beside the page, with a text for who cannot see it."""
     width = 0
     if path.suffix == ".png":
         with Image.open(path) as opened:
             width = opened.width * 100 // DPI
     size = f":width: {width}px\n" if width else ""
-    kind, caption = ("figure", f"\n{about}\n") if is_captioned else ("image", "")
-    return f"```{{{kind}}} {path.parent.name}/{path.name}\n:alt: {about}\n{size}{caption}```"
+    return f"```{{image}} {path.parent.name}/{path.name}\n:alt: {about}\n{size}```"
 
 
 def save(drawn: Any, path: Path) -> Path:

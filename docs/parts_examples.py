@@ -1,9 +1,18 @@
 """The examples of the pages of parts: an expression, and the kind of its picture.
 
 The kinds are those of `parts_pictures.py`: streams of gradients of one parameter ("wave", "hills", "gaps",
-"constant") or of two arrays ("two"), parameters that descend to a fixed or a moving minimum ("descent", "follow"),
-"matrix", and "diagram". Without a kind there is no picture.
+"constant") or of two arrays ("two"), parameters that descend to a fixed or a moving minimum ("descent", "follow") or
+in a narrow valley ("valley"), a matrix alone or with its singular values ("matrix", "singular"), and "diagram".
+Without a kind there is no picture, and the example is a few lines, for `params` and `grads`.
 """
+
+import jax
+import jax.numpy as jnp
+
+import gradtx as gx
+
+NAMES = {"gx": gx, "jax": jax, "jnp": jnp}
+"""The names in the examples."""
 
 EXAMPLES: dict[str, tuple[str, str]] = {
     # elementwise
@@ -43,6 +52,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "running_sum_by_axis": ("gx.chain(gx.square(), gx.running_sum_by_axis())", "matrix"),
     # of each array, of the whole tree
     "centralize": ("gx.centralize()", "matrix"),
+    "normalize_by_block_norm": ("gx.normalize_by_block_norm()", "two"),
     "clip_by_block_norm": ("gx.clip_by_block_norm(0.7)", "two"),
     "clip_by_block_rms": ("gx.clip_by_block_rms(0.7)", "two"),
     "scale_by_norm_ema": ("gx.scale_by_norm_ema(0.9)", "two"),
@@ -54,7 +64,44 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "normalize_by_global_norm": ("gx.normalize_by_global_norm()", "two"),
     "scale_by_global_rss": ("gx.scale_by_global_rss()", "two"),
     "scale_by_polyak": ("gx.chain(gx.scale_by_polyak(max_learning_rate=0.2), gx.scale(-1.0))", "descent"),
-    "hutchinson": ("gx.hutchinson()", ""),
+    "hutchinson": ("tx = gx.hutchinson(every=10)  # update wants value_fn and key", ""),
+    # directions of named optimizers
+    "scale_by_rss": ("gx.scale_by_rss()", "wave"),
+    "scale_by_rms": ("gx.scale_by_rms(0.9)", "wave"),
+    "scale_by_stddev": ("gx.scale_by_stddev(0.9)", "wave"),
+    "scale_by_adam": ("gx.scale_by_adam(b2=0.95)", "wave"),
+    "scale_by_nadam": ("gx.scale_by_nadam(b2=0.95)", "wave"),
+    "scale_by_radam": ("gx.scale_by_radam(b2=0.95)", "wave"),
+    "scale_by_amsgrad": ("gx.scale_by_amsgrad(b2=0.95)", "wave"),
+    "scale_by_yogi": ("gx.scale_by_yogi(b2=0.95)", "wave"),
+    "scale_by_belief": ("gx.scale_by_belief(b2=0.95)", "wave"),
+    "scale_by_adamax": ("gx.scale_by_adamax(b2=0.95)", "wave"),
+    "scale_by_adan": ("gx.scale_by_adan()", "wave"),
+    "scale_by_ademamix": ("gx.scale_by_ademamix(b2=0.95, b3=0.99, alpha=2.0)", "wave"),
+    "scale_by_lion": ("gx.scale_by_lion()", "wave"),
+    "scale_by_factored_rms": ("gx.scale_by_factored_rms(min_dim_size_to_factor=2)", "matrix"),
+    "scale_by_soap": ("gx.scale_by_soap()", "singular"),
+    # of matrices
+    "orthogonalize": ("gx.orthogonalize()", "singular"),
+    "orthogonalize_largest": ("gx.orthogonalize_largest(0.25)", "singular"),
+    "lmo": ('gx.lmo("sign")', "singular"),
+    "scale_by_dion": ("gx.scale_by_dion(rank=3)", "singular"),
+    "precondition_by_kronecker": ("gx.precondition_by_kronecker(decay=0.9)", "singular"),
+    "precondition_by_kl_kronecker": ("gx.precondition_by_kl_kronecker(decay=0.9)", "singular"),
+    "precondition_by_whitening": ("gx.precondition_by_whitening()", "singular"),
+    "scale_by_shape": ('gx.scale_by_shape("match_rms_adamw")', "singular"),
+    "scale_by_row_ema": ("gx.chain(gx.square(), gx.scale_by_row_ema(0.9))", "matrix"),
+    "keep_norm": ("gx.keep_norm(gx.orthogonalize())", "singular"),
+    "graft": ("gx.graft(gx.orthogonalize(), gx.sign())", "singular"),
+    "scale_by_dual_norm": ("gx.scale_by_dual_norm(gx.orthogonalize())", "singular"),
+    "as_matrices": ("gx.as_matrices(gx.chain(gx.orthogonalize(), gx.scale_by_shape()))", "diagram"),
+    "in_eigenbasis": ("gx.in_eigenbasis(gx.scale_by_rms(0.9), every=1)", "singular"),
+    "low_rank": ("gx.low_rank(gx.scale_by_adam(), rank=3)", "singular"),
+    # with the curvature, along a line
+    "precondition_by_lbfgs": ("gx.chain(gx.precondition_by_lbfgs(), gx.scale(-0.3))", "valley"),
+    "precondition_by_cg": ("gx.chain(gx.precondition_by_cg(), gx.scale(-0.3))", "valley"),
+    "line_search": ("gx.line_search(gx.scale(-1.0))", "valley"),
+    "backtracking": ("gx.backtracking(gx.scale(-1.0))", "valley"),
     # with parameters
     "add_decayed_weights": ("gx.add_decayed_weights(0.5)", "two"),
     "current_params": ("gx.current_params()", "two"),
@@ -67,12 +114,14 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "mechanize": ("gx.mechanize(gx.sgd(1.0), s_init=1e-3)", "descent"),
     # random
     "add_noise": ("gx.add_noise(0.3)", "constant"),
-    "aggregate_privately": ("gx.aggregate_privately(1.0, 0.5)", ""),
+    "aggregate_privately": ("tx = gx.chain(gx.aggregate_privately(1.0, 0.5), gx.sgd(0.1))  # of single examples", ""),
     # parameters in a set
     "project_nonnegative": ("gx.chain(gx.sgd(0.2), gx.project_nonnegative())", "follow"),
     "project_box": ("gx.chain(gx.sgd(0.2), gx.project_box(-0.5, 0.7))", "follow"),
     "project_l2_ball": ("gx.chain(gx.sgd(0.2), gx.project_l2_ball(0.8))", "follow"),
     "project_simplex": ("gx.chain(gx.sgd(0.2), gx.project_simplex())", "follow"),
+    "project_sphere": ("gx.chain(gx.sgd(0.2), gx.project_sphere())", "follow"),
+    "project_qk": ("tx = gx.chain(gx.adamw(1e-3), gx.project_qk(threshold=100.0))  # update wants max_logits", ""),
     # the last step
     "scale_by_learning_rate": ("gx.scale_by_learning_rate(0.5)", "wave"),
     # in series, side by side, twice
@@ -102,7 +151,13 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     # at some steps
     "accumulate_gradients": ("gx.accumulate_gradients(gx.identity(), 6)", "wave"),
     "skip_nonfinite": ("gx.skip_nonfinite(gx.scale_by_ema(0.9))", "gaps"),
-    "has_nonfinite": ("gx.has_nonfinite(updates)", ""),
+    "has_updated": (
+        "tx = gx.accumulate_gradients(gx.adam(1e-3), 4)\n"
+        "state = tx.init(params)\n"
+        "gx.has_updated(state)  # False",
+        "",
+    ),
+    "has_nonfinite": ("gx.has_nonfinite(grads)  # False", ""),
     "conditional": ("gx.conditional(gx.scale_by_ema(0.9), lambda step: step % 20 < 10, gx.set_to_zero())", "wave"),
     "switch": ("gx.switch(lambda step: step // 20, gx.identity(), gx.sign(), gx.scale_by_ema(0.9))", "wave"),
     # where it descends, by a metric
@@ -114,21 +169,90 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "lookahead": ("gx.lookahead(gx.sgd(0.3), sync_period=6, slow_step_size=0.5)", "descent"),
     "average_params": ("gx.average_params(gx.adam(1e-3), decay=0.999)", "diagram"),
     "schedule_free_averaging": ("gx.chain(gx.sgd(0.3), gx.schedule_free_averaging(0.3))", "descent"),
-    "eval_params": ("gx.eval_params(state, params)", ""),
-    "master_params": ("gx.master_params(state, params)", ""),
+    "schedule_free": ("gx.schedule_free(gx.sgd(0.3), 0.3)", "descent"),
+    "eval_params": (
+        "tx = gx.average_params(gx.adam(1e-3), decay=0.999)\n"
+        "state = tx.init(params)\n"
+        "averaged = gx.eval_params(state, params)",
+        "",
+    ),
+    "master_params": (
+        "tx = gx.master_weights(gx.adam(1e-3))\n"
+        "state = tx.init(params)\n"
+        "in_float32 = gx.master_params(state, params)",
+        "",
+    ),
     # gradients elsewhere, other shapes
     "sharpness_aware": ("gx.sharpness_aware(gx.sgd(0.1), rho=0.05)", "diagram"),
     "extrapolated_gradient": ("gx.extrapolated_gradient(gx.sgd(0.1), decay=0.9)", "diagram"),
-    "over_layers": ("gx.over_layers(gx.muon(0.02))", ""),
+    "over_layers": ("tx = gx.over_layers(gx.clip_by_global_norm(1.0))  # the norm of each layer", ""),
     "per_leaf": ("gx.per_leaf(gx.clip_by_global_norm(0.7))", "two"),
-    "split_complex": ("gx.split_complex(gx.adam(1e-3))", ""),
+    "split_complex": ("tx = gx.split_complex(gx.adam(1e-3))", ""),
     # the state, and how it is computed
-    "record": ('gx.record("update norm", gx.tree.norm)', ""),
-    "logs": ("gx.logs(state)", ""),
+    "record": ('tx = gx.chain(gx.adam(1e-3), gx.record("update norm", gx.tree.norm))', ""),
+    "logs": (
+        'tx = gx.chain(gx.record("norm", gx.tree.norm), gx.adam(1e-3))\n'
+        'state = tx.update(grads, tx.init(params))[1]\n'
+        'gx.logs(state)["norm"]',
+        "",
+    ),
     "store": ("gx.store(gx.scale_by_ema(0.9), gx.codecs.bfloat16)", "diagram"),
-    "bucketed": ("gx.bucketed(gx.adam(1e-3))", ""),
-    "inject": ("gx.inject(gx.adam(1e-3))", ""),
-    "get_hyperparams": ("gx.get_hyperparams(state)", ""),
-    "set_hyperparams": ("gx.set_hyperparams(state, learning_rate=1e-4)", ""),
+    "bucketed": ("tx = gx.chain(gx.clip_by_global_norm(1.0), gx.bucketed(gx.adam(1e-3)))", ""),
+    "compiled": ("tx = gx.compiled(gx.adam(1e-3))", ""),
+    "inject": ("tx = gx.inject(gx.adam(1e-3))", ""),
+    "get_hyperparams": (
+        "state = gx.inject(gx.adam(1e-3)).init(params)\n"
+        "gx.get_hyperparams(state)['learning_rate']",
+        "",
+    ),
+    "set_hyperparams": (
+        "state = gx.inject(gx.adam(1e-3)).init(params)\n"
+        "state = gx.set_hyperparams(state, learning_rate=1e-4)",
+        "",
+    ),
+    # your own
+    "elementwise": ("gx.elementwise(lambda g: g - jnp.tanh(g))", "wave"),
+    "memory": (
+        "gx.memory(jnp.zeros_like, lambda g, m, p: jnp.maximum(0.9 * m, abs(g)), lambda g, m, p: g / (m + 1e-8))",
+        "wave",
+    ),
+    "clocked": ("gx.clocked(lambda: jnp.zeros(()), lambda t: (0.95**t, t + 1), lambda g, r: r * g)", "wave"),
+    "clocked_memory": (
+        "gx.clocked_memory(jnp.zeros_like, lambda: jnp.zeros(()), lambda t: (1 / (t + 1), t + 1), "
+        "lambda g, m, p, r: m + r * (g - m))",
+        "wave",
+    ),
+    "matrixwise": ("gx.matrixwise(lambda g: g - jnp.mean(g, 0, keepdims=True))", "matrix"),
+    "treewise": (
+        "gx.treewise(lambda g, state, p: (jax.tree.map(lambda x: x / (1 + gx.tree.norm(g)), g), state))",
+        "two",
+    ),
+    "combinator": (
+        """
+@gx.transformation(role="wrapper")
+def reversed_in(inner: gx.Transform):
+    def init(step, params):
+        return {"inner": step.init(inner, params)}
+
+    def update(step, updates, state, params):
+        updates, new = step.update(inner, jax.tree.map(jnp.negative, updates), state["inner"], params)
+        return updates, {"inner": new}
+
+    return gx.combinator(init, update)
+
+tx = reversed_in(gx.scale_by_adam())
+""",
+        "",
+    ),
+    "transformation": (
+        """
+@gx.transformation
+def sign_descent(learning_rate: gx.NonNegative):
+    return gx.chain(gx.sign(), gx.scale_by_learning_rate(learning_rate))
+
+tx = sign_descent(1e-3)
+""",
+        "",
+    ),
 }  # fmt: skip
 """An expression and the kind of its picture for each name in the table of parts."""

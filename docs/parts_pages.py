@@ -7,8 +7,8 @@ from pathlib import Path
 
 from api_pages import write
 from page_pictures import image, save
-from parts_examples import EXAMPLES
-from parts_pictures import ABOUT, STREAMS, draw
+from parts_examples import EXAMPLES, NAMES
+from parts_pictures import ABOUT, draw
 
 import gradtx as gx
 
@@ -16,11 +16,17 @@ HERE = Path(__file__).parent
 PAGES = {
     "Elementwise": ("elementwise",),
     "With state": ("with memory", "with a small memory", "learning rates found on the way", "random"),
+    "Directions": ("directions of named optimizers",),
+    "Of matrices": ("directions of matrices", "sizes of matrices", "around parts of matrices"),
+    "Curvature and lines": ("with the curvature", "along a line"),
     "Of arrays and trees": ("of each array", "of the whole tree", "with parameters", "parameters in a set"),
     "In series and side by side": ("in series", "side by side", "twice", "the last step"),
     "For some leaves, at some steps": ("for some leaves", "at some steps", "by a metric", "other shapes"),
     "Around an optimizer": ("where it descends", "beside training", "gradients elsewhere"),
-    "State and logs": ("to look at", "memory in half the bytes", "many small arrays", "numbers in the state"),
+    "State and execution": (
+        *("to look at", "numbers in the state", "memory in fewer bytes", "many small arrays, uncompiled loops"),
+    ),
+    "Your own": ("your own",),
 }
 """The rows of the table by page; the schedules have a page of their own."""
 
@@ -45,10 +51,16 @@ def write_algebra(folder: Path) -> None:
         names.append(write(folder, title, lines))
     about = (
         "Each part of [the table](../parts.md) with one line, its formula, and an example with a picture. In most of "
-        "them the gradient is a noisy wave with an outlier at step 40. The input is grey, the output coloured."
+        "them the gradient is a noisy wave with an outlier at step 40. The input is grey, the output coloured. Parts "
+        "that take only nonnegative updates are shown for the rectified wave, which stands below the picture. `gx` is "
+        "`gradtx`, `jnp` is `jax.numpy`; `params` and `grads` are any parameters and their gradients."
     )
     toctree = "\n".join(names)
-    write(folder, "index", ["# The algebra\n", f"{about}\n", f"```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"])
+    write(
+        folder,
+        "index",
+        ["# The algebra, part by part\n", f"{about}\n", f"```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"],
+    )
 
 
 def formula(name: str) -> str:
@@ -62,10 +74,10 @@ def _part(folder: Path, name: str, level: str) -> list[str]:
     lines = [f"{level} `{name}`\n", f"{first} {{func}}`Reference <gradtx.{name}>`\n"]
     lines += [f"$${formula(name)}$$\n"] if formula(name) else []
     code, kind = EXAMPLES[name]
-    lines += [f"```python\n{code}\n```\n"]
+    lines += [f"```python\n{code.strip()}\n```\n"]
     if kind and "DOCS_QUICK" not in os.environ:
         changed = (HERE / "parts_examples.py").stat().st_mtime
         kept = [path for path in (folder / "drawn").glob(f"{name}.*") if path.stat().st_mtime > changed]
-        path = kept[0] if kept else save(draw(eval(code, {"gx": gx}), kind), folder / "drawn" / name)
-        lines += [image(path, ABOUT[kind], is_captioned=kind not in (*STREAMS, "diagram")), ""]
+        path = kept[0] if kept else save(draw(eval(code, NAMES), kind), folder / "drawn" / name)
+        lines += [image(path, ABOUT[kind]), "", *([] if kind in ("wave", "diagram") else [f"{ABOUT[kind]}\n"])]
     return lines

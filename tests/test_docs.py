@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -79,22 +80,47 @@ def test_the_pages_of_the_algebra_have_every_part_of_the_table(monkeypatch, tmp_
             assert f"$${formula(name)}$$" in text
 
 
+def test_the_table_of_parts_has_every_part_of_the_library():
+    from parts_pages import kinds
+
+    from benchmarks.named import optimizers
+
+    factories = {
+        name for name, item in vars(gx).items() if getattr(item, "spec", None) and item.spec.kind is type(gx.identity())
+    }
+    makers = {name for name, item in vars(gx).items() if getattr(item, "__module__", "") in CONSTRUCTORS}
+    assert len(factories) > 150 and len(makers) >= 7
+    listed = {name for names in kinds().values() for name in names}
+    assert (factories - set(optimizers()) | makers | {"transformation"}) - listed == set()
+
+
+CONSTRUCTORS = ("gradtx._core.constructors", "gradtx._core.matrixwise")
+
+
+def test_examples_without_a_picture_run():
+    from parts_examples import EXAMPLES, NAMES
+
+    for code, kind in EXAMPLES.values():
+        if not kind:
+            exec(code, {**NAMES, "params": {"w": jnp.ones((3, 2))}, "grads": {"w": jnp.ones((3, 2))}})
+
+
 def test_pictures_of_parts():
-    from parts_examples import EXAMPLES
+    from parts_examples import EXAMPLES, NAMES
     from parts_pictures import ABOUT, draw
 
     assert {kind for _, kind in EXAMPLES.values()} == {*ABOUT, ""}
-    for name in ("square", "clip_by_global_norm", "project_box", "lookahead", "centralize"):
+    for name in ("square", "clip_by_global_norm", "project_box", "lookahead", "centralize", "keep_norm"):
         code, kind = EXAMPLES[name]
-        assert isinstance(draw(eval(code), kind), Figure), name
+        assert isinstance(draw(eval(code, NAMES), kind), Figure), name
     assert draw(gx.add(gx.identity(), gx.sign()), "diagram").svg.startswith("<svg")
 
 
 @pytest.mark.slow
 def test_every_example_of_a_part_can_be_drawn():
-    from parts_examples import EXAMPLES
+    from parts_examples import EXAMPLES, NAMES
     from parts_pictures import draw
 
     for code, kind in EXAMPLES.values():
         if kind:
-            draw(eval(code), kind)
+            draw(eval(code, NAMES), kind)
