@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from api_pages import write
+from api_pages import write, write_index
 from page_pictures import image, save
 from parts_examples import EXAMPLES, NAMES
 from parts_pictures import ABOUT, draw
@@ -55,12 +55,7 @@ def write_algebra(folder: Path) -> None:
         "that take only nonnegative updates are shown for the rectified wave, which stands below the picture. `gx` is "
         "`gradtx`, `jnp` is `jax.numpy`; `params` and `grads` are any parameters and their gradients."
     )
-    toctree = "\n".join(names)
-    write(
-        folder,
-        "index",
-        ["# The algebra, part by part\n", f"{about}\n", f"```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"],
-    )
+    write_index(folder, ["# The algebra, part by part\n", f"{about}\n"], names)
 
 
 def formula(name: str) -> str:

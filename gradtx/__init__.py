@@ -147,6 +147,7 @@ from gradtx._optimizers.sign import tiger as tiger
 # Training and looking inside.
 from gradtx._inspection.diagram import diagram as diagram
 from gradtx._inspection.sweep import sweep as sweep
+from gradtx._inspection.sweep_result import SweepResult as SweepResult
 from gradtx._inspection.state_dict import load_state_dict as load_state_dict
 from gradtx._inspection.state_dict import state_dict as state_dict
 from gradtx._version import __version__ as __version__

@@ -1,6 +1,8 @@
 """Pages of the documentation that are made from data: each name has its place, its formula and its picture."""
 
+import importlib
 import re
+import types
 from pathlib import Path
 
 import jax
@@ -21,6 +23,36 @@ def _modules_of_the_pages(monkeypatch):
     monkeypatch.syspath_prepend(DOCS.parent)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
+
+
+def test_every_public_name_has_a_place_in_the_reference(tmp_path):
+    from api_pages import by_topic, public_modules, write_api
+
+    assert all(by_topic().values()), "a topic without names"
+    write_api(tmp_path)
+    (tmp_path / "gone.md").write_text("# Gone\n")
+    write_api(tmp_path)
+    assert not (tmp_path / "gone.md").exists()
+    text = "\n".join(path.read_text() for path in tmp_path.glob("*.md"))
+    described = re.findall(r"^\.\. (?:auto\w+|py:data):: (\S+)$", text, re.MULTILINE)
+    links = dict(re.findall(r"^- \{py:obj\}`(\w+) <(\S+)>`", text, re.MULTILINE))
+    assert len(described) == len(set(described))
+    assert set(links.values()) <= set(described)
+    modules = {f"gradtx.{name}" for name in ("problems.surfaces", "problems.signals", "problems.losses", "testing")}
+    assert modules <= set(public_modules())
+    for module in ["gradtx", *public_modules()]:
+        for name in importlib.import_module(module).__all__:
+            if not isinstance(getattr(importlib.import_module(module), name), types.ModuleType):
+                assert f"{module}.{name}" in described or name in links or name.startswith("_"), f"{module}.{name}"
+    assert "`scale_by_adam`" in (tmp_path / "gradtx_optax.md").read_text()
+
+
+def test_a_name_without_a_topic_fails_the_build(monkeypatch):
+    import api_pages
+
+    monkeypatch.setitem(api_pages.TOPICS, "Executions", ("_executions.store", "_cpu."))
+    with pytest.raises(LookupError, match=r"gradtx\.bucketed of _executions\.bucketed has 0 topics"):
+        api_pages.by_topic()
 
 
 def test_every_schedule_has_its_formula_its_code_and_its_picture():

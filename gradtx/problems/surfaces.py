@@ -37,6 +37,7 @@ def __dir__() -> list[str]:
 
 
 Point = tuple[float, float]
+"""The two coordinates of a point."""
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, and so hashable: a static argument of jit
