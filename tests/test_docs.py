@@ -55,6 +55,20 @@ def test_a_name_without_a_topic_fails_the_build(monkeypatch):
         api_pages.by_topic()
 
 
+def test_the_page_of_laws_says_what_each_law_says_of_itself():
+    from gradtx.testing import LAWS, Case
+    from gradtx.testing.check import _excused_by_kind
+
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", (DOCS / "laws.md").read_text(), re.MULTILINE)
+    assert [(name, meaning) for name, meaning, _ in rows] == [
+        (name, law.__doc__.splitlines()[0]) for name, law in LAWS.items()
+    ]
+    tx = gx.conditional(gx.sign(), lambda step: step > 2)
+    cases = [Case(tx), Case(gx.GradientTransformation(*tx)), Case(tx, extras=lambda params: {"value": 1.0})]
+    excused = {law for case in cases for law in _excused_by_kind(case)} | {"sharded_equals_whole"}
+    assert {name for name, _, when in rows if when != "never"} == excused
+
+
 def test_every_schedule_has_its_formula_its_code_and_its_picture():
     text = (DOCS / "schedules.md").read_text()
     sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))

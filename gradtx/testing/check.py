@@ -19,7 +19,7 @@ from gradtx.testing.trials import BrokenLawError, params_of
 LAWS: dict[str, Callable[[Case], None]] = {
     law.__name__: law for module in (protocol, execution, numerics, values) for law in module.LAWS
 }
-"""The laws by name."""
+"""The laws by name: functions of a case, which raise where it does not keep them. The page of laws lists them all."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def jit_equals_eager(case: Case) -> None:
 
 
 def one_trace(case: Case) -> None:
-    """Many steps, with different hyperparameter values, need one trace."""
+    """A jitted step is traced once: not again at later steps, nor for other values of the hyperparameters."""
     params, updates = params_of(case), updates_of(case, 1)[0]
     traces = []
 
@@ -60,7 +60,7 @@ def one_trace(case: Case) -> None:
 
 
 def eager_steps_compile_once(case: Case) -> None:
-    """Without `jit`, the second run compiles nothing: no loop or branch is over a function that is new at each step."""
+    """Without `jit`, a second run compiles nothing: no loop or branch is over a function that is new at each step."""
     params, updates = params_of(case), updates_of(case)
     run(case, params, updates)
     before = len(_compiled)
@@ -123,7 +123,7 @@ def scan_equals_loop(case: Case) -> None:
 
 
 def restores(case: Case) -> None:
-    """A run that is resumed from a state saved as NumPy arrays is identical bit for bit."""
+    """A run that goes on from a state saved as NumPy arrays is the same bit for bit as one that was not interrupted."""
     params, updates, step = params_of(case), updates_of(case), compiled_step(ByIdentity(case))
     state = step(updates[0], case.transform.init(params), params)[1]
     saved = pickle.dumps(jax.tree.map(np.asarray, without_keys(state)))
@@ -178,7 +178,7 @@ def _has_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
 
 
 def lowers_everywhere(case: Case) -> None:
-    """A step can be lowered for CPU, CUDA and TPU."""
+    """A step can be lowered for CPU, CUDA and TPU, on any machine."""
     params = jax.eval_shape(lambda: params_of(case))
     state = jax.eval_shape(case.transform.init, params)
 

@@ -54,7 +54,7 @@ def _stays_finite(what: str, out: Any, state: Any) -> None:
 
 
 def half_precision_is_right(case: Case) -> None:
-    """Half-precision parameters or gradients give the same updates as float32 ones with the same (small) values.
+    """Half-precision parameters or gradients give the updates that float32 ones of the same values give.
 
     That is what other transforms get; those that go out are rounded once, to the dtypes of the parameters.
     """
@@ -122,7 +122,7 @@ _NEAR, _FAR = 1e-9, 1e-6
 
 
 def agrees_with_its_reference(case: Case) -> None:
-    """Ten steps in float32 agree with the float64 NumPy reference of the case."""
+    """Ten steps in float32 agree with the reference of the case, which is NumPy in float64."""
     assert case.reference is not None
     random = np.random.default_rng(7)
     params, *gradients = random.standard_normal((11, *(case.shape or (6,)))).astype(np.float32)
@@ -132,7 +132,7 @@ def agrees_with_its_reference(case: Case) -> None:
 
 
 def is_odd(case: Case) -> None:
-    """Negated gradients give negated updates."""
+    """Negated gradients give negated updates, at parameters of 0."""
     params, updates = jax.tree.map(jnp.zeros_like, params_of(case)), updates_of(case)
     wanted = jax.tree.map(jnp.negative, run(case, params, updates)[0])
     close(run(case, params, jax.tree.map(jnp.negative, updates))[0], wanted, "negated", magnified=case.magnified)
@@ -151,7 +151,7 @@ def _complex_loss(tx: Any, steps: Any, target: Any) -> jax.Array:
 
 
 def descends_on_complex_parameters(case: Case) -> None:
-    """With conjugated gradients, it converges to a complex target as fast as to a real one."""
+    """It finds a complex target, by conjugated gradients, in the steps that the case declares for a real one."""
     random, (tx, steps) = np.random.default_rng(3), solver(case, "quadratic")
     real, imaginary = random.standard_normal((2, *(case.shape or (4,))))
     target = jnp.asarray(real + 1j * imaginary, jnp.complex64)

@@ -32,7 +32,7 @@ ELEMENTS = 2**20
 
 
 def updates_keep_their_form(case: Case) -> None:
-    """Updates keep their structure and shapes, and have the dtypes of the parameters, so that `p + u` keeps those."""
+    """Updates have the structure and shapes of the gradients, and the dtypes of the parameters: `p + u` keeps them."""
     single, brain = jnp.float32, jnp.bfloat16
     for params_dtype, updates_dtype in ((single, single), (brain, brain), (brain, single), (single, brain)):
         params, updates = params_of(case, params_dtype), updates_of(case, 1, updates_dtype)
@@ -41,7 +41,7 @@ def updates_keep_their_form(case: Case) -> None:
 
 
 def state_is_a_fixed_point(case: Case) -> None:
-    """Structure, shapes, dtypes and weak types of the state are the same before and after an update."""
+    """An update changes no structure, shape, dtype or weak type of the state, so that it fits into `scan`."""
     halves = [(jnp.float32, jnp.float32), (jnp.bfloat16, jnp.float32), (jnp.float32, jnp.bfloat16)]
     for params_dtype, updates_dtype in [*halves, (jnp.float16, jnp.float16)]:
         params = params_of(case, params_dtype)
@@ -55,7 +55,7 @@ def state_is_a_fixed_point(case: Case) -> None:
 
 
 def stores_what_it_says(case: Case) -> None:
-    """The state has the declared size in arrays of the parameters' size, apart from scalars."""
+    """The state is as large as declared, counted in arrays of the parameters' size; scalars do not count."""
     assert case.stored is not None
     side = round(ELEMENTS ** (1 / len(case.shape or (1,))))
     params = jax.ShapeDtypeStruct((side,) * len(case.shape or (1,)), jnp.float32)
@@ -67,7 +67,7 @@ def stores_what_it_says(case: Case) -> None:
 
 
 def init_is_abstract(case: Case) -> None:
-    """`init` returns a state of the same form for abstract parameters."""
+    """`jax.eval_shape(init, params)` has the form of `init(params)`: structure, shapes and dtypes."""
     params = params_of(case)
     same_form(case.transform.init(params), jax.eval_shape(case.transform.init, params), "the abstract state")
 
@@ -82,7 +82,7 @@ def inputs_stay(case: Case) -> None:
 
 
 def no_buffers_are_shared(case: Case) -> None:
-    """After a step that is given the memory of parameters and state, all else that the caller holds is alive.
+    """A state shares no memory with what the caller holds, so that a step may donate it to its results.
 
     So it is after `init`, and after steps that were compiled or not: the parameters as they were, gradients, updates,
     extra arguments and the hyperparameters of the transform share no buffer with a state, nor do two arrays of it.
@@ -131,7 +131,7 @@ def extras_pass(case: Case) -> None:
 
 
 def names_do_not_matter(case: Case) -> None:
-    """The updates do not depend on the names and the order of the leaves."""
+    """The updates do not depend on the names of the parameters, or on their order."""
 
     def renamed(one):
         return {"a": one["out"], "z": {"y": one["layer"]["w"], "x": one["layer"]["b"]}}
@@ -142,7 +142,7 @@ def names_do_not_matter(case: Case) -> None:
 
 
 def odd_trees(case: Case) -> None:
-    """Empty trees, None, 0-d arrays and arrays of size 0 are accepted."""
+    """Trees without leaves, None in trees, 0-d arrays and arrays of size 0 are accepted."""
     # Of the shapes of `params_of`, where another would only be more operations to compile.
     trees = [{}, {"none": None, "x": jnp.ones((3, 2))}, {"empty": jnp.zeros((0, 3))}, jnp.ones((3, 2))]
     if not case.matrices:

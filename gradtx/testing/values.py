@@ -23,7 +23,10 @@ from gradtx.testing.trials import close, finite, identical, numbers_of, params_o
 
 
 def text_evaluates_back(case: Case) -> None:
-    """`eval(repr(tx)) == tx`, with the public names of gradtx and all factories of the transform in scope."""
+    """`eval(repr(tx)) == tx`: the printed text is code that makes an equal transform.
+
+    The public names of gradtx are in scope, and all factories of the transform.
+    """
     names = {"jnp": jnp, "jax": jax, **vars(gradtx), **_factories(case.transform)}
     text = repr(case.transform)
     require(eval(text, names) == case.transform, f"expected {text} to evaluate to an equal transform")
@@ -50,7 +53,7 @@ def equal_by_content(case: Case) -> None:
 
 
 def config_round_trip(case: Case) -> None:
-    """The config of a transform survives a round trip through JSON."""
+    """`from_config(to_config(tx)) == tx`, with the config written to JSON and read again in between."""
     text = json.dumps(to_config(case.transform))
     require(from_config(json.loads(text)) == case.transform, f"expected an equal transform from the config {text}")
 
@@ -106,7 +109,7 @@ def _plain_numbers(tx: Any) -> dict[str, float]:
 
 
 def states_have_names(case: Case) -> None:
-    """The names of `state_dict` lead to all arrays of a state, those of a part under its name, and restore them."""
+    """Every array of a state has a name in `state_dict`, below that of its part, and is restored by it."""
     tx, params = case.transform, params_of(case)
     holds = ", ".join(f"`{part.label}`" for part in transforms_in(tx))
     require(
