@@ -106,7 +106,7 @@ def _entry(module: str, name: str, seen: dict[tuple[str, str], str]) -> str:
     if isinstance(item, types.FunctionType):
         return f"```{{eval-rst}}\n.. autofunction:: {address}\n```\n"
     about = textwrap.indent(_comment(*origin(module, name)), "   ")
-    return f"```{{eval-rst}}\n.. py:data:: {address}\n\n{about}\n```\n"
+    return f"```{{eval-rst}}\n.. py:data:: {name}\n   :module: {module}\n\n{about}\n```\n"
 
 
 def _first_line(item: Any) -> str:
@@ -139,6 +139,13 @@ def _optax() -> list[str]:
             lines += [f"## `{module}`\n", " ".join(f"`{name}`" for name in names), ""]
     handed_on = ", ".join(f"`{module}`" for module in modules if not _names(module))
     return [*lines, "## Handed on\n", f"These are those of the installed Optax: {handed_on}.\n"]
+
+
+def lead_back(app: Any, env: Any) -> None:
+    """Leads from the source of an optimizer back to its page in the reference; that of the atlas has no anchor."""
+    for entry in getattr(env, "_viewcode_modules", {}).values():
+        used = entry[2] if entry else {}
+        used.update({name: "api/named_optimizers" for name, page in used.items() if page.startswith("atlas/")})
 
 
 def write_index(folder: Path, lines: list[str], pages: list[str]) -> None:
