@@ -61,7 +61,9 @@ def public_modules() -> list[str]:
 def origin(module: str, name: str) -> tuple[str, str]:
     """The module in which a name is defined, and the name that it has there."""
     for node in ast.parse(inspect.getsource(importlib.import_module(module))).body:
-        for alias in node.names if isinstance(node, ast.ImportFrom) and node.module else ():
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        for alias in node.names:
             if (alias.asname or alias.name) == name:
                 return origin(node.module, alias.name)
             if alias.name == "*" and name in importlib.import_module(node.module).__all__:

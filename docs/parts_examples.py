@@ -47,8 +47,12 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "sign_agreement": ("gx.sign_agreement()", "wave"),
     "rprop_step_size": ("gx.chain(gx.sign_agreement(), gx.rprop_step_size(0.1, largest=1.0))", "wave"),
     # with a small memory
-    "scale_by_factored_ema": ("gx.chain(gx.square(), gx.scale_by_factored_ema(0.5, min_dim_size_to_factor=2))",
-                              "matrix"),
+    "scale_by_factored_ema": ("""
+gx.chain(
+    gx.square(),
+    gx.scale_by_factored_ema(0.5, min_dim_size_to_factor=2),
+)
+""", "matrix"),
     "running_sum_by_axis": ("gx.chain(gx.square(), gx.running_sum_by_axis())", "matrix"),
     # of each array, of the whole tree
     "centralize": ("gx.centralize()", "matrix"),
@@ -64,7 +68,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "normalize_by_global_norm": ("gx.normalize_by_global_norm()", "two"),
     "scale_by_global_rss": ("gx.scale_by_global_rss()", "two"),
     "scale_by_polyak": ("gx.chain(gx.scale_by_polyak(max_learning_rate=0.2), gx.scale(-1.0))", "descent"),
-    "hutchinson": ("tx = gx.hutchinson(every=10)  # update wants value_fn and key", ""),
+    "hutchinson": ("""
+# update wants value_fn and key
+tx = gx.hutchinson(every=10)
+""", ""),
     # directions of named optimizers
     "scale_by_rss": ("gx.scale_by_rss()", "wave"),
     "scale_by_rms": ("gx.scale_by_rms(0.9)", "wave"),
@@ -114,145 +121,209 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "mechanize": ("gx.mechanize(gx.sgd(1.0), s_init=1e-3)", "descent"),
     # random
     "add_noise": ("gx.add_noise(0.3)", "constant"),
-    "aggregate_privately": ("tx = gx.chain(gx.aggregate_privately(1.0, 0.5), gx.sgd(0.1))  # of single examples", ""),
+    "aggregate_privately": ("""
+# for gradients of single examples
+tx = gx.chain(gx.aggregate_privately(1.0, 0.5), gx.sgd(0.1))
+""", ""),
     # parameters in a set
     "project_nonnegative": ("gx.chain(gx.sgd(0.2), gx.project_nonnegative())", "follow"),
     "project_box": ("gx.chain(gx.sgd(0.2), gx.project_box(-0.5, 0.7))", "follow"),
     "project_l2_ball": ("gx.chain(gx.sgd(0.2), gx.project_l2_ball(0.8))", "follow"),
     "project_simplex": ("gx.chain(gx.sgd(0.2), gx.project_simplex())", "follow"),
     "project_sphere": ("gx.chain(gx.sgd(0.2), gx.project_sphere())", "follow"),
-    "project_qk": ("tx = gx.chain(gx.adamw(1e-3), gx.project_qk(threshold=100.0))  # update wants max_logits", ""),
+    "project_qk": ("""
+# update wants max_logits
+tx = gx.chain(gx.adamw(1e-3), gx.project_qk(threshold=100.0))
+""", ""),
     # the last step
     "scale_by_learning_rate": ("gx.scale_by_learning_rate(0.5)", "wave"),
     # in series, side by side, twice
-    "chain": ("gx.chain(gx.clip_by_global_norm(1.0), gx.scale_by_ema(0.9), gx.scale_by_learning_rate(0.1))", "diagram"),
+    "chain": ("""
+gx.chain(
+    gx.clip_by_global_norm(1.0),
+    gx.scale_by_ema(0.9),
+    gx.scale_by_learning_rate(0.1),
+)
+""", "diagram"),
     "parallel": ("gx.parallel(lambda a, b: a * b**2, gx.sign(), gx.scale_by_ema(0.9))", "diagram"),
-    "ratio": ("gx.ratio(gx.scale_by_ema(0.9), gx.chain(gx.absolute(), gx.scale_by_ema(0.99)), eps=1e-8)", "diagram"),
+    "ratio": ("""
+gx.ratio(
+    gx.scale_by_ema(0.9),
+    gx.chain(gx.absolute(), gx.scale_by_ema(0.99)),
+    eps=1e-8,
+)
+""", "diagram"),
     "add": ("gx.add(gx.identity(), gx.scale_by_ema(0.9))", "diagram"),
     "difference": ("gx.difference(gx.identity(), gx.scale_by_ema(0.9))", "diagram"),
     "product": ("gx.product(gx.sign(), gx.scale_by_ema(0.9))", "diagram"),
     "maximum": ("gx.maximum(gx.absolute(), gx.running_max(0.99))", "diagram"),
     "interpolate": ("gx.interpolate(gx.scale_by_ema(0.9), gx.identity(), 0.7)", "diagram"),
     "mean": ("gx.mean(gx.scale_by_ema(0.9), gx.scale_by_ema(0.99))", "diagram"),
-    "let": (
-        'gx.let("mean", gx.scale_by_ema(0.9), gx.difference(gx.identity(), gx.use("mean")))',
-        "diagram",
-    ),
-    "use": ('gx.let("mean", gx.scale_by_ema(0.9), gx.product(gx.use("mean"), gx.use("mean")))', "diagram"),
+    "let": ("""
+gx.let(
+    "mean",
+    gx.scale_by_ema(0.9),
+    gx.difference(gx.identity(), gx.use("mean")),
+)
+""", "diagram"),
+    "use": ("""
+gx.let(
+    "mean",
+    gx.scale_by_ema(0.9),
+    gx.product(gx.use("mean"), gx.use("mean")),
+)
+""", "diagram"),
     # for some leaves
-    "partition": (
-        'gx.partition({"slow": gx.sgd(0.01), "fast": gx.adam(0.1)}, gx.by_path({"head/*": "fast", "**": "slow"}))',
-        "diagram",
-    ),
-    "masked": ('gx.masked(gx.scale_by_ema(0.9), gx.by_path({"large": True, "**": False}))', "two"),
+    "partition": ("""
+gx.partition(
+    {"slow": gx.sgd(0.01), "fast": gx.adam(0.1)},
+    gx.by_path({"head/*": "fast", "**": "slow"}),
+)
+""", "diagram"),
+    "masked": ("""
+gx.masked(
+    gx.scale_by_ema(0.9),
+    gx.by_path({"large": True, "**": False}),
+)
+""", "two"),
     "freeze": ('gx.freeze(gx.by_path({"large": True, "**": False}))', "two"),
     "by_path": ('gx.masked(gx.scale(0.5), gx.by_path({"small": True, "**": False}))', "two"),
     "where": ("gx.masked(gx.scale(0.5), gx.where(lambda path, p: p.ndim > 0))", "two"),
     # at some steps
     "accumulate_gradients": ("gx.accumulate_gradients(gx.identity(), 6)", "wave"),
     "skip_nonfinite": ("gx.skip_nonfinite(gx.scale_by_ema(0.9))", "gaps"),
-    "has_updated": (
-        "tx = gx.accumulate_gradients(gx.adam(1e-3), 4)\n"
-        "state = tx.init(params)\n"
-        "gx.has_updated(state)  # False",
-        "",
-    ),
+    "has_updated": ("""
+tx = gx.accumulate_gradients(gx.adam(1e-3), 4)
+state = tx.init(params)
+gx.has_updated(state)  # False
+""", ""),
     "has_nonfinite": ("gx.has_nonfinite(grads)  # False", ""),
-    "conditional": ("gx.conditional(gx.scale_by_ema(0.9), lambda step: step % 20 < 10, gx.set_to_zero())", "wave"),
-    "switch": ("gx.switch(lambda step: step // 20, gx.identity(), gx.sign(), gx.scale_by_ema(0.9))", "wave"),
+    "conditional": ("""
+gx.conditional(
+    gx.scale_by_ema(0.9),
+    lambda step: step % 20 < 10,
+    gx.set_to_zero(),
+)
+""", "wave"),
+    "switch": ("""
+gx.switch(
+    lambda step: step // 20,
+    gx.identity(),
+    gx.sign(),
+    gx.scale_by_ema(0.9),
+)
+""", "wave"),
     # where it descends, by a metric
     "cautious": ("gx.cautious(gx.sgd(1.0, momentum=0.9))", "wave"),
     "remove_radial": ("gx.remove_radial(gx.sgd(1.0))", "diagram"),
-    "reduce_on_plateau": ("gx.chain(gx.sgd(1.98), gx.reduce_on_plateau(0.5, patience=12, rtol=0.5))", "descent"),
+    "reduce_on_plateau": ("""
+gx.chain(
+    gx.sgd(1.98),
+    gx.reduce_on_plateau(0.5, patience=12, rtol=0.5),
+)
+""", "descent"),
     # beside training
     "master_weights": ("gx.master_weights(gx.adam(1e-3))", "diagram"),
     "lookahead": ("gx.lookahead(gx.sgd(0.3), sync_period=6, slow_step_size=0.5)", "descent"),
     "average_params": ("gx.average_params(gx.adam(1e-3), decay=0.999)", "diagram"),
     "schedule_free_averaging": ("gx.chain(gx.sgd(0.3), gx.schedule_free_averaging(0.3))", "descent"),
     "schedule_free": ("gx.schedule_free(gx.sgd(0.3), 0.3)", "descent"),
-    "eval_params": (
-        "tx = gx.average_params(gx.adam(1e-3), decay=0.999)\n"
-        "state = tx.init(params)\n"
-        "averaged = gx.eval_params(state, params)",
-        "",
-    ),
-    "master_params": (
-        "tx = gx.master_weights(gx.adam(1e-3))\n"
-        "state = tx.init(params)\n"
-        "in_float32 = gx.master_params(state, params)",
-        "",
-    ),
+    "eval_params": ("""
+tx = gx.average_params(gx.adam(1e-3), decay=0.999)
+state = tx.init(params)
+averaged = gx.eval_params(state, params)
+""", ""),
+    "master_params": ("""
+tx = gx.master_weights(gx.adam(1e-3))
+state = tx.init(params)
+in_float32 = gx.master_params(state, params)
+""", ""),
     # gradients elsewhere, other shapes
     "sharpness_aware": ("gx.sharpness_aware(gx.sgd(0.1), rho=0.05)", "diagram"),
     "extrapolated_gradient": ("gx.extrapolated_gradient(gx.sgd(0.1), decay=0.9)", "diagram"),
-    "over_layers": ("tx = gx.over_layers(gx.clip_by_global_norm(1.0))  # the norm of each layer", ""),
+    "over_layers": ("""
+# the norm of each layer by itself
+tx = gx.over_layers(gx.clip_by_global_norm(1.0))
+""", ""),
     "per_leaf": ("gx.per_leaf(gx.clip_by_global_norm(0.7))", "two"),
     "split_complex": ("tx = gx.split_complex(gx.adam(1e-3))", ""),
     # the state, and how it is computed
     "record": ('tx = gx.chain(gx.adam(1e-3), gx.record("update norm", gx.tree.norm))', ""),
-    "logs": (
-        'tx = gx.chain(gx.record("norm", gx.tree.norm), gx.adam(1e-3))\n'
-        'state = tx.update(grads, tx.init(params))[1]\n'
-        'gx.logs(state)["norm"]',
-        "",
-    ),
+    "logs": ("""
+tx = gx.chain(gx.record("norm", gx.tree.norm), gx.adam(1e-3))
+state = tx.update(grads, tx.init(params))[1]
+gx.logs(state)["norm"]
+""", ""),
     "store": ("gx.store(gx.scale_by_ema(0.9), gx.codecs.bfloat16)", "diagram"),
     "bucketed": ("tx = gx.chain(gx.clip_by_global_norm(1.0), gx.bucketed(gx.adam(1e-3)))", ""),
     "compiled": ("tx = gx.compiled(gx.adam(1e-3))", ""),
     "inject": ("tx = gx.inject(gx.adam(1e-3))", ""),
-    "get_hyperparams": (
-        "state = gx.inject(gx.adam(1e-3)).init(params)\n"
-        "gx.get_hyperparams(state)['learning_rate']",
-        "",
-    ),
-    "set_hyperparams": (
-        "state = gx.inject(gx.adam(1e-3)).init(params)\n"
-        "state = gx.set_hyperparams(state, learning_rate=1e-4)",
-        "",
-    ),
+    "get_hyperparams": ("""
+state = gx.inject(gx.adam(1e-3)).init(params)
+gx.get_hyperparams(state)['learning_rate']
+""", ""),
+    "set_hyperparams": ("""
+state = gx.inject(gx.adam(1e-3)).init(params)
+state = gx.set_hyperparams(state, learning_rate=1e-4)
+""", ""),
     # your own
     "elementwise": ("gx.elementwise(lambda g: g - jnp.tanh(g))", "wave"),
-    "memory": (
-        "gx.memory(jnp.zeros_like, lambda g, m, p: jnp.maximum(0.9 * m, abs(g)), lambda g, m, p: g / (m + 1e-8))",
-        "wave",
-    ),
-    "clocked": ("gx.clocked(lambda: jnp.zeros(()), lambda t: (0.95**t, t + 1), lambda g, r: r * g)", "wave"),
-    "clocked_memory": (
-        "gx.clocked_memory(jnp.zeros_like, lambda: jnp.zeros(()), lambda t: (1 / (t + 1), t + 1), "
-        "lambda g, m, p, r: m + r * (g - m))",
-        "wave",
-    ),
+    "memory": ("""
+gx.memory(
+    init=jnp.zeros_like,
+    step=lambda g, m, p: jnp.maximum(0.9 * m, jnp.abs(g)),
+    emit=lambda g, m, p: g / (m + 1e-8),
+)
+""", "wave"),
+    "clocked": ("""
+gx.clocked(
+    start=lambda: jnp.zeros(()),
+    advance=lambda t: (0.95**t, t + 1),
+    emit=lambda g, r: r * g,
+)
+""", "wave"),
+    "clocked_memory": ("""
+gx.clocked_memory(
+    init=jnp.zeros_like,
+    start=lambda: jnp.zeros(()),
+    advance=lambda t: (1 / (t + 1), t + 1),
+    step=lambda g, m, p, r: m + r * (g - m),
+)
+""", "wave"),
     "matrixwise": ("gx.matrixwise(lambda g: g - jnp.mean(g, 0, keepdims=True))", "matrix"),
-    "treewise": (
-        "gx.treewise(lambda g, state, p: (jax.tree.map(lambda x: x / (1 + gx.tree.norm(g)), g), state))",
-        "two",
+    "treewise": ("""
+gx.treewise(
+    lambda g, state, p: (
+        jax.tree.map(lambda x: x / (1 + gx.tree.norm(g)), g),
+        state,
     ),
-    "combinator": (
-        """
+)
+""", "two"),
+    "combinator": ("""
 @gx.transformation(role="wrapper")
-def reversed_in(inner: gx.Transform):
+def uphill(inner: gx.Transform):
     def init(step, params):
         return {"inner": step.init(inner, params)}
 
     def update(step, updates, state, params):
-        updates, new = step.update(inner, jax.tree.map(jnp.negative, updates), state["inner"], params)
-        return updates, {"inner": new}
+        state = state["inner"]
+        updates, state = step.update(inner, updates, state, params)
+        updates = jax.tree.map(jnp.negative, updates)
+        return updates, {"inner": state}
 
     return gx.combinator(init, update)
 
-tx = reversed_in(gx.scale_by_adam())
-""",
-        "",
-    ),
-    "transformation": (
-        """
+
+tx = uphill(gx.adam(1e-3))
+""", ""),
+    "transformation": ("""
 @gx.transformation
 def sign_descent(learning_rate: gx.NonNegative):
-    return gx.chain(gx.sign(), gx.scale_by_learning_rate(learning_rate))
+    step = gx.scale_by_learning_rate(learning_rate)
+    return gx.chain(gx.sign(), step)
+
 
 tx = sign_descent(1e-3)
-""",
-        "",
-    ),
+""", ""),
 }  # fmt: skip
 """An expression and the kind of its picture for each name in the table of parts."""

@@ -73,6 +73,6 @@ def _part(folder: Path, name: str, level: str) -> list[str]:
     if kind and "DOCS_QUICK" not in os.environ:
         changed = (HERE / "parts_examples.py").stat().st_mtime
         kept = [path for path in (folder / "drawn").glob(f"{name}.*") if path.stat().st_mtime > changed]
-        path = kept[0] if kept else save(draw(eval(code, NAMES), kind), folder / "drawn" / name)
+        path = kept[0] if kept else save(draw(eval(code.strip(), NAMES), kind), folder / "drawn" / name)
         lines += [image(path, ABOUT[kind]), "", *([] if kind in ("wave", "diagram") else [f"{ABOUT[kind]}\n"])]
     return lines

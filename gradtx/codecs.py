@@ -1,7 +1,9 @@
 """Codecs: encodings of state arrays in fewer bits, for `store`.
 
-store(adam(1e-3), codecs.bfloat16)
-store(adam(1e-3), codecs.float8)
+    store(adam(1e-3), codecs.bfloat16)
+    store(adam(1e-3), codecs.float8)
+
+A `Codec` of your own goes where these go.
 """
 
 from collections.abc import Callable

@@ -150,6 +150,7 @@ def test_examples_without_a_picture_run():
     from parts_examples import EXAMPLES, NAMES
 
     for code, kind in EXAMPLES.values():
+        assert max(map(len, code.splitlines())) <= 72, "the page cuts it"
         if not kind:
             exec(code, {**NAMES, "params": {"w": jnp.ones((3, 2))}, "grads": {"w": jnp.ones((3, 2))}})
 
@@ -161,7 +162,7 @@ def test_pictures_of_parts():
     assert {kind for _, kind in EXAMPLES.values()} == {*ABOUT, ""}
     for name in ("square", "clip_by_global_norm", "project_box", "lookahead", "centralize", "keep_norm"):
         code, kind = EXAMPLES[name]
-        assert isinstance(draw(eval(code, NAMES), kind), Figure), name
+        assert isinstance(draw(eval(code.strip(), NAMES), kind), Figure), name
     assert draw(gx.add(gx.identity(), gx.sign()), "diagram").svg.startswith("<svg")
 
 
@@ -172,4 +173,4 @@ def test_every_example_of_a_part_can_be_drawn():
 
     for code, kind in EXAMPLES.values():
         if kind:
-            draw(eval(code, NAMES), kind)
+            draw(eval(code.strip(), NAMES), kind)

@@ -1,8 +1,10 @@
 """Loss surfaces: losses of two parameters that can be drawn, each with a different difficulty.
 
-surface = surfaces.ravine
-surface(x, y)  # the height, also of arrays
-surface(p)  # the same for one array with both coordinates, for jax.grad(surface)(p)
+    surface = surfaces.ravine
+    surface(x, y)  # the height, also of arrays
+    surface(p)  # the same for one array with both coordinates, for jax.grad(surface)(p)
+
+Each has its formula, and a domain, a start and minima for figures.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,10 @@
 """The conformance kit: the laws that every gradtx transform satisfies, as tests for your own transforms.
 
-from gradtx.testing import check
+    from gradtx.testing import check
 
-check(my_optimizer(1e-3))
+    check(my_optimizer(1e-3))
+
+A law that does not hold raises a `BrokenLawError`, which says where, and what came instead of what.
 """
 
 from gradtx.testing.case import Case as Case
