@@ -16,7 +16,7 @@ import gradtx as gx
 # By topic, the modules in which its names are defined; a dot at the end stands for all modules of a package.
 TOPICS = {
     "Protocol and values": ("_core.protocol", "_core.updates", "_core.averages", "_values.", "_base.typing"),
-    "Errors": ("_base.errors",),
+    "Classes of errors": ("_base.errors",),
     "Constructors": ("_core.constructors", "_core.matrixwise"),
     "Parts: elementwise and with memory": (
         *("_core.identity", "_primitives.elementwise", "_primitives.accumulate", "_primitives.lag"),
@@ -33,7 +33,7 @@ TOPICS = {
     "Parts of matrices": ("_preconditioners.",),
     "Line searches and minimization": ("_linesearch.", "minimization"),
     "Executions": ("_executions.", "_cpu."),
-    "Named optimizers": ("_optimizers.",),
+    "Optimizers and directions": ("_optimizers.",),
     "Training and looking inside": ("training", "inspect", "_inspection."),
 }
 
@@ -147,7 +147,7 @@ def lead_back(app: Any, env: Any) -> None:
     """Leads from the source of an optimizer back to its page in the reference; that of the atlas has no anchor."""
     for entry in getattr(env, "_viewcode_modules", {}).values():
         used = entry[2] if entry else {}
-        used.update({name: "api/named_optimizers" for name, page in used.items() if page.startswith("atlas/")})
+        used.update({name: "api/optimizers_and_directions" for name, page in used.items() if page.startswith("atlas/")})
 
 
 def write_index(folder: Path, lines: list[str], pages: list[str]) -> None:

@@ -49,6 +49,16 @@ def test_every_public_name_has_a_place_in_the_reference(tmp_path):
     assert "`scale_by_adam`" in (tmp_path / "gradtx_optax.md").read_text()
 
 
+def test_the_source_of_an_optimizer_leads_back_to_the_reference(tmp_path):
+    from api_pages import lead_back, write_api
+
+    used = {"adamw": "atlas/adamw", "chain": "api/combinators"}
+    lead_back(None, types.SimpleNamespace(_viewcode_modules={"gradtx": ("", {}, used, "gradtx"), "jax": False}))
+    write_api(tmp_path / "api")
+    assert used["chain"] == "api/combinators"
+    assert "autofunction:: gradtx.adamw\n" in (tmp_path / f"{used['adamw']}.md").read_text()
+
+
 def test_a_name_without_a_topic_fails_the_build(monkeypatch):
     import api_pages
 
