@@ -118,6 +118,9 @@ def describe(tx: GradientTransformation) -> Description:
 
     Args:
         tx: any transform; a bare pair is a single line.
+
+    Returns:
+        A `gradtx.inspect.Description` to print.
     """
     return Description(tuple(_rows(as_transformation(tx), None, 0, "")))
 
@@ -131,6 +134,9 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
     Args:
         tx: any transform.
         params: the parameters, arrays or abstract.
+
+    Returns:
+        A `gradtx.inspect.Summary` to print.
     """
     if is_transform(params) and not is_transform(tx):
         raise GradtxTypeError("summary: transform and parameters are swapped; call summary(tx, params)")

@@ -62,7 +62,7 @@ def sweep(
         progress: whether to show a progress bar on a terminal.
 
     Returns:
-        The result, with `losses`, `diverged` and `best` (the transform with the best values). Its text is a table.
+        A `SweepResult`: `losses`, `diverged` and `best`, the transform with the best values. Its text is a table.
 
     Raises:
         GradtxValueError: a name belongs to no hyperparameter, to several, or to one that follows a schedule; a value is
