@@ -2,7 +2,7 @@
 
     surface = surfaces.ravine
     surface(x, y)  # the height, also of arrays
-    surface(p)  # the same for one array with both coordinates, for jax.grad(surface)(p)
+    surface(p)  # the same for one array: jax.grad(surface)(p)
 
 Each has its formula, and a domain, a start and minima for figures.
 """
