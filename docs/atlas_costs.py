@@ -9,28 +9,41 @@ FILE = Path(__file__).parent.parent / "benchmarks" / "atlas_bytes.json"
 STORED = json.loads(FILE.read_text())
 TITLES = {"cpu": "CPU", "h100": "H100", "tpu-v5e": "TPU v5e"}
 SIZE = STORED["shape"][0] * STORED["shape"][1]
-HEADER = ["state", *TITLES.values()]
+GROUPS = [("bytes per parameter", ("state", *TITLES.values()))]
 
 _VERSIONS = sorted({target["jax"] for target in STORED["targets"].values()})
 _DATES = sorted({target["date"] for target in STORED["targets"].values()})
 ABOUT = (
     f"Bytes per parameter of a donated, compiled step of one {STORED['dtype']} matrix of {STORED['shape'][0]} by "
     f"{STORED['shape'][1]}, by the text of the compiled program: JAX {' and '.join(_VERSIONS)}, "
-    f"{' and '.join(_DATES)}, `python -m benchmarks.atlas_bytes --target h100 --json benchmarks/atlas_bytes.json`. "
-    "Programs for the H100 and the TPU are compiled for the chip, and not run. Loops count with all their turns. Of "
-    "branches the one that moves the most counts, and of a loop whose end depends on the data one turn; at rest, the "
-    "branch that moves the least, and no such turn. The loss, where a transform asks for it, is half the sum of "
+    f"{' and '.join(_DATES)}, `python -m benchmarks.atlas_bytes --target TARGET --json benchmarks/atlas_bytes.json` "
+    "with each target: `cpu`, `h100` and `tpu-v5e`. "
+    "Programs for the H100 and the TPU are compiled for the chip, and not run. Loops count with all their turns. "
+    "`moved by a step` takes the costliest branch and one turn of each data-dependent loop; `moved at rest` takes the "
+    "cheapest branch and no such turn. The loss, where a transform asks for it, is half the sum of "
     "squares, and its bytes count. The least is each array once: parameters, gradients and state are read, and what "
     "changes is written. A decomposition is one kernel of the H100 and the CPU, whatever it moves inside. A CPU has a "
     "kernel for each output by default, and so moves "
     "more: see [Performance](../performance.md).\n"
 )
 COLUMNS = (
-    "State and what a step moves, on three chips, are in bytes per parameter, and **bold** where it is the least "
-    "possible. Then the loss of two small tasks at the best learning rate, that rate, and the width: the factor "
-    "between the largest and the smallest rate whose loss is within a tenth of the best. * is a best rate at the edge "
-    "of the range.\n"
+    "State, and what a step moves on three chips, are in bytes per parameter, and **bold** where it is the least "
+    "possible. Then, for two small tasks, the final loss at the best learning rate, that rate, and the width: the "
+    "largest over the smallest rate whose loss is within 10 % of the best; 1 means only one rate of the grid. A * is a "
+    "best rate at the edge of the range.\n"
 )
+
+
+def blanks() -> str:
+    """Why cells of the table are empty, each reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for target, left_out in LEFT_OUT.items():
+        for name, reason in left_out.items():
+            reasons.setdefault((target, reason), []).append(f"`{name}`")
+    return " ".join(
+        f"No bytes on the {TITLES[target]} for {', '.join(names)}: {reason}."
+        for (target, reason), names in reasons.items()
+    )
 
 
 def figure(name: str, target: str, key: str) -> float | None:
@@ -60,12 +73,12 @@ def table(name: str) -> list[str]:
 
 
 def cells(name: str) -> list[str]:
-    """The cells of `HEADER`."""
+    """The cells of `GROUPS`."""
     found = [_shown(figure(name, "cpu", "state"))]
     for target in TITLES:
         moved, least = figure(name, target, "moved"), figure(name, target, "least")
         is_least = moved is not None and least is not None and moved < least + 0.05
-        found.append(f"**{_shown(moved)}**" if is_least else _shown(moved))
+        found.append(f"<b>{_shown(moved)}</b>" if is_least else _shown(moved))
     return found
 
 
@@ -78,5 +91,5 @@ def _shown(figure: float | None) -> str:
     if figure is None:
         return ""
     if 1e-4 < figure < 0.05:
-        return "< 0.1"
+        return "&lt; 0.1"
     return f"{figure:.0f}" if abs(figure - round(figure)) < 0.05 else f"{figure:.1f}"

@@ -9,16 +9,20 @@ import numpy as np
 FILE = Path(__file__).parent.parent / "benchmarks" / "atlas.json"
 STORED = json.loads(FILE.read_text())
 RATES = np.asarray(STORED["rates"])
-TITLES = {"digits": "digits, a perceptron", "letters": "letters, from the eight before"}
-HEADER = [column for task in TITLES for column in (task, "rate", "width")]
+TITLES = {"digits": "digits", "letters": "letters"}
+GROUPS = [("digits", ("loss", "best rate", "width")), ("letters", ("loss", "best rate", "width"))]
 
+_DATES = sorted({measured["date"] for measured in STORED["measured"].values()})
+_VERSIONS = [sorted({measured[which] for measured in STORED["measured"].values()}) for which in ("jax", "python")]
 ABOUT = (
-    f"Final loss by constant learning rate, after {STORED['steps']} steps from {STORED['seeds']} seeds: the mean, "
-    f"and the band from the smallest to the largest. A perceptron with 32 hidden units on the digits of scikit-learn, "
-    f"and one that guesses the next letter of Python's library from the eight before. Measured on a "
-    f"{STORED['device'].upper()} with JAX {STORED['jax']}: `python -m benchmarks.atlas --json benchmarks/atlas.json`. "
-    f"Such small tasks show how wide a valley is and where, not which optimizer is the best at yours.\n"
+    f"Final loss by constant learning rate, after {STORED['steps']} steps: the mean over {STORED['seeds']} seeds, and "
+    "the band from the smallest to the largest. Two tasks: `digits`, a perceptron with 32 hidden units on the digits "
+    "of scikit-learn; `letters`, one that guesses the next letter of the source of Python's library from the eight "
+    f"before. Measured on a {STORED['device'].upper()} with JAX {' and '.join(_VERSIONS[0])} and Python "
+    f"{' and '.join(_VERSIONS[1])}, {' and '.join(_DATES)}: `python -m benchmarks.atlas --json benchmarks/atlas.json`. "
+    "Such small tasks show how wide a valley is and where, not which optimizer is the best at yours.\n"
 )
+RATELESS = "It has no learning rate: the line is its loss, and its band."
 
 
 def losses(name: str, task: str) -> np.ndarray:
@@ -27,31 +31,42 @@ def losses(name: str, task: str) -> np.ndarray:
 
 
 def draw_curves(path: Path, name: str) -> None:
-    """The valleys of an optimizer, and those of AdamW in grey."""
-    figure, panels = plt.subplots(1, len(TITLES), figsize=(7.2, 2.8), layout="constrained")
+    """The valleys of an optimizer, and those of AdamW in grey; a level line for what has no rate."""
+    figure, panels = plt.subplots(1, len(TITLES), figsize=(7.2, 3.1), layout="constrained")
+    shown = {"adamw": "#999999", name: "#0072B2"}  # AdamW beside itself is drawn once, in blue
     for ax, (task, title) in zip(panels, TITLES.items(), strict=True):
-        for label, color in (("adamw", "#999999"), (name, "#0072B2")):
+        for label, color in shown.items():
             found = losses(label, task)
-            ax.plot(RATES, found.mean(1), color=color, marker="o", markersize=3, label=label)
-            ax.fill_between(RATES, found.min(1), found.max(1), color=color, alpha=0.2, linewidth=0)
-        floor = min(np.nanmin(losses(label, task).mean(1)) for label in ("adamw", name))
-        ax.set(xscale="log", yscale="log", xlabel="learning rate", title=title, ylim=(0.8 * floor, 6.0))
+            mark, rates = ("o", RATES) if len(found) > 1 else (None, RATES[[0, -1]])
+            found = found if len(found) > 1 else np.repeat(found, 2, axis=0)
+            ax.plot(rates, found.mean(1), color=color, marker=mark, markersize=3, label=label)
+            ax.fill_between(rates, found.min(1), found.max(1), color=color, alpha=0.2, linewidth=0)
+        lowest = {label: np.nanmin(losses(label, task).mean(1)) for label in shown}
+        # What starts above the axis would not be seen: then it reaches above the best of each.
+        top = max(6.0, 2.0 * max(lowest.values()))
+        ax.set(xscale="log", yscale="log", xlabel="learning rate", title=title, ylim=(0.8 * min(lowest.values()), top))
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("final loss")
-    panels[0].legend(frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     figure.savefig(path, dpi=200)
     plt.close(figure)
 
 
 def cells(name: str) -> list[str]:
-    """The cells of `HEADER`: the loss at the best rate, that rate, and by how much the rate may change."""
-    if name not in STORED["losses"]:
-        return [""] * len(HEADER)
+    """The cells of `GROUPS`: the loss at the best rate, that rate, and by how much the rate may change."""
     found = []
     for task in TITLES:
         means = losses(name, task).mean(1)
         best = int(np.nanargmin(means))
+        if len(means) == 1:
+            found += [plain(means[best]), "", ""]
+            continue
         near = RATES[means <= 1.1 * means[best]]
         edge = "*" if best in (0, len(RATES) - 1) else ""
-        found += [f"{means[best]:.3g}", f"{RATES[best]:.2g}{edge}", f"{near.max() / near.min():.2g}"]
+        found += [plain(means[best]), f"{plain(RATES[best])}{edge}", plain(near.max() / near.min(), 2)]
     return found
+
+
+def plain(number: float, digits: int = 3) -> str:
+    """The number with so many digits, and no power of ten."""
+    return np.format_float_positional(float(f"{number:.{digits}g}"), trim="-")

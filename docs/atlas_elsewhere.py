@@ -52,22 +52,51 @@ FRAMEWORKS = {
 }
 
 
+DIFFERENT = {
+    "acprop": "deviations are from the average of the step before, and `eps_root` is accumulated",
+    "dpsgd": "other noise from the same seed",
+    "lbfgs": "another line search, so that steps differ",
+    "madgrad": "`eps` is added to the learning rate too",
+    "muon": "other polynomials, and another factor for the shape, by default",
+    "noisy_sgd": "another seed, and so other noise",
+    "optimistic_adam": "the change is 0 at the first step, and the direction is Nadam's by default",
+    "optimistic_gradient_descent": "the change is 0 at the first step",
+    "polyak_sgd": "`scaling` multiplies the gradient before its norm is computed",
+    "schedule_free_adamw": "the warmup starts at a learning rate of 0",
+    "schedule_free_sgd": "the warmup starts at a learning rate of 0",
+    "sophia": "the curvature comes from a transform that is given the loss, `obj_fn`",
+}
+"""What Optax does otherwise, where no row of a table about numbers says it."""
+
+
 def elsewhere(name: str) -> list[str]:
-    """The section of an optimizer's page; nothing where no other library has it."""
-    lines = [*_optax(name), *(line for framework in FRAMEWORKS for line in _framework(framework, name))]
-    return ["## Elsewhere\n", *lines, ""] if lines else []
+    """The section of an optimizer's page."""
+    found = {"Optax": _optax(name), **{framework: _framework(framework, name) for framework in FRAMEWORKS}}
+    missing = [library for library, lines in found.items() if not lines]
+    lines = [line for lines in found.values() for line in lines]
+    return ["## In other libraries\n", *lines, *([f"- {', '.join(missing)}: none."] if missing else []), ""]
+
+
+def differs(name: str) -> list[str]:
+    """How the numbers of Optax's optimizer of this name differ at equal arguments."""
+    rows = [row for row in NUMBERS.rows if _names(row[0], name) or _names(row[0], f"scale_by_{name}")]
+    found = [f"  - {row[0]}. In Optax: {row[1]}. In gradtx: {row[2]}." for row in rows]
+    return found or ([f"  - Other numbers. In Optax: {DIFFERENT[name]}."] if name in DIFFERENT else [])
 
 
 def _optax(name: str) -> list[str]:
-    module = "" if hasattr(facade, name) else "contrib." if hasattr(facade.contrib, name) else None
+    # The root has dpsgd too, but deprecated.
+    module = "contrib." if hasattr(facade.contrib, name) else "" if hasattr(facade, name) else None
     if module is None:
         return []
-    details = [f"  - {about}: {text}." for about, text in _arguments(name) if text]
-    for table, here in ((NUMBERS, "gradtx"), (FACADE, "`gradtx.optax`")):
-        rows = [row for row in table.rows if _names(row[0], name) or _names(row[0], f"scale_by_{name}")]
-        details += [f"  - {row[0]}. In Optax: {row[1]}. In {here}: {row[2]}." for row in rows]
-    same = "" if details else " Arguments and defaults are the same."
-    details += [f"  - `optax.{old}` is `{new}`." for old, new in OPTAX.items() if re.match(rf"{name}\(", new)]
+    arguments = [f"  - {about}: {text}." for about, text in _arguments(name) if text]
+    rows = [row for row in FACADE.rows if _names(row[0], name) or _names(row[0], f"scale_by_{name}")]
+    in_facade = [f"  - {row[0]}. In Optax: {row[1]}. In `gradtx.optax`: {row[2]}." for row in rows]
+    renamed = [f"  - `optax.{old}` is `{new}`." for old, new in OPTAX.items() if re.match(rf"{name}\(", new)]
+    same = "" if arguments else " Arguments and defaults are the same."
+    if not differs(name):
+        same += " Equal arguments give the same numbers, up to rounding."
+    details = [*arguments, *differs(name), *in_facade, *renamed]
     return [f"- Optax: `optax.{module}{name}` ([more](../coming_from_optax.md)).{same}", *details]
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import atlas_costs
 import atlas_curves
+import atlas_pictures
 from api_pages import write
 from atlas_elsewhere import elsewhere
-from atlas_pictures import draw
 
 import gradtx as gx
+from benchmarks.atlas import rates_of
 from benchmarks.named import example, optimizers
 
 
@@ -19,52 +20,76 @@ def write_atlas(folder: Path) -> None:
     """Writes the pages that have changed."""
     folder.mkdir(exist_ok=True)
     for name in optimizers():
-        tx = example(name)
-        lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
-        lines += _source(name)
-        lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n"]
-        lines += [_diagram(tx)]
-        lines += atlas_costs.table(name)
-        if "DOCS_QUICK" not in os.environ:
-            lines += draw(folder, name, tx)
-            lines += _curves(folder, name)
-        lines += elsewhere(name)
-        write(folder, name, lines)
+        is_drawn = "DOCS_QUICK" not in os.environ
+        if is_drawn:
+            _draw(folder, name)
+        write(folder, name, page(name, is_drawn))
+    write(folder, "index", index())
+
+
+def page(name: str, is_drawn: bool = True) -> list[str]:
+    """The lines of an optimizer's page."""
+    tx = example(name)
+    lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
+    lines += _source(name)
+    lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n", _diagram(name, tx)]
+    lines += atlas_costs.table(name)
+    rateless = "" if rates_of(name) else f"{atlas_curves.RATELESS} "
+    sections = {
+        "Response": atlas_pictures.response(name),
+        "Trajectories": atlas_pictures.trajectories(name),
+        "Loss by learning rate": [rateless + atlas_curves.ABOUT],
+    }
+    curves = {"Loss by learning rate": [f"![Final loss of {name} by learning rate]({name}-curves.png)\n"]}
+    pictures = atlas_pictures.shown(name) | curves if is_drawn else {section: [] for section in sections}
+    for section, about in sections.items():
+        lines += [f"## {section}\n", *about, *pictures[section]]
+    return [*lines, *elsewhere(name)]
+
+
+def index() -> list[str]:
+    """The lines of the page that compares them all."""
     pages = "\n".join(optimizers())
-    lines = ["# Atlas\n", "A page for each named optimizer: formula, parts, cost, what it does, and source.\n"]
-    lines += ["## Beside each other\n", atlas_costs.COLUMNS, *_table(), ""]
-    lines += ["## Bytes of a step\n", atlas_costs.ABOUT, "## Final losses\n", atlas_curves.ABOUT]
-    write(folder, "index", [*lines, f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"])
+    return [
+        "# Atlas\n",
+        "A page for each named optimizer: formula, parts, cost, what it does, and source.\n",
+        "## Beside each other\n",
+        atlas_costs.COLUMNS,
+        *_table(),
+        "\nEmpty cells: what has no learning rate has no best one and no width. " + atlas_costs.blanks() + "\n",
+        *("## Bytes of a step\n", atlas_costs.ABOUT, "## Final losses\n", atlas_curves.ABOUT),
+        f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n",
+    ]
 
 
-def _diagram(tx: gx.GradientTransformation) -> str:
+def _diagram(name: str, tx: gx.GradientTransformation) -> str:
     """The drawing, not below two thirds of its size; what is wider than the page then is scrolled."""
     before, width, after = re.split(r'(?<= width=")(\d+)', gx.diagram(tx).svg, maxsplit=1)
     least = f"max-width:100%;min-width:{int(width) * 2 // 3}px"
-    return f'<div class="diagram">{before}{width}{after.replace("max-width:100%", least)}</div>\n'
+    before, after = before.replace("<svg ", '<svg role="img" ', 1), after.replace("max-width:100%", least)
+    after = after.replace(">", f"><title>Diagram of {name}: its parts, and how they are joined</title>", 1)
+    return f'<div class="diagram">{before}{width}{after}</div>\n'
 
 
-def _curves(folder: Path, name: str) -> list[str]:
-    if name not in atlas_curves.STORED["losses"]:
-        return []
-    path = folder / f"{name}-curves.png"
-    if not path.exists():
+def _draw(folder: Path, name: str) -> None:
+    """Draws the pictures that are not there yet."""
+    atlas_pictures.draw(folder, name)
+    if not (path := folder / f"{name}-curves.png").exists():
         atlas_curves.draw_curves(path, name)
-    return [
-        "## How it depends on the learning rate\n",
-        f"![Final loss of {name} by learning rate]({path.name})\n",
-        atlas_curves.ABOUT,
-    ]
 
 
 def _table() -> list[str]:
-    """All of them: what they cost, and how they train."""
-    header = ["optimizer", *atlas_costs.HEADER, *atlas_curves.HEADER]
-    rows = [
-        [f"[{name.replace('_', '_<wbr>')}]({name}.md)", *atlas_costs.cells(name), *atlas_curves.cells(name)]
-        for name in optimizers()
-    ]
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+    """All of them: what they cost, and how they train. Two rows of headings need HTML."""
+    groups = [*atlas_costs.GROUPS, *atlas_curves.GROUPS]
+    above = "".join(f'<th colspan="{len(columns)}">{title}</th>' for title, columns in groups)
+    below = "".join(f"<th>{column}</th>" for _, columns in groups for column in columns)
+    head = f"<thead><tr><th></th>{above}</tr><tr><th>optimizer</th>{below}</tr></thead>"
+    lines = ['<div class="pst-scrollable-table-container">', '<table class="table atlas">', head, "<tbody>"]
+    for name in optimizers():
+        cells = [*atlas_costs.cells(name), *atlas_curves.cells(name)]
+        shown = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f'<tr><th><a href="{name}.html">{name}</a></th>{shown}</tr>')
+    return [*lines, "</tbody>", "</table>", "</div>"]
 
 
 def _source(name: str) -> list[str]:

@@ -210,20 +210,31 @@ def test_a_sweep_is_faster_than_jitted_runs_in_a_loop():
     assert theirs > 2 * ours
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
-def test_the_atlas_is_as_it_is_measured(name):
-    """Near the best rate, where training is not chaotic."""
+def test_the_atlas_has_the_losses_of_all():
     from benchmarks import atlas
 
     stored = json.loads((Path(atlas.__file__).parent / "atlas.json").read_text())
-    assert set(stored["losses"]) == set(atlas.named())
     assert stored["rates"] == atlas.RATES
+    assert set(stored["losses"]) == set(stored["measured"]) == set(atlas.optimizers())
+    for name, losses in stored["losses"].items():
+        for task in atlas.TASKS:
+            assert np.shape(losses[task]) == (len(atlas.rates_of(name)) or 1, atlas.SEEDS), f"{name}, {task}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sgd", "adam", "muon", "shampoo", "lbfgs", "dpsgd"])
+def test_losses_of_the_atlas_are_measured_again(name):
+    """Up to the best rate, where training is not chaotic: in the band over the seeds, and near its mean."""
+    from benchmarks import atlas
+
+    stored = json.loads((Path(atlas.__file__).parent / "atlas.json").read_text())
+    wanted = np.asarray([[np.nan if x is None else x for x in row] for row in stored["losses"][name]["digits"]])
+    best = int(np.nanargmin(wanted.mean(1)))
+    near = slice(max(best - 2, 0), best + 1)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        found = atlas.losses_of(name, "digits").mean(1)
-    wanted = np.asarray([np.nan if None in row else np.mean(row) for row in stored["losses"][name]["digits"]])
-    best = int(np.nanargmin(wanted))
-    np.testing.assert_allclose(found[: best + 1], wanted[: best + 1], rtol=0.1)
+        found = atlas.losses_of(name, "digits", atlas.rates_of(name)[near] or None)
+    assert np.all(found.mean(1) >= 0.98 * wanted[near].min(1))
+    assert np.all(found.mean(1) <= 1.02 * wanted[near].max(1))
 
 
 def test_errors_of_adam_are_as_the_readme_says():
