@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-from api_pages import write_api  # noqa: E402
+from api_pages import lead_back, write_api  # noqa: E402
 from atlas_pages import write_atlas  # noqa: E402
 from docutils import nodes  # noqa: E402
 from page_pictures import with_pictures  # noqa: E402
@@ -64,8 +64,9 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # types written in full are longer than a page is wide
 napoleon_custom_sections = ["State", "Reference"]
-default_role = "literal"  # docstrings have names in single backticks
+default_role = "py:obj"  # names in single backticks are links where they are known
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 
@@ -133,4 +134,5 @@ def setup(app) -> None:
     app.connect("autodoc-process-docstring", _literal_blocks, priority=400)  # before napoleon
     app.connect("builder-inited", _gather)
     app.connect("source-read", _read)
+    app.connect("env-updated", lead_back)
     app.connect("doctree-read", _aligned)

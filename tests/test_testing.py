@@ -314,3 +314,8 @@ def test_check_shows_the_law_on_a_terminal(monkeypatch, progress):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     check(gx.sgd(0.1), ["one_trace"])
     assert sys.stderr.getvalue() == ""
+
+
+def test_a_case_of_a_bare_pair():
+    pair = (lambda params: (), lambda updates, state, params=None: (updates, state))
+    assert check(Case(pair, "a pair"), ["one_trace"]).kept == ("one_trace",)

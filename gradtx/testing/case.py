@@ -23,7 +23,7 @@ class Case:
     """The properties of a transform that `check` tests. Exceptions are data, with their reasons.
 
     Attributes:
-        transform: the transform.
+        transform: the transform, or a bare pair.
         name: the name in reports.
         reference: the same algorithm in NumPy float64: a function `(gradients, parameters) -> updates` for one array.
             The first axis of gradients and updates is the step.
@@ -66,6 +66,7 @@ class Case:
     excused: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "transform", as_transformation(self.transform))
         for name in self.solves:
             if name not in _PROBLEMS:
                 raise GradtxValueError(f"Case: solves: there is no problem {name!r}; there are {', '.join(_PROBLEMS)}")
