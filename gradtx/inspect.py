@@ -121,6 +121,14 @@ def describe(tx: GradientTransformation) -> Description:
 
     Returns:
         A `gradtx.inspect.Description` to print.
+
+    Example:
+        >>> describe(chain(clip_by_global_norm(1.0), sgd(0.1, momentum=0.9)))
+        chain
+        ├─ clip_by_global_norm(max_norm=1.0)
+        └─ sgd(learning_rate=0.1, momentum=0.9, nesterov=False) = chain
+           ├─ add_momentum(decay=0.9, nesterov=False)
+           └─ scale_by_learning_rate(learning_rate=0.1)
     """
     return Description(tuple(_rows(as_transformation(tx), None, 0, "")))
 
@@ -137,6 +145,20 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
 
     Returns:
         A `gradtx.inspect.Summary` to print.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> tx = chain(clip_by_global_norm(1.0), sgd(0.1, momentum=0.9))
+        >>> summary(tx, {"kernel": jax.ShapeDtypeStruct((128, 64), jnp.float32)})
+        part                                                             stored as  per parameter   bytes
+        ─────────────────────────────────────────────────────────────────────────────────────────────────
+        chain                                                            float32                1  32,768
+        ├─ clip_by_global_norm(max_norm=1.0)                                                    0       0
+        └─ sgd(learning_rate=0.1, momentum=0.9, nesterov=False) = chain  float32                1  32,768
+           ├─ add_momentum(decay=0.9, nesterov=False)                    float32                1  32,768
+           └─ scale_by_learning_rate(learning_rate=0.1)                                         0       0
+        <BLANKLINE>
+        8,192 parameters, 32,768 bytes of state
     """
     if is_transform(params) and not is_transform(tx):
         raise GradtxTypeError("summary: transform and parameters are swapped; call summary(tx, params)")

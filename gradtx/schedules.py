@@ -271,6 +271,11 @@ def warmup(steps: Duration, then: Hyperparameter):
     Args:
         steps: the duration of the warmup in steps.
         then: the schedule or constant after it.
+
+    Example:
+        >>> schedule = schedules.warmup(10, schedules.linear(0.1, 0.0, 90))
+        >>> print(schedule(0), schedule(5), schedule(10), schedule(55), schedule(100))
+        0.0 0.05 0.1 0.05 0.0
     """
     after = as_function("then", then)
     return in_turn([lambda t: elapsed(t, steps) * after(0), after], [steps])
@@ -371,6 +376,11 @@ def join(schedules: Sequence[Hyperparameter], steps: Sequence[Duration]):
     Args:
         schedules: schedules or constants; the last one has no end.
         steps: the duration of each of the others in steps.
+
+    Example:
+        >>> schedule = schedules.join([0.01, schedules.linear(0.1, 0.0, 100), 0.001], steps=[10, 50])
+        >>> print(schedule(9), schedule(10), schedule(59), schedule(60))
+        0.01 0.1 0.051 0.001
     """
     return in_turn([as_function(f"schedules[{index}]", one) for index, one in enumerate(schedules)], list(steps))
 

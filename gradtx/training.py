@@ -84,6 +84,17 @@ def make_train_step(
 
     The gradient of a complex parameter is conjugated here, as descent needs it: JAX gives the conjugate of the
     direction of steepest ascent.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> def loss(params, x, y):
+        ...     return jnp.mean((x * params["slope"] + params["offset"] - y) ** 2)
+        >>> tx, params = adam(0.1), {"slope": jnp.zeros(()), "offset": jnp.zeros(())}
+        >>> step, state, x = make_train_step(loss, tx), tx.init(params), jnp.arange(4.0)
+        >>> for _ in range(200):
+        ...     params, state, value = step(params, state, x, 2 * x + 1)
+        >>> print(f"{params['slope']:.2f} {params['offset']:.2f}")
+        2.00 1.00
     """
     accumulate = whole_number("make_train_step: accumulate", accumulate)
     if is_transform(loss_fn) and not is_transform(tx) and callable(tx):

@@ -131,6 +131,12 @@ def find(tree: Any, name: str) -> Any:
 
     Raises:
         GradtxValueError: no path ends in `name`, or several do.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state = adam(schedules.linear(0.1, 0.0, 10)).init({"w": jnp.zeros(2)})
+        >>> print(tree.find(state, "count"), tree.find(state, "learning_rate"))
+        0 0.1
     """
     return _place("find", tree, name)[1]
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import operator
 import types
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,23 @@ def test_the_optimizers_cite_their_papers():
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 assert "Reference: " in ast.get_docstring(node), f"{node.name} cites no source"
+
+
+# The public names whose docstring shows how they are used; `test_docstring_examples_run` runs what it shows.
+WITH_AN_EXAMPLE = """
+accumulate_gradients adamw aggregate_privately as_matrices average_params by_path chain clip_by_global_norm clocked
+combinator conditional describe diagram elementwise freeze from_config graft hutchinson in_eigenbasis inject let
+line_search load_state_dict lookahead make_train_step masked master_params matrixwise memory minimize muon parallel
+partition record reduce_on_plateau schedules.exponential_decay schedules.join schedules.piecewise_constant
+schedules.warmup set_hyperparams sharpness_aware skip_nonfinite sophia state_dict store summary sweep transformation
+tree.find treewise where
+"""
+
+
+@pytest.mark.parametrize("name", WITH_AN_EXAMPLE.split())
+def test_the_docstring_has_an_example(name):
+    text = inspect.getdoc(operator.attrgetter(name)(gradtx))
+    assert "\nExample:\n    >>> " in text, f"{name} shows no example"
 
 
 def test_docstring_examples_run():

@@ -69,6 +69,17 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 
     Raises:
         GradtxValueError: `every` is not a positive whole number or a schedule, or `skip` does not return a scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = accumulate_gradients(sgd(1.0), every=2)
+        >>> state = tx.init(jnp.zeros(()))
+        >>> for gradient in (1.0, 3.0, 5.0):
+        ...     update, state = tx.update(jnp.asarray(gradient), state)
+        ...     print(update, has_updated(state))
+        0.0 False
+        -2.0 True
+        0.0 False
     """
     inner, length = as_transformation(inner), _length(every)
 

@@ -27,6 +27,14 @@ def chain(*parts: Transform | tuple[str, Transform]):
         GradtxValueError: two parts have the same name; what needs the gradient itself is not the first part; there are
             two learning rates, or a weight decay after one; or something follows what keeps parameters, as
             `average_params` does, or changes the step of a projection. What is inside of wrappers counts too.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = chain(clip_by_global_norm(1.0), add_momentum(0.9), scale_by_learning_rate(0.5))
+        >>> gradients = {"w": jnp.asarray([3.0, 4.0])}  # of the norm 5
+        >>> updates, state = tx.update(gradients, tx.init(gradients))
+        >>> print(updates["w"])
+        [-0.3 -0.4]
     """
     names, transforms = _named(parts)
     built = [tx._built() for tx in transforms]

@@ -71,6 +71,17 @@ def conditional(inner: Transform, predicate: Callable[..., Any] | str, otherwise
     Raises:
         GradtxTypeError: an extra argument that the predicate requests is missing.
         GradtxValueError: the predicate does not return a scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = conditional(scale(0.1), lambda count: count < 2)
+        >>> state = tx.init(jnp.zeros(()))
+        >>> for _ in range(3):
+        ...     update, state = tx.update(jnp.ones(()), state)
+        ...     print(update)
+        0.1
+        0.1
+        1.0
     """
     transforms = as_transformation(otherwise), as_transformation(inner)
     _check_question("predicate", predicate)
@@ -171,6 +182,13 @@ def skip_nonfinite(inner: Transform, max_consecutive: int | None = None, check_o
         GradtxValueError: `max_consecutive` is not a positive whole number.
 
     Derivatives through a step skipped for its input are 0. Integer leaves are not checked, and are passed to `inner`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = skip_nonfinite(sgd(0.1), max_consecutive=5)
+        >>> updates, state = tx.update(jnp.asarray([1.0, jnp.nan]), tx.init(jnp.zeros(2)))
+        >>> print(updates, state.total)
+        [0. 0.] 1
     """
     inner = as_transformation(inner)
     if max_consecutive is not None:

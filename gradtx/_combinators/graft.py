@@ -28,6 +28,12 @@ def graft(direction: Transform, magnitude: Transform):
 
     Reference: Agarwal, Anil, Hazan, Koren and Zhang, "Disentangling Adaptive Gradient Methods from Learning Rates",
     2020, algorithm 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, g = graft(direction=sign(), magnitude=identity()), jnp.asarray([-3.0, 4.0])
+        >>> print(tx.update(g, tx.init(g))[0])  # of the norm 5
+        [-3.535534  3.535534]
     """
     both = as_transformation(direction), as_transformation(magnitude)
 

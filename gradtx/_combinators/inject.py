@@ -129,6 +129,14 @@ def set_hyperparams(state: State, by_name: Mapping[str, Any] | None = None, /, *
         GradtxTypeError: `by_name` is no mapping, or a value is a function.
         GradtxValueError: a name is unknown or ambiguous, its hyperparameter follows a schedule, or the number is not in
             the range of any argument of this name.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = partition({"a": inject(sgd(0.1)), "b": inject(sgd(0.2))}, {"encoder": "a", "head": "b"})
+        >>> state = tx.init({"encoder": jnp.zeros(2), "head": jnp.zeros(2)})
+        >>> state = set_hyperparams(state, {"b/learning_rate": 0.3})
+        >>> print({name: f"{x:.1f}" for name, x in get_hyperparams(state).items()})
+        {'a/learning_rate': '0.1', 'b/learning_rate': '0.3'}
     """
     if by_name is not None and not isinstance(by_name, Mapping):
         raise GradtxTypeError(

@@ -56,6 +56,18 @@ def lookahead(inner: Transform, sync_period: int, slow_step_size: UnitInterval, 
         GradtxValueError: the parameters are missing, or `sync_period` is not a positive whole number.
 
     Reference: Zhang, Lucas, Hinton and Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019, algorithm 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = lookahead(sgd(1.0), sync_period=2, slow_step_size=0.5), jnp.zeros(())
+        >>> state = tx.init(params)
+        >>> for _ in range(3):
+        ...     updates, state = tx.update(jnp.full((), -1.0), state, params)
+        ...     params = apply_updates(params, updates)
+        ...     print(params)
+        1.0
+        1.0
+        2.0
     """
     inner = as_transformation(inner)
     synchronize = _synchronize(whole_number("sync_period", sync_period), slow_step_size)

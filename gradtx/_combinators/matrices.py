@@ -31,6 +31,14 @@ def as_matrices(inner: Transform, axes: Any = _PLAIN):
 
     Raises:
         GradtxValueError: an array does not have the axes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> tx = as_matrices(orthogonalize(), matrix(inputs=(-4, -3, -2), outputs=-1))
+        >>> kernel = jax.random.normal(jax.random.key(0), (3, 3, 2, 4))  # a convolution: 18 inputs, 4 outputs
+        >>> updates, state = tx.update(kernel, tx.init(kernel))
+        >>> print(updates.shape, *(f"{s:.1f}" for s in jnp.linalg.svdvals(updates.reshape(18, 4))))
+        (3, 3, 2, 4) 1.1 1.0 1.0 0.9
     """
     inner = as_transformation(inner)
 

@@ -30,6 +30,13 @@ def parallel(combine: Callable[..., Array], *branches: Transform):
         *branches: transforms, at least one.
 
     State: a tuple with the state of each branch. Nothing of its own.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = parallel(lambda g, m: 0.5 * g + 0.5 * m, identity(), add_momentum(0.9))
+        >>> u, state = tx.update(jnp.ones(2), tx.init(jnp.zeros(2)))
+        >>> print(u, tx.update(jnp.ones(2), state)[0])
+        [1. 1.] [1.45 1.45]
     """
     if not callable(combine) or is_transform(combine):
         raise GradtxTypeError(f"combine: expected a function of one array per branch, got {short(combine)}")

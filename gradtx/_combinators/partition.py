@@ -36,6 +36,14 @@ def partition(transforms: Mapping[Any, Transform], labels: Any, *, allow_unused:
     Raises:
         GradtxTypeError: the labels are not of one sortable type, such as strings.
         GradtxValueError: a label has no transform, or a transform no leaf.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> params = {"encoder": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(2)}}
+        >>> tx = partition({"slow": sgd(0.01), "fast": adam(0.1)}, by_path({"encoder/**": "slow", "**": "fast"}))
+        >>> updates, state = tx.update(params, tx.init(params), params)
+        >>> print(updates["encoder"]["kernel"], updates["head"]["kernel"])
+        [-0.01 -0.01] [-0.1 -0.1]
     """
     if isinstance(labels, Mapping) and any(map(is_transform, labels.values())):
         raise GradtxTypeError("transforms and labels are swapped; call partition(transforms, labels)")
@@ -76,6 +84,14 @@ def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
 
     Raises:
         GradtxValueError: the mask does not fit the parameters, or contains values other than booleans.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> params = {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)}
+        >>> tx = masked(adam(0.1), where(lambda path, p: p.ndim > 1), rest=sgd(0.01))
+        >>> updates, state = tx.update(params, tx.init(params), params)
+        >>> print(updates["kernel"], updates["bias"])
+        [[-0.1 -0.1]] [-0.01 -0.01]
     """
     if isinstance(mask, str):
         raise GradtxTypeError(
@@ -105,6 +121,14 @@ def freeze(mask: Any):
 
     Raises:
         GradtxValueError: the mask does not fit the parameters, or contains values other than booleans.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> params = {"embedding": jnp.ones(2), "head": jnp.ones(2)}
+        >>> tx = chain(adamw(0.1), freeze(by_path({"embedding": True, "**": False})))
+        >>> updates, state = tx.update(params, tx.init(params), params)
+        >>> print(updates["embedding"], updates["head"])
+        [0. 0.] [-0.10001 -0.10001]
     """
     return masked(set_to_zero(), mask)
 

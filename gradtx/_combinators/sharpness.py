@@ -45,6 +45,13 @@ def sharpness_aware(inner: Transform, rho: NonNegative = 0.05, adaptive: bool = 
     Reference: Foret, Kleiner, Mobahi and Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving
     Generalization", 2021, equation 2; Kwon, Kim, Park and Choi, "ASAM", 2021, except that elements of size 0 are not
     perturbed, instead of adding a constant to each.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> tx, p = sharpness_aware(sgd(0.1), rho=0.5), jnp.asarray([1.0, 0.0])
+        >>> gradient = jax.grad(lambda p: jnp.sum(p**2))
+        >>> print(tx.update(gradient(p), tx.init(p), p, grad_fn=gradient)[0])  # of the gradient at [1.5, 0]
+        [-0.3 -0. ]
     """
     inner = as_transformation(inner)
 

@@ -16,13 +16,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gradtx._base import trees
 from gradtx._base.calls import explains_calls
 from gradtx._base.checks import arguments_needed, function_of
 from gradtx._base.errors import GradtxTypeError, GradtxValueError, short
-from gradtx._base.numerics import align, is_inexact, strong, weak, widened
+from gradtx._base.numerics import align, weak
 from gradtx._base.states import state_class
 from gradtx._base.typing import Array, Params, State, Updates
 from gradtx._core.context import Context, Work
@@ -30,12 +29,19 @@ from gradtx._core.facts import Facts
 from gradtx._core.leafwise import SCALARS, SLOT, LeafTransform, leafwise, missing_params
 from gradtx._core.pairs import accepted, missing_extra
 from gradtx._core.protocol import GradientTransformation
-from gradtx._cpu import AlreadyStored
+from gradtx._core.slots import given, init_of_slot, no_array, update_of_slot
 
 
 @explains_calls("elementwise")
 def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> GradientTransformation:
-    """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array."""
+    """A transform without state: `u = fn(g)`, or `u = fn(g, p)` with `needs_params`, for one array.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = chain(elementwise(jnp.sign), scale_by_learning_rate(0.1))
+        >>> print(tx.update(jnp.asarray([-3.0, 0.5]), tx.init(jnp.zeros(2)))[0])
+        [ 0.1 -0.1]
+    """
     try:
         function_of("fn", fn, *(("update", "parameter") if needs_params else ("update",)))
     except GradtxTypeError:
@@ -48,7 +54,7 @@ def elementwise(fn: Callable[..., Array], needs_params: bool = False) -> Gradien
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
         u = fn(*align(g, given(p))) if needs_params else fn(g)
         if not hasattr(u, "shape"):
-            raise _no_array("fn", u)
+            raise no_array("fn", u)
         return u, slots
 
     return _leafwise((), lambda step, p: (), update_leaf, lambda: (), needs_params=needs_params)
@@ -79,6 +85,13 @@ def memory(
             rounding could move them by as much as a step.
 
     State: one array per parameter, in its shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = memory(jnp.zeros_like, lambda g, m, p: 0.9 * m + 0.1 * g)  # an exponential moving average
+        >>> u, state = tx.update(jnp.ones(2), tx.init(jnp.zeros(2)))
+        >>> print(u, tx.update(jnp.ones(2), state)[0])
+        [0.1 0.1] [0.19 0.19]
     """
     function_of("init", init, "parameter")
     function_of("step", step, "update", "state", "parameter")
@@ -86,8 +99,8 @@ def memory(
         function_of("emit", emit, "update", "state", "parameter")
     advance = lambda g, m, p, reading: step(g, m, p)
     output = None if emit is None else lambda g, m, p, reading: emit(g, m, p)
-    update_leaf = _update_of_slot(advance, output, needs_params, emit_before, encoded)
-    return _leafwise(SLOT, _init_of_slot(init, encoded), update_leaf, needs_params=needs_params)
+    update_leaf = update_of_slot(advance, output, needs_params, emit_before, encoded)
+    return _leafwise(SLOT, init_of_slot(init, encoded), update_leaf, needs_params=needs_params)
 
 
 @explains_calls("clocked")
@@ -104,6 +117,13 @@ def clocked(
         emit: update and reading to the output, for one array. The reading is weakly typed.
 
     State: the scalars.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = clocked(lambda: jnp.int32(1), lambda count: (1 / count, count + 1), lambda g, reading: reading * g)
+        >>> u, state = tx.update(jnp.ones(2), tx.init(jnp.zeros(2)))
+        >>> print(u, tx.update(jnp.ones(2), state)[0])
+        [1. 1.] [0.5 0.5]
     """
     function_of("start", start)
     function_of("advance", advance, "scalars")
@@ -164,8 +184,8 @@ def clocked_memory(
     function_of("step", step, "update", "state", "parameter", "reading")
     if emit is not None:
         function_of("emit", emit, "update", "state", "parameter", "reading")
-    init_slot = _init_of_slot(init, encoded)
-    update = _update_of_slot(step, emit, needs_params, emit_before, encoded)
+    init_slot = init_of_slot(init, encoded)
+    update = update_of_slot(step, emit, needs_params, emit_before, encoded)
     advance = _weakly(advance)
 
     def update_leaf(reading: Any, step: Context, g: Array, slots: Any, p: Array | None) -> tuple[Array, Any]:
@@ -184,81 +204,6 @@ def clocked_memory(
         advance_both,
         needs_params,
     )
-
-
-def _init_of_slot(init: Callable[[Array], Array], encoded: bool) -> Callable[[Context, Array], Array]:
-    def init_slot(step: Context, p: Array) -> Array:
-        wide = widened(p)
-        m = init(wide)
-        if isinstance(m, (tuple, list, dict)):
-            raise GradtxTypeError(
-                f"init returned a {type(m).__name__}; it returns one array per parameter: for more, compose several "
-                f"parts, or use treewise(update, init)"
-            )
-        if jnp.shape(m) != p.shape:
-            hint = "; for scalars that are the same for all arrays: clocked_memory" if jnp.shape(m) == () else ""
-            raise GradtxValueError(f"init must keep the shape {p.shape}, got {jnp.shape(m)}{hint}")
-        if not is_inexact(m):
-            raise GradtxTypeError(f"init: expected an array of a floating-point dtype, got {jnp.result_type(m)}")
-        m = strong(m)
-        return step.encoding.codec.encode(m, step.encoding.step) if encoded and step.encoding else m
-
-    return init_slot
-
-
-def _update_of_slot(
-    advance: Callable[..., Array],
-    emit: Callable[..., Array] | None,
-    needs_params: bool,
-    emit_before: bool,
-    encoded: bool,
-) -> Callable[..., tuple[Array, Array]]:
-    """The `update_leaf` of one slot."""
-
-    def update_leaf(reading: Any, step: Context, g: Array, slot: Any, p: Array | None) -> tuple[Array, Array]:
-        # On a CPU the update may be computed in a second pass, after the state: see `_cpu.by_output`.
-        stored, new = slot if isinstance(slot, AlreadyStored) else (slot, None)
-        encoding, p = step.encoding if encoded else None, given(p) if needs_params else None
-        old = stored if encoding is None else encoding.codec.decode(stored)
-        if new is None:
-            try:
-                new = advance(*align(g, old, p), reading)
-            except (TypeError, AttributeError) as error:
-                raise _about_params(error, needs_params) from None
-            if not hasattr(new, "shape"):
-                raise _no_array("step", new)
-            if new.shape != g.shape:
-                raise GradtxValueError(f"step must keep the shape {g.shape}, got {new.shape}")
-            if jnp.iscomplexobj(new) and not jnp.iscomplexobj(old):
-                raise GradtxTypeError(
-                    "expected a real state, got a complex one: the updates before it are real in `init`"
-                )
-            if new.dtype != old.dtype or new.weak_type:
-                new = strong(new, old.dtype)
-            if encoding is not None:
-                new = encoding.codec.encode(new, encoding.step)
-            if step.active is not None:
-                new = step.keep(new, stored)
-        # The output is computed from what was stored, so that the new state need not be kept in another array too.
-        m = old if emit_before else new if encoding is None else encoding.codec.decode(new)
-        try:
-            return m if emit is None else emit(*align(g, m, p), reading), new
-        except (TypeError, AttributeError) as error:
-            raise _about_params(error, needs_params) from None
-
-    return update_leaf
-
-
-def _about_params(error: Exception, needs_params: bool) -> Exception:
-    """The error, or a better one if the function of one array reads the parameter without having asked for it."""
-    if needs_params or "NoneType" not in str(error):
-        return error
-    return GradtxTypeError(f"the function reads the parameter, and got None; say needs_params=True: {error}")
-
-
-def _no_array(name: str, x: Any) -> GradtxTypeError:
-    hint = "; is `return` missing?" if x is None else ""
-    return GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
 
 
 def _leafwise(*roles: Any, **more: Any) -> GradientTransformation:
@@ -301,6 +246,14 @@ def treewise(
         init: parameters to state; none by default. Leaves of the parameters have at least 32 bits here too, so that
             `zeros_like` has the dtype of the updates.
         needs_params: whether `update` reads the parameters; without it they may be absent.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> def update(updates, state, params):
+        ...     return jax.tree.map(lambda g: g / tree.norm(updates), updates), state
+        >>> g = {"a": jnp.asarray(3.0), "b": jnp.asarray(4.0)}
+        >>> print(tree.norm(treewise(update).update(g, ())[0]))
+        1.0
     """
 
     def init_tree(step: Context, params: Params) -> State:
@@ -352,6 +305,17 @@ def combinator(
     Return it from a factory that says its role, `@transformation(role="wrapper")`, and store the state of each inner
     transform where that role expects it: in a field or under a key with the name of the argument, or in the order of
     the arguments in a tuple.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> @transformation(role="wrapper")
+        ... def negated(inner: Transform):
+        ...     def update(step, updates, state, params):
+        ...         out, new = step.update(inner, updates, state["inner"], params)
+        ...         return jax.tree.map(jnp.negative, out), {"inner": new}
+        ...     return combinator(lambda step, params: {"inner": step.init(inner, params)}, update)
+        >>> print(negated(sgd(0.1)).update(jnp.ones(2), negated(sgd(0.1)).init(jnp.ones(2)))[0])
+        [0.1 0.1]
     """
     inside = "; an inner transform is called as step.{}"
     function_of("init", init, "step", "params", hint=inside.format("init(inner, params)"))
@@ -373,13 +337,6 @@ def with_facts(tx: GradientTransformation, **facts: Any) -> GradientTransformati
 def with_work(tx: GradientTransformation, **changes: Any) -> GradientTransformation:
     """The transform, with other fields of its work."""
     return GradientTransformation._of(replace(tx._built().work, **changes))
-
-
-def given(p: Array | None) -> Array:
-    """The parameter; raises if there is none."""
-    if p is None:
-        raise missing_params()
-    return p
 
 
 def required_params(params: Params, updates: Updates) -> Params:

@@ -42,6 +42,14 @@ def matrixwise(
 
     Raises:
         GradtxValueError: an array has one axis or none, or more than two and nobody says which is which.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = matrixwise(lambda g: g / jnp.linalg.norm(g, axis=0, keepdims=True))  # each output's inputs
+        >>> gradient = jnp.asarray([[3.0, 0.0], [4.0, 2.0]])
+        >>> print(tx.update(gradient, tx.init(gradient))[0])
+        [[0.6 0. ]
+         [0.8 1. ]]
     """
     function_of("step", step, *(["matrix"] if init is None else ["matrix", "state"]))
     if init is not None:

@@ -238,6 +238,13 @@ def transformation(body: Any = None, /, *, role: Any = None) -> Any:
 
     Raises:
         GradtxTypeError: an argument has the name of an attribute of transforms, such as `init`.
+
+    Example:
+        >>> @transformation
+        ... def clipped_sgd(learning_rate: Scalar, max_norm: Positive = 1.0):
+        ...     return chain(clip_by_global_norm(max_norm), scale_by_learning_rate(learning_rate))
+        >>> clipped_sgd(schedules.linear(0.1, 0.0, 100))
+        clipped_sgd(learning_rate=schedules.linear(init_value=0.1, end_value=0.0, steps=100), max_norm=1.0)
     """
     if body is None:
         return lambda body: make_factory(body, GradientTransformation, role)

@@ -107,6 +107,16 @@ def load_state_dict(
     Raises:
         GradtxValueError: entries are missing or unexpected (one message lists all), or a shape differs.
         GradtxTypeError: a dtype is of another kind.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = sgd(0.1, momentum=0.9), {"w": jnp.zeros(2)}
+        >>> saved = state_dict(tx, tx.init(params))  # for np.savez(file, **saved)
+        >>> state = load_state_dict(chain(clip_by_global_norm(1.0), tx), params, saved)
+        >>> named = chain(("clip", clip_by_global_norm(1.0)), ("opt", tx))
+        >>> state = load_state_dict(named, params, saved, rename={"sgd": "opt/sgd"})
+        >>> print(*saved, *state_dict(named, state))
+        sgd/add_momentum/w opt/sgd/add_momentum/w
     """
     tx = as_transformation(tx)
     if not isinstance(d, Mapping):

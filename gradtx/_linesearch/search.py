@@ -102,6 +102,13 @@ def line_search(
     Reference: Hager and Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search",
     2005, for the conditions; Moré and Thuente, "Line search algorithms with guaranteed sufficient decrease", 1994, for
     the interpolation by cubics, with one rule for a larger step in place of two.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = lambda p: jnp.sum(jnp.asarray([1.0, 10.0]) * (p - 3) ** 2)
+        >>> found = minimize(loss, line_search(scale(-1.0)), jnp.zeros(2))
+        >>> print(found.params, StopReason(int(found.reason)).name)
+        [3. 3.] GRADIENT
     """
     rules = Rules(
         lambda trial, noise: wolfe.is_accepted(trial, c1, c2, noise),

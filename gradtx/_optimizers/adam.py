@@ -92,6 +92,15 @@ def adamw(
 
     Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2; the paper's
     schedule multiplier is the learning rate here.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> schedule = schedules.cosine_decay(0.1, 1000)
+        >>> tx = adamw(schedule, weight_decay=0.1, mask=by_path({"**/bias": False, "**": True}))
+        >>> params = {"dense": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}
+        >>> updates, state = tx.update(tree.zeros_like(params), tx.init(params), params)  # nothing but the decay
+        >>> print(updates["dense"]["kernel"], updates["dense"]["bias"])
+        [-0.01 -0.01] [-0. -0.]
     """
     return chain(
         scale_by_adam(b1, b2, eps, eps_root),

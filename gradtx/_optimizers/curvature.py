@@ -50,6 +50,16 @@ def sophia(
 
     Reference: Liu, Li, Hall, Liang and Ma, "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model
     Pre-training", 2023, algorithm 3, with algorithm 1 for its estimate.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> loss = lambda p: jnp.sum(jnp.asarray([1.0, 100.0]) * p**2)
+        >>> tx, params = sophia(0.02), jnp.ones(2)
+        >>> step, state = make_train_step(loss, tx), tx.init(params)
+        >>> for key in jax.random.split(jax.random.key(0), 200):
+        ...     params, state, value = step(params, state, key=key)
+        >>> print(f"{loss(jnp.ones(2)):.0f} {value:.3f}")
+        101 0.752
     """
     curvature = chain(
         hutchinson(update_interval),

@@ -69,6 +69,16 @@ def muon(
     Reference: Jordan et al., "Muon: An Optimizer for Hidden Layers in Neural Networks", 2024; Liu et al., "Muon is
     Scalable for LLM Training", 2025, for the decay and the rule. Differs from Jordan's code: the polynomials have a
     narrower band; the momentum is a sum, which has the same direction.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> axes = by_path({"embedding": "rest", "**/kernel": matrix(), "**": "rest"})
+        >>> tx = muon(1e-3, axes=axes, rest=sgd(0.1, momentum=0.9))
+        >>> dense = {"kernel": jnp.zeros((4, 8)), "bias": jnp.zeros(8)}
+        >>> print(*state_dict(tx, tx.init({"embedding": jnp.zeros((9, 4)), "dense": dense})), sep="\n")
+        muon/matrices/add_momentum/dense/kernel
+        muon/rest/sgd/add_momentum/dense/bias
+        muon/rest/sgd/add_momentum/embedding
     """
     direction = chain(orthogonalize(steps, lowest, method, precision), scale_by_shape(rule))
     return _with_momentum(direction, momentum, nesterov, weight_decay, learning_rate, axes, rest)

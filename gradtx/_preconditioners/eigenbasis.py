@@ -95,6 +95,14 @@ def in_eigenbasis(
     rotation are those of HeavyBall; the authors' code sorts second moments as the columns are sorted. The scale is
     ours: squares of gradients overflow, and vanish. So are zeros for coordinates that are only rounding errors of the
     rotation, and unit vectors in the bases for rows and columns that had no gradient yet: there the update is 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = chain(in_eigenbasis(scale_by_adam()), scale_by_learning_rate(0.1))
+        >>> gradient = jnp.asarray([[4.0, 1.0], [2.0, 3.0]])
+        >>> updates, state = tx.update(gradient, tx.init(gradient))
+        >>> print(jnp.linalg.svdvals(updates))  # the first step is orthogonal
+        [0.10000003 0.10000003]
     """
     inner = as_transformation(inner)
     whole_number("every", every)

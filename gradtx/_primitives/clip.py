@@ -150,6 +150,13 @@ def clip_by_global_norm(max_norm: UpperBound):
 
     Reference: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
     algorithm 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, g = clip_by_global_norm(1.0), {"kernel": jnp.asarray(3.0), "bias": jnp.asarray(4.0)}
+        >>> u, state = tx.update(g, tx.init(g))
+        >>> print(tree.norm(g), u["kernel"], u["bias"])
+        5.0 0.6 0.8
     """
     return rescaling(lambda norm, state: (_down_to(max_norm, norm), state))
 

@@ -35,6 +35,13 @@ def hutchinson(every: int = 1):
         GradtxTypeError: `key` is not a random key.
 
     Reference: Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", 2007.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> loss = lambda p: jnp.sum(jnp.asarray([3.0, 5.0]) * p**2)
+        >>> tx, p = hutchinson(), jnp.ones(2)
+        >>> print(tx.update(jax.grad(loss)(p), tx.init(p), p, value_fn=loss, key=jax.random.key(0))[0])
+        [ 6. 10.]
     """
     every = whole_number("every", every)
 

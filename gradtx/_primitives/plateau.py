@@ -86,6 +86,18 @@ def reduce_on_plateau(
     decreasing metric it matches Optax at every step. Differs from Optax: the margin is relative to the absolute value,
     so that metrics below 0 can improve; the scale is float32 for every dtype of the parameters; patience 0 reduces at
     once; hyperparameters may follow a schedule, so the scale is reduced when the patience is reached or exceeded.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = chain(sgd(0.1), reduce_on_plateau(factor=0.5, patience=2))
+        >>> state = tx.init(jnp.zeros(()))
+        >>> for value in (3.0, 2.0, 2.0, 2.0):
+        ...     update, state = tx.update(jnp.ones(()), state, value=jnp.asarray(value))
+        ...     print(update)
+        -0.1
+        -0.1
+        -0.1
+        -0.05
     """
     if mode not in _SIGNS:
         raise GradtxValueError(f"mode: expected 'min' or 'max', got {mode!r}")

@@ -41,6 +41,15 @@ def aggregate_privately(l2_norm_clip: NonNegative, noise_multiplier: NonNegative
 
     Reference: Abadi et al., "Deep Learning with Differential Privacy", 2016, algorithm 1, where a batch is called a
     lot.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> loss = lambda w, x: jnp.sum(w * x)
+        >>> tx = chain(aggregate_privately(1.0, noise_multiplier=0.01, seed=7), sgd(0.1))
+        >>> w, examples = jnp.zeros(2), jnp.asarray([[3.0, 4.0], [0.3, 0.4]])
+        >>> updates, state = tx.update(jax.vmap(jax.grad(loss), (None, 0))(w, examples), tx.init(w), w)
+        >>> print(updates.round(2))  # about -0.1 * mean([0.6, 0.8], [0.3, 0.4])
+        [-0.04 -0.06]
     """
     seed_number("seed", seed)
     deviation = noise_multiplier * l2_norm_clip

@@ -43,6 +43,12 @@ def from_config(config: dict[str, Any]) -> Any:
     Raises:
         GradtxValueError: a factory is unknown, it does not take the arguments, or the data do not have the form that
             `to_config` writes; the message says where.
+
+    Example:
+        >>> import json
+        >>> text = json.dumps(to_config(sgd(schedules.cosine_decay(0.1, 900), momentum=0.9)))
+        >>> from_config(json.loads(text))
+        sgd(learning_rate=schedules.cosine_decay(init_value=0.1, steps=900, alpha=0.0), momentum=0.9, nesterov=False)
     """
     if not isinstance(config, Mapping) or "factory" not in config:
         hint = "; read it first, by json.loads(text)" if isinstance(config, (str, bytes)) else ""

@@ -51,6 +51,13 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
 
     Raises:
         GradtxValueError: no pattern matches a path, or a pattern applies to none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> labels = by_path({"**/bias": "plain", "head/*": "head", "**": "decayed"})
+        >>> w = jnp.zeros(2)
+        >>> print(labels({"dense": {"kernel": w, "bias": w}, "head": {"kernel": w}}))
+        {'dense': {'bias': 'plain', 'kernel': 'decayed'}, 'head': {'kernel': 'head'}}
     """
     if not isinstance(patterns, dict):
         raise GradtxTypeError(f"by_path: expected a dict from patterns to labels, got {patterns!r}")
@@ -102,6 +109,12 @@ def where(predicate: Callable[[str, Any], bool]):
     Args:
         predicate: a function of two arguments, the leaf's path (`encoder/0/kernel`) and the leaf with its shape and
             dtype, that returns whether the leaf is selected. There is a `UserWarning` if it selects none of several.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> mask = where(lambda path, p: p.ndim > 1 and "embedding" not in path)
+        >>> print(mask({"embedding": jnp.zeros((5, 2)), "kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}))
+        {'bias': False, 'embedding': False, 'kernel': True}
     """
     function_of("predicate", predicate, "path", "leaf")
 

@@ -60,5 +60,16 @@ def diagram(tx: GradientTransformation) -> Diagram:
 
     Raises:
         GradtxTypeError: `tx` is not a transform.
+
+    Example:
+        >>> print(diagram(chain(clip_by_global_norm(1.0), scale(-0.1))))
+        flowchart TD
+          n0([gradients])
+          n1["clip_by_global_norm<br/>max_norm=1.0"]
+          n2["scale<br/>factor=-0.1"]
+          n3([updates])
+          n0 --> n1
+          n1 --> n2
+          n2 --> n3
     """
     return Diagram(flow_of(tx))
