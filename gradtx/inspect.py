@@ -171,7 +171,7 @@ def summary(tx: GradientTransformation, params: Params) -> Summary:
 
 def _leaves(params: Params, notes: dict[str, str]) -> tuple[tuple[str, tuple[int, ...], str], ...]:
     pairs = zip(trees.paths(params), jax.tree.leaves(params), strict=True) if notes else ()
-    return tuple((path, jnp.shape(p), notes.get(path, "no matrix")) for path, p in pairs)
+    return tuple((path, jnp.shape(p), notes.get(path, "not a matrix")) for path, p in pairs)
 
 
 def _rows(tx: GradientTransformation, state: State, elements: int, label: str, depth: int = 0) -> list[Row]:
