@@ -49,7 +49,7 @@ class Codec:
             also gets the step count, int32, so that it can round up at some steps and down at others.
         decode: what is stored to the array used in computations, in at least float32.
         mixes_axes: whether elements are encoded together, as rows are. Then the transform in `store` is no longer
-            worked on array by array with what stands beside it in a chain, and `bucketed` does not take it.
+            fused with its neighbours in a chain, and `bucketed` does not accept it.
     """
 
     name: str
@@ -89,8 +89,8 @@ bfloat16 = Codec(
     lambda x, step: _to_bfloat16(x, step) if is_real(x) else x,
     lambda x: strong(x, jnp.float32) if x.dtype == jnp.bfloat16 else x,
 )
-"""Half the bytes: 8 bits of precision, rounded so that averages do not stall. Complex arrays are not encoded, and what
-is stored has no derivatives.
+"""Half the bytes: 8 bits of precision, rounded so that averages do not stall. Complex arrays are not encoded, and no
+derivatives flow through stored state.
 """
 
 nameable("codecs.bfloat16")(bfloat16)
@@ -215,8 +215,8 @@ the variance of the momentum at 0.9, up to 4 % at 0.95, 4 to 65 % at 0.99, and 3
 momentum in `bfloat16`.
 
 In a row with a number that is not finite all are NaN. Complex arrays, and those with rows of less than 8 elements, are
-not encoded. Where rows are split over devices, each step communicates: the largest of a number for each row. What is
-stored has no derivatives.
+not encoded. Where rows are split over devices, each step communicates: the largest of a number for each row. No
+derivatives flow through stored state.
 """
 
 nameable("codecs.float8")(float8)

@@ -216,7 +216,7 @@ def _of_memory(params: Params, state: State) -> GradtxValueError | None:
 
 
 def _of_no_array(params: Params, state: State, batch: tuple) -> GradtxTypeError | None:
-    """The error in words, if something is no array."""
+    """The error in words, if something is not an array."""
     for path, x in jax.tree_util.tree_leaves_with_path({"params": params, "state": state, "batch": batch}):
         if not isinstance(x, (jax.Array, np.ndarray, np.generic, bool, int, float, complex)):
             if path[0].key == "batch":
@@ -240,7 +240,7 @@ def _explained(error: Exception, loss_fn: Any, tx: Any, params: Params, state: S
             return GradtxValueError(
                 "make_train_step: parameters and state are swapped; call step(params, state, *batch)"
             )
-    except Exception:  # the state is no tree of arrays
+    except Exception:  # the state is not a tree of arrays
         pass
     if (why := misfit(loss_fn, params, batch)) is not None:
         return GradtxTypeError(

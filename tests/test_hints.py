@@ -126,7 +126,7 @@ MISTAKES = {
     ),
     "regular expressions": (
         lambda: gx.adamw(0.1, mask=gx.by_path({".*bias": False, ".*": True})).init(PARAMS),
-        r"no regular expressions: write '\*\*/bias' for",
+        r"not regular expressions: write '\*\*/bias' for",
     ),
     "a label that is missing": (
         lambda: gx.partition({"a": gx.sgd(0.1)}, {"dense": {"kernel": "a"}}).init(PARAMS),

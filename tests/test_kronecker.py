@@ -184,5 +184,5 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"norm: expected one of 'spectral', 'sign', .*, got 'nuclear'"):
         gx.lmo("nuclear")
     for tx in DIRECTIONS.values():
-        with pytest.raises(ValueError, match=r"the leaf 'b' of the shape .* is no matrix"):
+        with pytest.raises(ValueError, match=r"the leaf 'b' of the shape .* is not a matrix"):
             tx.init({"b": jnp.ones(3)})

@@ -134,7 +134,7 @@ def test_names_of_flax():
     assert taken["Dense_0/kernel"] == "8 inputs, 16 outputs"
     assert taken["attention/query/kernel"] == "2 of 8 inputs, 4 outputs"
     assert taken["attention/out/kernel"] == "8 inputs, 8 outputs"
-    rest = {path for path, what in taken.items() if what == "no matrix"}
+    rest = {path for path, what in taken.items() if what == "not a matrix"}
     assert {"embed/embedding", "head/kernel", "LayerNorm_0/scale", "Dense_0/bias", "attention/query/bias"} <= rest
 
 
@@ -146,7 +146,7 @@ def test_names_of_haiku():
     taken = _taken(hk.transform(forward).init(jax.random.key(0), jnp.zeros((1, 2, 2, 4))))
     assert taken["conv/w"] == "36 inputs, 6 outputs"
     assert taken["linear/w"] == "24 inputs, 5 outputs"
-    assert {path for path, what in taken.items() if what == "no matrix"} == {
+    assert {path for path, what in taken.items() if what == "not a matrix"} == {
         "conv/b",
         "linear/b",
         "layer_norm/scale",
@@ -161,7 +161,7 @@ def test_names_of_equinox():
     taken = _taken(eqx.filter({"layers": model[:1], "norm": model[1], "conv": model[2]}, eqx.is_inexact_array))
     assert taken["layers/0/weight"] == "3 inputs, 5 outputs"
     assert taken["conv/weight"] == "12 inputs, 6 outputs"
-    assert taken["norm/weight"] == "no matrix"
+    assert taken["norm/weight"] == "not a matrix"
 
 
 def test_layers_that_are_stacked_and_what_is_no_matrix():
@@ -177,10 +177,10 @@ def test_layers_that_are_stacked_and_what_is_no_matrix():
     taken = _taken(stacked)
     assert taken == {
         "mlp/kernel": "4 of 6 inputs, 8 outputs",
-        "mlp/bias": "no matrix",
-        "LayerNorm/scale": "no matrix",
-        "norm/weight": "no matrix",
-        "conv/kernel": "no matrix",
+        "mlp/bias": "not a matrix",
+        "LayerNorm/scale": "not a matrix",
+        "norm/weight": "not a matrix",
+        "conv/kernel": "not a matrix",
         "attention/query/kernel": "8 of 8 inputs, 3 outputs",
         "attention/out/kernel": "4 of 6 inputs, 8 outputs",
         "plain/query/kernel": "4 of 8 inputs, 6 outputs",
@@ -209,10 +209,10 @@ def test_it_does_not_guess():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: gx.orthogonalize().init(p["vector"]), "is no matrix; give it to another transform"),
+        (lambda p: gx.orthogonalize().init(p["vector"]), "is not a matrix; give it to another transform"),
         (lambda p: gx.as_matrices(gx.orthogonalize(), gx.matrix((-4, -3, -2))).init(p), "does not have the axes of"),
         (lambda p: gx.as_matrices(gx.orthogonalize(), gx.matrix(split=(2, 2))).init(p["w"]), "split=.* are 4"),
-        (lambda p: gx.as_matrices(gx.orthogonalize(), {"vector": "rest", "w": gx.matrix()}).init(p), "no matrix by"),
+        (lambda p: gx.as_matrices(gx.orthogonalize(), {"vector": "rest", "w": gx.matrix()}).init(p), "not a matrix by"),
         (lambda p: gx.as_matrices(gx.orthogonalize(), {"vector": 3, "w": gx.matrix()}).init(p), "expected matrix"),
         (lambda p: gx.matrix(0, 1), "expected a negative axis"),
         (lambda p: gx.matrix(-1, -1), "named twice"),

@@ -297,7 +297,7 @@ def test_wrong_input_is_said():
         facade.multi_transform({"a": facade.sgd(1.0)}, {"w": "a", "b": "z"}).init(PARAMS)
     with pytest.raises(gx.GradtxValueError, match="expected a state of 2 parts, got 1"):
         facade.sgd(1.0).update(PARAMS, (facade.EmptyState(),))
-    with pytest.raises(gx.GradtxValueError, match="static_args: b9 are no arguments"):
+    with pytest.raises(gx.GradtxValueError, match="static_args: b9 are not arguments"):
         facade.inject_hyperparams(facade.adam, static_args=("b9",))
 
 

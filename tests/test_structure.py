@@ -3,6 +3,7 @@
 import ast
 import inspect
 import operator
+import re
 import types
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ tree.find treewise where
 @pytest.mark.parametrize("name", WITH_AN_EXAMPLE.split())
 def test_the_docstring_has_an_example(name):
     text = inspect.getdoc(operator.attrgetter(name)(gradtx))
-    assert "\nExample:\n    >>> " in text, f"{name} shows no example"
+    assert re.search(r"^Example:.*\n    >>> ", text, re.MULTILINE), f"{name} shows no example"
 
 
 def test_docstring_examples_run():

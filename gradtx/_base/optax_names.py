@@ -44,7 +44,7 @@ OPTAX = {
     "cosine_decay_schedule": "schedules.cosine_decay(init_value, steps, alpha)",
     "exponential_decay": "schedules.exponential_decay",
     "polynomial_schedule": "schedules.polynomial(init_value, end_value, power, steps)",
-    "join_schedules": "schedules.join(schedules, steps), where steps are durations and no boundaries",
+    "join_schedules": "schedules.join(schedules, steps), where steps are durations, not boundaries",
     "piecewise_constant_schedule": "schedules.piecewise_constant(values, steps), with values in place of factors and "
     "durations in place of boundaries",
     "piecewise_interpolate_schedule": "schedules.piecewise_interpolate(values, steps)",

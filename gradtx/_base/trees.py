@@ -37,7 +37,7 @@ def absent_paths(tree: Any) -> list[str]:
 
 
 def escaped(word: str) -> str:
-    """A word of a path in which a slash is no separator: `mlp/linear` as `mlp%2Flinear`."""
+    """A word of a path in which a slash is not a separator: `mlp/linear` as `mlp%2Flinear`."""
     return word.replace("%", "%25").replace("/", "%2F")
 
 
@@ -193,6 +193,8 @@ def is_slot(node: Any) -> bool:
 
 def nodes(tree: Any) -> list[Any]:
     """All nodes of the tree, leaves included."""
+
+    """Every node of the tree that is not a leaf, and every leaf."""
     found: list[Any] = []
     jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
     return found

@@ -126,7 +126,7 @@ def set_hyperparams(state: State, by_name: Mapping[str, Any] | None = None, /, *
         **others: the same, as keywords.
 
     Raises:
-        GradtxTypeError: `by_name` is no mapping, or a value is a function.
+        GradtxTypeError: `by_name` is not a mapping, or a value is a function.
         GradtxValueError: a name is unknown or ambiguous, its hyperparameter follows a schedule, or the number is not in
             the range of any argument of this name.
 

@@ -47,7 +47,7 @@ def as_matrices(inner: Transform, axes: Any = _PLAIN):
         for path, reading in zip(trees.paths(updates), found, strict=True):
             if not isinstance(reading, Matrix):
                 raise GradtxValueError(
-                    f"the leaf {path!r} is no matrix by its axes; give it to another transform: "
+                    f"the leaf {path!r} is not a matrix by its axes; give it to another transform: "
                     f"partition({{'matrices': ..., 'rest': ...}}, matrix_or_rest(axes))"
                 )
         return found

@@ -28,8 +28,8 @@ def partition(transforms: Mapping[Any, Transform], labels: Any, *, allow_unused:
         transforms: a dict from labels to transforms.
         labels: the label of each leaf: a tree or prefix tree of labels, or a function of the parameters that returns
             one (`by_path`). A function sees structure, paths, shapes and dtypes, not values.
-        allow_unused: whether a transform may have no leaf at all. Where only some leaves are seen, as in the groups of
-            another partition, it may.
+        allow_unused: whether a transform may have no leaf at all. Inside another partition, unused labels are always
+            allowed.
 
     State: a dict with the state of each transform, by label. Nothing of its own.
 
@@ -77,8 +77,9 @@ def masked(inner: Transform, mask: Any, rest: Transform = _IDENTITY):
     Args:
         inner: the transform of the selected leaves.
         mask: a tree or prefix tree of booleans, or a function of the parameters that returns one (`where`).
-        rest: the transform of the other leaves; `set_to_zero()` freezes them. By default their gradients pass as they
-            are, for the next part of a chain: as a whole optimizer that ascends, and `make_train_step` refuses it.
+        rest: the transform of the other leaves; `set_to_zero()` freezes them. By default they pass
+            unchanged to the next part of a chain. As a complete optimizer this would ascend, so `make_train_step`
+            refuses it.
 
     State: a dict with the states of `inner` and `rest`. Nothing of its own.
 

@@ -36,7 +36,7 @@ def eval_params(state: State, params: Params) -> Params:
         params: the parameters that are trained; in Flax NNX `nnx.state(model, nnx.Param)`, as `nnx.update` takes it.
 
     Raises:
-        GradtxValueError: the state holds no averages, or two of one parameter.
+        GradtxValueError: the state holds no averages, or averages the same parameter twice.
     """
     if is_value(state):
         raise GradtxTypeError(

@@ -30,7 +30,7 @@ class Hyperparam(NamedTuple):
 
 
 class Unnamed(str):
-    """A word of a path that is no name, and may change with other parts: a factory, or a place in a sequence."""
+    """A word of a path that is not a name, and may change with other parts: a factory, or a place in a sequence."""
 
     __slots__ = ()
 

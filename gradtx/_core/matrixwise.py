@@ -134,7 +134,7 @@ def _strongly(state: Any) -> Any:
 
 
 def check_matrices(context: Context, tree: Any, leaves: list[Array]) -> None:
-    """Raises if an array is no matrix."""
+    """Raises if an array is not a matrix."""
     for index, x in enumerate(leaves):
         if x.ndim == 2 or (x.ndim > 2 and context.of_matrices) or x.size == 0:
             continue
@@ -142,6 +142,6 @@ def check_matrices(context: Context, tree: Any, leaves: list[Array]) -> None:
         if x.ndim > 2:
             raise GradtxValueError(f"{not_read(path, x.shape)}; `as_matrices(tx, axes)` takes these axes")
         raise GradtxValueError(
-            f"the leaf {path!r} of the shape {x.shape} is no matrix; give it to another transform, as `partition` and "
+            f"the leaf {path!r} of the shape {x.shape} is not a matrix; give it to another transform, as `partition` and "
             f"`masked` do, and the named optimizers with axes=by_path({{{path!r}: 'rest', ...}})"
         )

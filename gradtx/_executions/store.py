@@ -37,8 +37,8 @@ def store(inner: Transform, codec: Codec):
     The transform computes in float32, and its output is computed from the stored state. Every params-shaped array of a
     primitive made by `memory` or `clocked_memory` is encoded, at any depth in `inner`: wrap only the part whose state
     may be less exact. What stays as it is: arrays that hold parameters, such as the slow ones of `lookahead` and
-    the iterates of `schedule_free`, and a momentum that is rotated, as in `soap`, where other coordinates would get its
-    rounding. Nothing has derivatives through what is stored.
+    the iterates of `schedule_free`, and a momentum that is rotated, as in `soap`, whose rounding error would spread to
+    other coordinates. No derivatives flow through stored state.
 
     Args:
         inner: a transform.

@@ -179,7 +179,7 @@ def _check_shapes(rows: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> N
 def _are_swapped(tx: GradientTransformation, params: Any, d: Any) -> bool:
     try:
         return set(params) == set(names(tx, jax.eval_shape(tx.init, d)))
-    except Exception:  # d are no parameters
+    except Exception:  # d are not parameters
         return False
 
 

@@ -89,7 +89,7 @@ def in_eigenbasis(
     State: `Eigenbasis`: two arrays of side times side for each side that has a basis, besides the state of `inner`.
 
     Raises:
-        GradtxValueError: an array is no matrix.
+        GradtxValueError: an array is not a matrix.
 
     Reference: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, algorithm 3. The squares of the
     rotation are those of HeavyBall; the authors' code sorts second moments as the columns are sorted. The scale is

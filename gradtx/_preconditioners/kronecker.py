@@ -87,7 +87,7 @@ def precondition_by_kronecker(
     State: `Kronecker`: two arrays of side times side for each side that has a factor, besides the state of `inner`.
 
     Raises:
-        GradtxValueError: an array is no matrix, or an argument is out of its range.
+        GradtxValueError: an array is not a matrix, or an argument is out of its range.
 
     Reference: Gupta, Koren and Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization", 2018, algorithm 1;
     Anil et al., "Scalable Second Order Optimization for Deep Learning", 2020, for decay, ridge and `every`; their ridge
@@ -140,7 +140,7 @@ def precondition_by_kl_kronecker(
     State: `Kronecker`, as of `precondition_by_kronecker`.
 
     Raises:
-        GradtxValueError: an array is no matrix, or an argument is out of its range.
+        GradtxValueError: an array is not a matrix, or an argument is out of its range.
 
     Reference: Lin et al., "Understanding and Improving Shampoo and SOAP via Kullback-Leibler Minimization", 2025. The
     roots are those of the factors, where the authors' code follows eigenvalues in a basis that turns by QR steps.

@@ -56,14 +56,14 @@ def low_rank(inner: Transform, rank: int, every: int = 200, factor: NonNegative 
 
     Args:
         inner: the transform i, of matrices or elementwise. It gets no parameters: put weight decay outside.
-        rank: the number of singular vectors; matrices whose shorter side is no longer keep all.
+        rank: the number of singular vectors; matrices whose shorter side is at most as long keep all.
         every: the number of steps between two projections.
         factor: multiplies the update.
 
     State: `LowRank`: `rank` numbers for each element of the shorter side, a count, and the state of `inner`.
 
     Raises:
-        GradtxValueError: an array is no matrix, or `rank` or `every` is not a positive whole number.
+        GradtxValueError: an array is not a matrix, or `rank` or `every` is not a positive whole number.
 
     Reference: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection", 2024, algorithm 2.
     The largest element of each singular vector is made positive, so that the projection is determined,

@@ -63,7 +63,7 @@ def reduce_on_plateau(
 
     starting from `scale = 1` and `best = inf`. Put it after the optimizer. The metric is the extra argument `value`, a
     scalar of any dtype, such as the loss. In mode "max" an improvement is
-    :math:`v > best + (rtol \cdot |best| + atol)`, starting from `best = -inf`. A NaN is no improvement.
+    :math:`v > best + (rtol \cdot |best| + atol)`, starting from `best = -inf`. A NaN is not an improvement.
 
     Args:
         factor: the factor of one reduction, in [0, 1).

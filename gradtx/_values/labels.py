@@ -46,8 +46,8 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
 
     Args:
         patterns: label by pattern; the first pattern that matches a path applies.
-        allow_unused: whether patterns beside `"**"` may apply to no path at all. Where only some leaves are seen, as in
-            the groups of a partition, they may.
+        allow_unused: whether patterns other than `"**"` may apply to no path at all. Inside a partition, unused
+            patterns are always allowed.
 
     Raises:
         GradtxValueError: no pattern matches a path, or a pattern applies to none.
@@ -94,7 +94,7 @@ def by_path(patterns: dict[str, Any], *, allow_unused: bool = False):
 
 def _no_regular_expressions(patterns: Any) -> str:
     looks = [pattern for pattern in patterns if isinstance(pattern, str) and re.search(r"\.\*|[\^$\\(|]|\.\+", pattern)]
-    return f"; patterns are no regular expressions: write '**/bias' for {looks[0]!r}" if looks else ""
+    return f"; patterns are not regular expressions: write '**/bias' for {looks[0]!r}" if looks else ""
 
 
 def is_part(params: Params) -> bool:

@@ -137,14 +137,14 @@ def matrix(
         block: the greatest length of a side; longer ones are cut, and each part is a matrix of its own.
 
     Raises:
-        GradtxTypeError: an axis is no whole number.
+        GradtxTypeError: an axis is not a whole number.
         GradtxValueError: an axis is not negative, or named twice.
     """
     return
 
 
 REST = "rest"
-"""The label of what is no matrix."""
+"""The label of what is not a matrix."""
 
 
 def readings(axes: Any, params: Params, updates: Any, is_whole: bool = True) -> list[Any]:

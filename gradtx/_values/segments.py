@@ -58,7 +58,7 @@ def in_turn(functions, steps):
     if len(functions) != len(steps) + 1:
         raise GradtxValueError(
             f"steps: expected {_durations(len(functions) - 1)} for {len(functions)} segments, as the last has no end, "
-            f"got {len(steps)}; durations are no boundaries: [100, 200] ends the second at step 300"
+            f"got {len(steps)}; durations are not boundaries: [100, 200] ends the second at step 300"
         )
 
     def value(t):

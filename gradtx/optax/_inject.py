@@ -65,7 +65,7 @@ def inject_hyperparams(
     signature = inspect.signature(inner_factory)
     if unknown := static - set(signature.parameters):
         raise GradtxValueError(
-            f"static_args: {listing(sorted(unknown))} are no arguments of the factory, which has "
+            f"static_args: {listing(sorted(unknown))} are not arguments of the factory, which has "
             f"{listing(signature.parameters)}"
         )
 

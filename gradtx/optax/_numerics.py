@@ -52,7 +52,7 @@ def canonical_dtype(dtype: Any) -> Any:
     try:
         return None if dtype is None else jnp.zeros((), dtype).dtype
     except TypeError:
-        raise GradtxTypeError(f"{dtype!r} is no dtype; give one as jnp.bfloat16 or 'bfloat16'") from None
+        raise GradtxTypeError(f"{dtype!r} is not a dtype; give one as jnp.bfloat16 or 'bfloat16'") from None
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

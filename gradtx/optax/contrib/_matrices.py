@@ -77,7 +77,7 @@ def _reading(numbers: Any, x: Array) -> Any:
 
 
 def _per_leaf(numbers: Any, params: Params) -> Any:
-    """The dimension numbers of each array, a tree like the parameters; None for what is no matrix."""
+    """The dimension numbers of each array, a tree like the parameters; None for what is not a matrix."""
     given = numbers(params) if callable(numbers) else numbers
     if given is None:
         return jax.tree.map(lambda x: MuonDimensionNumbers() if x.ndim == 2 else None, params)
