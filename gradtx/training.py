@@ -65,7 +65,7 @@ def make_train_step(
         loss_fn: `(params, *batch) -> loss`, or `(loss, aux)` with `has_aux`. The loss is a real 0-d array.
         tx: the transform; its update also gets the extras `value`, the loss, and functions of the parameters for this
             batch: `grad_fn`, its gradient, `value_fn`, its loss, and `value_and_grad_fn`, both in one evaluation. They
-            are free where the transform does not use them, and have the same microbatches.
+            cost nothing where the transform does not use them, and use the same microbatches.
         has_aux: whether `loss_fn` returns something else beside the loss.
         accumulate: the number of microbatches, processed one after the other to save memory. Every array of the
             batch is split along its first axis; 0-d arrays are the same for each part, and a random key (of
@@ -76,7 +76,7 @@ def make_train_step(
 
     Returns:
         `step(params, state, *batch, **extra) -> (params, state, loss)`, or `(params, state, (loss, aux))` with
-        `has_aux`. What is given by name are more extras for the transform: `key=...` for `sophia`, for instance.
+        `has_aux`. Arguments by name are further extras for the transform: `key=...` for `sophia`, for instance.
 
     Raises:
         GradtxValueError: `accumulate` is not a positive whole number, or does not divide the batch; or the transform

@@ -11,6 +11,110 @@ PAGE = Path(__file__).parent.parent / "docs" / "coming_from_optax.md"
 STATES, NOTHING = "state_dict(tx, state), which names every array of a state", "nothing: it has to do with no optimizer"
 
 
+# What has the same name and other numbers at equal arguments: names, where, in Optax, in gradtx, and what has Optax's.
+# `test_other_numbers.py` measures that all such names are here, and that the last column is right.
+FACADE, NOT = "`gradtx.optax`", "nothing"
+NUMBERS = [
+    (
+        "rmsprop, scale_by_rms, scale_by_stddev",
+        "",
+        "`eps` inside the root",
+        "outside; `eps_root` inside",
+        "`eps=0.0, eps_root=1e-8`",
+    ),
+    ("rmsprop", "`momentum`, and a rate that changes", "momentum after the learning rate", "before it", FACADE),
+    ("adagrad, scale_by_rss", "", "`eps` inside the root", "outside; `eps_root` inside", "`eps=0.0, eps_root=1e-7`"),
+    ("adafactor", "`learning_rate=None`", "no learning rate", "the relative step of the paper", "`learning_rate=1.0`"),
+    ("adafactor, scale_by_factored_rms", "float64", "the decay in float32", "in float64", FACADE),
+    ("adamax, adamaxw, scale_by_adamax", "", "`eps` added to each magnitude", "to the maximum", FACADE),
+    ("adan, scale_by_adan", "", "changes weighted by `1 - b2`", "by `b2`, as in the paper", FACADE),
+    ("scale_by_ademamix", "", "`alpha=6.0`", "`alpha=5.0`, as `ademamix` has it", "`alpha=6.0`"),
+    (
+        "adabelief, scale_by_belief",
+        "",
+        "`eps_root` added to the stored moment at each step",
+        "to the corrected one",
+        FACADE,
+    ),
+    ("acprop", "", "deviations from the average of the step before", "from that of this step", FACADE),
+    ("yogi, scale_by_yogi", "", "both moments start at 1e-6", "the second only", FACADE),
+    ("rprop", "", "one step late: the sign of the gradient before", "at once", FACADE),
+    ("madgrad", "", "`eps` added to the learning rate too", "to the root only", FACADE),
+    (
+        "optimistic_gradient_descent",
+        "",
+        "the change is 0 at the first step",
+        "the first gradient is a change too",
+        FACADE,
+    ),
+    ("optimistic_adam", "", "the same; and Nadam's direction by default", "the same; Adam's direction", FACADE),
+    (
+        "muon",
+        "",
+        "Jordan's polynomials and shape factor, a corrected momentum, no decay",
+        "a narrower band, the scale of AdamW, a plain momentum, decay 0.1",
+        FACADE,
+    ),
+    (
+        "lbfgs",
+        "",
+        "a first step of at most the gradient's length, and another line search",
+        "a first trial of the whole step",
+        NOT,
+    ),
+    (
+        "sophia",
+        "",
+        "the mean is corrected for its start; an estimate counts one step later",
+        "neither, as in the paper",
+        FACADE,
+    ),
+    ("polyak_sgd", "`scaling`", "multiplies the gradient, and so its norm", "multiplies the step", FACADE),
+    (
+        "scale_by_polyak, polyak_sgd",
+        "a tiny gradient",
+        "0 where the squared norm is below 2e-16",
+        "the step of the formula",
+        NOT,
+    ),
+    (
+        "schedule_free_sgd, schedule_free_adamw",
+        "`warmup_steps`",
+        "the first rate is 0",
+        "it is `1 / warmup_steps` of the whole",
+        FACADE,
+    ),
+    (
+        "dowg",
+        "`eps`",
+        "`eps` is the first squared distance too",
+        "`init_distance` is apart",
+        "`init_distance=eps**0.5`",
+    ),
+    ("add_noise, noisy_sgd", "", "noise of `key`, and steps counted from 1", "of `seed`, from 0", FACADE),
+    ("dpsgd", "", "noise of `seed`, by Optax's keys", "of `seed`, by gradtx's keys", FACADE),
+    ("centralize", "", "keeps the first axis", "keeps the last, the outputs of a Flax kernel", FACADE),
+    (
+        "reduce_on_plateau",
+        "a metric below 0",
+        "counts as improved while it stays the same",
+        "has to become smaller",
+        NOT,
+    ),
+]
+
+
+def numbers():
+    """What has the same name and other numbers."""
+    rows = ["| name | where | in Optax | in gradtx | Optax's numbers by |", "|---|---|---|---|---|"]
+    return rows + [f"| {listed(names.split(', '))} | {' | '.join(rest)} |" for names, *rest in NUMBERS]
+
+
+def with_other_numbers():
+    """The names in that table."""
+    return {name for names, *_ in NUMBERS for name in names.split(", ")}
+
+
 def names():
     """What has another name."""
     rows = (f"| `{name}` | {text} |" for name, text in OPTAX.items() if text not in (STATES, NOTHING))
@@ -45,7 +149,7 @@ def _default(parameter):
     return "needed" if parameter.default is parameter.empty else f"`{parameter.default}`"
 
 
-TABLES = {"names": names, "arguments": arguments}
+TABLES = {"numbers": numbers, "names": names, "arguments": arguments}
 
 
 def rewritten(text):

@@ -138,7 +138,7 @@ MISTAKES = {
         lambda: gx.to_config(gx.adam(lambda step: 1e-3)),
         "a function has no name in a config, and adam.learning_rate",
     ),
-    "no dtype": (lambda: facade.adam(1e-3, mu_dtype="bf16"), "'bf16' is no dtype"),
+    "no dtype": (lambda: facade.adam(1e-3, mu_dtype="bf16"), "'bf16' is not a dtype"),
     "a body that returns a function of a gradient": (
         lambda: a_function(0.1).init(PARAMS),
         r"of a gradient it is one by elementwise\(function\)",

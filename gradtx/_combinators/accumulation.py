@@ -55,7 +55,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
 
     `inner` gets the parameters and extra arguments of the last step of a window; those of the other steps are lost. For
     transforms that read the loss or gradients at other parameters (`momo`, `polyak_sgd`, `sharpness_aware`, `sophia`)
-    they are of the last part of the batch only: use `make_train_step(..., accumulate=n)` for the means.
+    they belong to the last part of the batch only: use `make_train_step(..., accumulate=n)` for the means.
 
     Args:
         inner: the transform.

@@ -49,7 +49,7 @@ def inject(inner: Transform):
     arguments (`learning_rate`), prefixed with the path of the part where several are the same (`fast/learning_rate`).
 
     Args:
-        inner: a transform made by factories. What an `inject` in it has in its state stays there.
+        inner: a transform made by factories. The numbers of an `inject` inside it stay in the state of that one.
 
     State: `Injected(numbers, inner)`: one float32 scalar (float64 with x64) per hyperparameter of `inner` that follows
     no schedule.
@@ -111,7 +111,7 @@ def get_hyperparams(state: State) -> dict[str, Array]:
         `decoder/learning_rate`, or with its place where names are not enough: `1/learning_rate`.
 
     Raises:
-        GradtxTypeError: it is a transform and not a state.
+        GradtxTypeError: a transform was given in place of a state.
     """
     return named_numbers("get_hyperparams", state, Injected, Scheduled)
 

@@ -24,7 +24,7 @@ def over_layers(inner: Transform, axis: int = 0):
     Norms, means and factors of the inner transform are then per layer, not per stack. If only some leaves are stacked,
     select them: `partition({"stack": over_layers(a), "rest": a}, by_path({"blocks/**": "stack", "**": "rest"}))`.
 
-    Extra arguments are the same for all layers. So are the random numbers of transforms with a seed.
+    Extra arguments are the same for all layers, and so are the random numbers of transforms with a seed.
 
     Args:
         inner: the transform of one layer.

@@ -22,8 +22,8 @@ def per_leaf(inner: Transform):
     for all its moments are corrected as if they were 3,000 steps old, and its first step is three times as large. So
     are norms each array's own, those of `clip_by_global_norm` for instance.
 
-    Paths are unchanged, for masks in `inner`. Extra arguments are the same for all. So are the random numbers of
-    transforms with a seed.
+    Paths are unchanged, for masks in `inner`. Extra arguments are the same for all, and so are the random
+    numbers of transforms with a seed.
 
     Args:
         inner: a transform.

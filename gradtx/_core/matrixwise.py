@@ -41,7 +41,7 @@ def matrixwise(
     State: for each array what `init` returns for one matrix, with the axes of the batch in front.
 
     Raises:
-        GradtxValueError: an array has one axis or none, or more than two and nobody says which is which.
+        GradtxValueError: an array has fewer than two axes, or more and no `as_matrices` says which is which.
 
     Example:
         >>> import jax.numpy as jnp
@@ -142,6 +142,6 @@ def check_matrices(context: Context, tree: Any, leaves: list[Array]) -> None:
         if x.ndim > 2:
             raise GradtxValueError(f"{not_read(path, x.shape)}; `as_matrices(tx, axes)` takes these axes")
         raise GradtxValueError(
-            f"the leaf {path!r} of the shape {x.shape} is not a matrix; give it to another transform, as `partition` and "
-            f"`masked` do, and the named optimizers with axes=by_path({{{path!r}: 'rest', ...}})"
+            f"the leaf {path!r} of the shape {x.shape} is not a matrix; give it to another transform, as `partition` "
+            f"and `masked` do, and the named optimizers with axes=by_path({{{path!r}: 'rest', ...}})"
         )

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @explains_calls("apply_updates")
 def apply_updates(params: T, updates: Updates) -> T:
-    r"""Adds the updates to the parameters, in the wider dtype of the two, and returns the parameters' dtypes.
+    r"""Adds the updates to the parameters, in the wider dtype of the two, and keeps the parameters' dtypes.
 
     .. math:: p \leftarrow p + u
 

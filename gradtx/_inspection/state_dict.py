@@ -92,11 +92,11 @@ def load_state_dict(
             parameters (`jax.ShapeDtypeStruct`) are accepted if no entry is missing.
         d: a dict from names to arrays, from `state_dict` or `np.load`. Arrays are copied. They are cast to the dtypes
             of the state within one kind of dtype (float64 to float32, but not float to int), and placed on the devices
-            of the arrays of `tx.init(params)`. What was saved without `codecs.float8` is encoded, and what was saved
-            with it is decoded, where only one of the two states has it.
+            of the arrays of `tx.init(params)`. Where only one of the two states uses `codecs.float8`, the
+            entries are encoded or decoded.
         strict: whether missing and unexpected entries raise. With `strict=False`, missing entries are initialized by
             `tx.init`, unexpected entries are ignored, and a `UserWarning` lists both.
-        rename: for entries of `d` whose names begin with a key, what stands there now; of several keys the longest
+        rename: from the beginning of a name in `d` to what stands there now; of several keys that fit the longest
             applies. `{"": "average_params/inner"}` after the optimizer was wrapped in `average_params`,
             `{"adam": "opt/adam"}` after it got a name. Where no name begins with a key, it applies between slashes:
             `{"dense": "linear"}` after a module got another name.

@@ -52,7 +52,7 @@ def polar(x: Array, steps: int = 8, lowest: float = 1e-3, method: Any = "polynom
     Args:
         x: matrices; those before the last two axes are a batch.
         steps: how many polynomials.
-        lowest: the least singular value, beside the Frobenius norm of the matrix, that has to come into the band of
+        lowest: the smallest singular value, as a part of the Frobenius norm, that is brought into the band of
             `minimax_polynomials(steps, lowest, cushion=0.0241)`.
         method: "polynomials" for those; "keller" and "cubic" for fixed ones; rows `(a, b, c)`; or "svd" and "qdwh",
             which are exact, cost more, and have derivatives of 0.

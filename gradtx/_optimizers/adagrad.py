@@ -39,7 +39,7 @@ def adagrad(
 
     .. math:: s_t = s_{t-1} + |g_t|^2, \quad u_t = -learning\_rate \frac{g_t}{\sqrt{s_t + eps\_root} + eps}
 
-    With Optax's numbers give `eps` as `eps_root`, and `eps=0.0`: it is inside the root there.
+    For Optax's numbers, give its `eps` as `eps_root`, with `eps=0.0`: in Optax it is inside the root.
 
     Args:
         learning_rate: the step size.

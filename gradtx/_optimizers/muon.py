@@ -56,7 +56,7 @@ def muon(
         nesterov: whether the momentum is looked at one step ahead.
         rule: that of `scale_by_shape`.
         steps: how many polynomials, as for `orthogonalize`.
-        lowest: the least singular value that has to come near 1, as there.
+        lowest: the smallest singular value that is brought near 1, as there.
         method: how it is computed, as there.
         precision: that of the products, as there.
         axes: which parameters are matrices, and which of their axes are inputs and outputs: a `matrix(...)` or "rest"

@@ -72,8 +72,8 @@ def rmsprop(
     .. math:: v_t = decay \cdot v_{t-1} + (1 - decay) |g_t|^2, \quad
         u_t = -learning\_rate \frac{g_t}{\sqrt{v_t + eps\_root} + eps}
 
-    With Optax's numbers give `eps` as `eps_root`, and `eps=0.0`: it is inside the root there, and a gradient far below
-    its root makes a far smaller step.
+    For Optax's numbers, give its `eps` as `eps_root`, with `eps=0.0`: in Optax it is inside the root, and a gradient
+    far below its root makes a far smaller step.
 
     Args:
         learning_rate: the step size.

@@ -72,10 +72,10 @@ def in_eigenbasis(
         u_t = Q_L \, i(Q_L^H g_t Q_R) \, Q_R^H
 
     where the columns of :math:`Q_L` and :math:`Q_R` are eigenvectors of the factors. After every `every`-th step they
-    make one step of orthogonal iteration towards those of the present factors; a gradient is not used in the basis that
-    has seen it. Parameters, and what `let` has named, are rotated in too. When a basis turns, what the inner transform
-    keeps for each element is carried along by the squares of the rotation, as second moments need it; so keep a
-    momentum outside, and name it: `store` keeps it as it is then.
+    make one step of orthogonal iteration towards those of the present factors; a gradient is never rotated by a basis
+    that was made from it. Parameters, and what `let` has named, are rotated in too. When a basis turns, what the inner
+    transform keeps for each element is carried along by the squares of the rotation, as second moments need it; so keep
+    a momentum outside and name it with `let`; `store` then leaves it as it is.
 
     Args:
         inner: the transform i, of matrices or elementwise.

@@ -134,7 +134,7 @@ def precondition_by_kl_kronecker(
             each factor is fitted to a stale inverse of the other, which overshoots where the gradient grows fast.
         initial: the factors before the first step are this number times the identity.
         ridge: added to the eigenvalues of a factor, relative to its norm.
-        max_dim: sides that are longer get no factor, and the identity stands for it.
+        max_dim: longer sides get the identity in place of a factor.
         sides: "both", or "smaller" for the smaller side alone; of two equal ones the inputs'.
 
     State: `Kronecker`, as of `precondition_by_kronecker`.

@@ -164,7 +164,7 @@ def scale_by_dion(rank: int, decay: Decay = 0.95, seed: int = 0):
         M_t = B_t - (1 - decay) S_t P_t^H, \quad Q_t = \operatorname{normalize}(S_t), \quad
         u_t = \sqrt{n/m} \, Q_t P_t^H
 
-    for m inputs and n outputs. What of the momentum has not been used stays in it.
+    for m inputs and n outputs. The unused part of the momentum stays in it.
 
     Args:
         rank: the number of directions; at most the shorter side is of use.

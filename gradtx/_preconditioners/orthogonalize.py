@@ -25,12 +25,12 @@ def orthogonalize(steps: int = 5, lowest: float = 1e-3, method: Any = "polynomia
 
     The polynomials are the best for singular values between `lowest` and 1 times the norm of the matrix, and bring them
     into a band around 1, that of `linalg.minimax_polynomials(steps, lowest, cushion=0.0241)`: with 5 steps 0.876 to
-    1.124, with 6 0.9988 to 1.0012. Independent of the scale of the gradient: for all of 1e-30 to 1e30 in float32. Zero
+    1.124, with 6 0.9988 to 1.0012. They do so at every scale of the gradient from 1e-30 to 1e30 in float32. Zero
     stays zero.
 
     Args:
         steps: how many polynomials, each of three products.
-        lowest: the least singular value, beside the Frobenius norm, that has to come into the band.
+        lowest: the smallest singular value, as a part of the Frobenius norm, that is brought into the band.
         method: "polynomials" for those; "keller" for Keller Jordan's, whose band is wide; "cubic" for Newton and
             Schulz'; a tuple of rows `(a, b, c)`; or "svd" and "qdwh", which are exact, and have derivatives of 0.
         precision: of the products: None for that of JAX on the platform, or "float32", "tensorfloat32", "bfloat16",

@@ -54,7 +54,7 @@ def precondition_by_lbfgs(memory_size: int = 10):
     over the last `memory_size` pairs, with the newest one in :math:`H_0`. Before there is a pair, the gradient is
     divided by its norm. The whole tree is one vector. A pair is kept only if :math:`s^T y` is positive beyond rounding.
 
-    The updates are those of the gradient times any positive constant, divided by it, to the bit for powers of two:
+    A gradient times a positive constant gives the updates times this constant, to the bit for powers of two:
     pairs are stored as unit vectors, so no product of them overflows or underflows.
 
     Args:

@@ -24,7 +24,7 @@ def scale_by_polyak(
 
     If the loss is a cone, one step reaches its minimum. A zero gradient gives a zero update; any other is divided by
     its norm twice, never by its square, so that gradients of 1e-30 and 1e25 stay in range. Differs from Optax, whose
-    step is 0 wherever the square is below 1e-7.
+    step is 0 wherever the square is below 2e-16.
 
     Args:
         f_min: the smallest value of the loss, or a guess of it; 0 for models that can fit all examples.
