@@ -17,7 +17,7 @@ import gradtx as gx
 import gradtx.optax as facade
 
 LISTED = with_other_numbers()
-# What is called in another way: with parts, labels or masks, or with parameters of a class of its own (`lookahead`). And
+# What is called in another way: with parts, labels or masks, or with parameters of its own class (`lookahead`). And
 # what has no numbers (`set_to_zero`).
 NOT_COMPARED = {"bias_correction", "chain", "freeze", "lookahead", "masked", "partition", "set_to_zero"}
 ROUNDING = 1e-8  # `mechanize` divides the distance from the start by a scale of 1e-6

@@ -193,8 +193,6 @@ def is_slot(node: Any) -> bool:
 
 def nodes(tree: Any) -> list[Any]:
     """All nodes of the tree, leaves included."""
-
-    """Every node of the tree that is not a leaf, and every leaf."""
     found: list[Any] = []
     jax.tree.leaves(tree, is_leaf=lambda node: bool(found.append(node)))
     return found
