@@ -47,7 +47,13 @@ NUMBERS = [
         "the first gradient is a change too",
         FACADE,
     ),
-    ("optimistic_adam", "", "the same; and Nadam's direction by default", "the same; Adam's direction", FACADE),
+    (
+        "optimistic_adam",
+        "",
+        "the change is 0 at the first step; Nadam's direction by default",
+        "the first direction is a change too; Adam's direction",
+        FACADE,
+    ),
     (
         "muon",
         "",
@@ -106,8 +112,12 @@ NUMBERS = [
 
 def numbers():
     """What has the same name and other numbers."""
-    rows = ["| name | where | in Optax | in gradtx | Optax's numbers by |", "|---|---|---|---|---|"]
-    return rows + [f"| {listed(names.split(', '))} | {' | '.join(rest)} |" for names, *rest in NUMBERS]
+    rows = ["| name | in Optax | in gradtx |", "|---|---|---|"]
+    for names, where, theirs, ours, way in NUMBERS:
+        cell = listed(names.split(", ")) + (f": {where}" if where else "")
+        how = "" if way == FACADE else f". Optax's: {way}"
+        rows.append(f"| {cell} | {theirs} | {ours}{how} |")
+    return rows
 
 
 def with_other_numbers():
