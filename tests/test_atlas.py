@@ -185,7 +185,7 @@ def test_numbers_are_those_of_optax_where_the_page_says_so():
         return jax.numpy.sum((p["w"] - target) ** 2 * weights) + jax.numpy.sum(p["b"] ** 4)
 
     def run(tx):
-        tx = optax.with_extra_args_support(tx)
+        tx = tx if isinstance(tx, gx.GradientTransformation) else optax.with_extra_args_support(tx)
 
         def step(carry, _):
             p, state = carry
