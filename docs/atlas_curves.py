@@ -5,6 +5,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogFormatter
+
+from benchmarks.atlas import rates_of
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "atlas.json"
 STORED = json.loads(FILE.read_text())
@@ -16,13 +19,19 @@ _DATES = sorted({measured["date"] for measured in STORED["measured"].values()})
 _VERSIONS = [sorted({measured[which] for measured in STORED["measured"].values()}) for which in ("jax", "python")]
 ABOUT = (
     f"Final loss by constant learning rate, after {STORED['steps']} steps: the mean over {STORED['seeds']} seeds, and "
-    "the band from the smallest to the largest. Two tasks: `digits`, a perceptron with 32 hidden units on the digits "
-    "of scikit-learn; `letters`, one that guesses the next letter of the source of Python's library from the eight "
-    f"before. Measured on a {STORED['device'].upper()} with JAX {' and '.join(_VERSIONS[0])} and Python "
-    f"{' and '.join(_VERSIONS[1])}, {' and '.join(_DATES)}: `python -m benchmarks.atlas --json benchmarks/atlas.json`. "
-    "Such small tasks show how wide a valley is and where, not which optimizer is the best at yours.\n"
+    "the band from the smallest to the largest; what lies above the axis is cut. Two tasks: `digits`, a perceptron "
+    "with 32 hidden units on the digits of scikit-learn; `letters`, one that guesses the next letter of the source of "
+    f"Python's library from the eight before. Measured on a {STORED['device'].upper()} with JAX "
+    f"{' and '.join(_VERSIONS[0])} and Python {' and '.join(_VERSIONS[1])}, {' and '.join(_DATES)}: "
+    "`python -m benchmarks.atlas --json benchmarks/atlas.json`. Such small tasks show how wide a valley is and where, "
+    "not which optimizer is the best at yours.\n"
 )
-RATELESS = "It has no learning rate: the line is its loss, and its band."
+
+
+def about(name: str) -> str:
+    """What the page says about the picture."""
+    whose = "" if name == "adamw" else "AdamW is grey. "
+    return whose + ("" if rates_of(name) else "It has no learning rate: its loss is a level line. ") + ABOUT
 
 
 def losses(name: str, task: str) -> np.ndarray:
@@ -42,9 +51,11 @@ def draw_curves(path: Path, name: str) -> None:
             ax.plot(rates, found.mean(1), color=color, marker=mark, markersize=3, label=label)
             ax.fill_between(rates, found.min(1), found.max(1), color=color, alpha=0.2, linewidth=0)
         lowest = {label: np.nanmin(losses(label, task).mean(1)) for label in shown}
-        # What starts above the axis would not be seen: then it reaches above the best of each.
-        top = max(6.0, 2.0 * max(lowest.values()))
+        # A valley above the axis would not be seen: then the axis reaches far above it.
+        top = 1e3 * max(lowest.values()) if max(lowest.values()) > 6.0 else 6.0
         ax.set(xscale="log", yscale="log", xlabel="learning rate", title=title, ylim=(0.8 * min(lowest.values()), top))
+        ax.yaxis.set_major_formatter(LogFormatter())
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # plain numbers within one decade
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("final loss")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)

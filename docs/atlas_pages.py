@@ -12,7 +12,6 @@ from api_pages import write
 from atlas_elsewhere import elsewhere
 
 import gradtx as gx
-from benchmarks.atlas import rates_of
 from benchmarks.named import example, optimizers
 
 
@@ -34,11 +33,10 @@ def page(name: str, is_drawn: bool = True) -> list[str]:
     lines += _source(name)
     lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n", _diagram(name, tx)]
     lines += atlas_costs.table(name)
-    rateless = "" if rates_of(name) else f"{atlas_curves.RATELESS} "
     sections = {
         "Response": atlas_pictures.response(name),
         "Trajectories": atlas_pictures.trajectories(name),
-        "Loss by learning rate": [rateless + atlas_curves.ABOUT],
+        "Loss by learning rate": [atlas_curves.about(name)],
     }
     curves = {"Loss by learning rate": [f"![Final loss of {name} by learning rate]({name}-curves.png)\n"]}
     pictures = atlas_pictures.shown(name) | curves if is_drawn else {section: [] for section in sections}
@@ -57,6 +55,7 @@ def index() -> list[str]:
         atlas_costs.COLUMNS,
         *_table(),
         "\nEmpty cells: what has no learning rate has no best one and no width. " + atlas_costs.blanks() + "\n",
+        "Pictures of responses and trajectories are drawn when the site is built, by `docs/atlas_pictures.py`.\n",
         *("## Bytes of a step\n", atlas_costs.ABOUT, "## Final losses\n", atlas_curves.ABOUT),
         f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n",
     ]

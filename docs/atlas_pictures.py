@@ -21,7 +21,16 @@ SURFACES = ("hills_and_canyon", "rosenbrock")
 RATES = tuple(float(rate) for rate in np.round(10.0 ** np.arange(-3, 0.75, 0.5), 5))
 SHAPE, EXAMPLES = (4, 3), 8
 
-ASKING_FOR_A_LOSS = ("adahessian", "lbfgs", "momo", "momo_adam", "newton_cg", "polyak_sgd", "sophia")
+ASKING_FOR_A_LOSS = (
+    "adahessian",
+    "lbfgs",
+    "momo",
+    "momo_adam",
+    "nesterov_lookahead",
+    "newton_cg",
+    "polyak_sgd",
+    "sophia",
+)
 POSED = {
     **dict.fromkeys(
         ASKING_FOR_A_LOSS,

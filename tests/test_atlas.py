@@ -139,6 +139,18 @@ def test_the_page_that_compares_them_has_all():
 
 @pytest.mark.parametrize("name", ["momo", "sophia", "newton_cg", "dpsgd", "muon", "schedule_free"])
 def test_what_asks_for_more_than_a_gradient_responds(name):
+    responds(name)
+
+
+@pytest.mark.slow
+def test_everything_responds():
+    from benchmarks.named import optimizers
+
+    for name in optimizers():
+        responds(name)
+
+
+def responds(name):
     """A flat line would say that an optimizer does nothing."""
     import jax
     from atlas_pictures import of_scalars  # pyright: ignore[reportMissingImports]
@@ -152,8 +164,8 @@ def test_what_asks_for_more_than_a_gradient_responds(name):
 
     signal = 1.0 + jax.numpy.arange(20.0) / 20
     updates = jax.lax.scan(step, (p, tx.init(p)), (signal, jax.random.split(jax.random.key(0), 20)))[1]
-    assert np.all(np.isfinite(updates))
-    assert np.count_nonzero(updates) >= 19
+    assert np.all(np.isfinite(updates)), name
+    assert np.count_nonzero(updates) >= 19, name
 
 
 @pytest.mark.slow
@@ -173,6 +185,7 @@ def test_numbers_are_those_of_optax_where_the_page_says_so():
     import jax
     import optax
     from atlas_elsewhere import elsewhere  # pyright: ignore[reportMissingImports]
+    from jax.flatten_util import ravel_pytree
 
     from benchmarks.atlas import made, rates_of
     from benchmarks.named import EXAMPLES, optimizers
@@ -193,13 +206,13 @@ def test_numbers_are_those_of_optax_where_the_page_says_so():
             updates, state = tx.update(grads, state, p, value=value)
             return (jax.tree.map(jax.numpy.add, p, updates), state), updates
 
-        return jax.flatten_util.ravel_pytree(jax.lax.scan(step, (start, tx.init(start)), None, 8)[1])[0]
+        return ravel_pytree(jax.lax.scan(step, (start, tx.init(start)), None, 8)[1])[0]
 
     def theirs(name):
         factory = getattr(optax, name, None) or getattr(optax.contrib, name)
         rate = {"learning_rate": 0.05} if rates_of(name) else {}
         inner = {"base_optimizer": optax.sgd(0.05)} if name == "schedule_free" else {}
-        return factory(**inner, **rate, **EXAMPLES.get(name, {}))
+        return optax.with_extra_args_support(factory(**inner, **rate, **EXAMPLES.get(name, {})))
 
     same = [name for name in optimizers() if "give the same numbers" in "\n".join(elsewhere(name))]
     assert len(same) > 20
