@@ -54,7 +54,7 @@ def draw_curves(path: Path, name: str) -> None:
         # A valley above the axis would not be seen: then the axis reaches far above it.
         top = 1e3 * max(lowest.values()) if max(lowest.values()) > 6.0 else 6.0
         ax.set(xscale="log", yscale="log", xlabel="learning rate", title=title, ylim=(0.8 * min(lowest.values()), top))
-        ax.yaxis.set_major_formatter(LogFormatter())
+        ax.yaxis.set_major_formatter(lambda x, _: plain(x) if 1e-4 < x < 1e5 else f"$10^{{{np.log10(x):.0f}}}$")
         ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # plain numbers within one decade
         ax.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("final loss")

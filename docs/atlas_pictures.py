@@ -86,14 +86,14 @@ def _undecayed(name: str) -> str:
 
 def shown(name: str) -> dict[str, list[str]]:
     """The lines that show the pictures, by section."""
-    ways = [f"![Trajectory of {name} on the surface {x.replace('_', ' ')}]({name}-{x}.png)\n" for x in SURFACES]
+    ways = [f"![Trajectory of {name} on the surface {_words(x)}]({name}-{x}.png)\n" for x in SURFACES]
     return {"Response": [f"![Updates of {name} for six signals]({name}-response.png)\n"], "Trajectories": ways}
 
 
 def draw(folder: Path, name: str) -> None:
     """Draws the pictures that are not there yet."""
-    signals = {signal.replace("_", " "): getattr(problems.signals, signal)() for signal in problems.signals.__all__}
-    _saved(folder / f"{name}-response.png", lambda: _readable(plot.response({name: of_scalars(name)}, signals)))
+    signals = {_words(signal): getattr(problems.signals, signal)() for signal in problems.signals.__all__}
+    _saved(folder / f"{name}-response.png", lambda: _readable(plot.response({_words(name): of_scalars(name)}, signals)))
     for surface in SURFACES:
         _saved(folder / f"{name}-{surface}.png", lambda surface=surface: _trajectory(name, surface))
 
@@ -190,7 +190,7 @@ def _trajectory(name: str, surface_name: str) -> Any:
     rates = jnp.asarray(RATES if rates_of(name) else (1.0,))
     found = np.asarray(jax.jit(jax.vmap(way))(rates))
     lowest = np.argmin(np.nan_to_num([float(surface(points[-1])) for points in found], nan=np.inf))
-    label = f"{name}, {RATES[lowest]:.3g}" if rates_of(name) else name
+    label = f"{_words(name)}, {RATES[lowest]:.3g}" if rates_of(name) else _words(name)
     return plot.trajectories({label: _along(np.concatenate([start[None], found[lowest]]))}, surface)
 
 
@@ -198,6 +198,11 @@ def _along(points: np.ndarray) -> gx.GradientTransformation:
     """A transform that goes along these points."""
     changes = jnp.asarray(np.diff(points, axis=0))
     return gx.GradientTransformation(lambda _: 0, lambda updates, step, params=None: (changes[step], step + 1))
+
+
+def _words(name: str) -> str:
+    """The name with spaces, at which titles and legends break."""
+    return name.replace("_", " ")
 
 
 def _saved(path: Path, make: Any) -> None:
