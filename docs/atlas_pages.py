@@ -29,7 +29,12 @@ def write_atlas(folder: Path) -> None:
 def page(name: str, is_drawn: bool = True) -> list[str]:
     """The lines of an optimizer's page."""
     tx = example(name)
-    lines = [f"# {name}\n", f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n"]
+    # The pages of the source link to this place, which has no anchor of its own without an entry in the index.
+    lines = [
+        f"# {name}\n",
+        f'<span id="gradtx.{name}"></span>\n',
+        f"```{{eval-rst}}\n.. autofunction:: gradtx.{name}\n   :no-index:\n```\n",
+    ]
     lines += _source(name)
     lines += ["## Made of\n", f"`{tx!r}` is\n", f"```text\n{gx.describe(tx)}\n```\n", _diagram(name, tx)]
     lines += atlas_costs.table(name)
