@@ -52,23 +52,6 @@ FRAMEWORKS = {
 }
 
 
-DIFFERENT = {
-    "acprop": "deviations are from the average of the step before, and `eps_root` is accumulated",
-    "dpsgd": "other noise from the same seed",
-    "lbfgs": "another line search, so that steps differ",
-    "madgrad": "`eps` is added to the learning rate too",
-    "muon": "other polynomials, and another factor for the shape, by default",
-    "noisy_sgd": "another seed, and so other noise",
-    "optimistic_adam": "the change is 0 at the first step, and the direction is Nadam's by default",
-    "optimistic_gradient_descent": "the change is 0 at the first step",
-    "polyak_sgd": "`scaling` multiplies the gradient before its norm is computed",
-    "schedule_free_adamw": "the warmup starts at a learning rate of 0",
-    "schedule_free_sgd": "the warmup starts at a learning rate of 0",
-    "sophia": "the curvature comes from a transform that is given the loss, `obj_fn`",
-}
-"""What Optax does otherwise, where no row of a table about numbers says it."""
-
-
 def elsewhere(name: str) -> list[str]:
     """The section of an optimizer's page."""
     found = {"Optax": _optax(name), **{framework: _framework(framework, name) for framework in FRAMEWORKS}}
@@ -80,8 +63,7 @@ def elsewhere(name: str) -> list[str]:
 def differs(name: str) -> list[str]:
     """How the numbers of Optax's optimizer of this name differ at equal arguments."""
     rows = [row for row in NUMBERS.rows if _names(row[0], name) or _names(row[0], f"scale_by_{name}")]
-    found = [f"  - {row[0]}. In Optax: {row[1]}. In gradtx: {row[2]}." for row in rows]
-    return found or ([f"  - Other numbers. In Optax: {DIFFERENT[name]}."] if name in DIFFERENT else [])
+    return [f"  - {row[0]}. In Optax: {row[1]}. In gradtx: {row[2]}." for row in rows]
 
 
 def _optax(name: str) -> list[str]:
