@@ -13,6 +13,7 @@
     matrixwise    work on one matrix
     meshes        what works along the axes of arrays, on meshes with explicit axes
     placing       where the states of matrices lie on meshes with automatic axes
+    slots         one array of state per parameter
     constructors  elementwise, memory, clocked, clocked_memory, treewise, combinator
     identity      identity and set_to_zero
     loss          the loss function of a train step, checked
