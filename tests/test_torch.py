@@ -4,6 +4,7 @@ A build for the CPU does. Wrong inputs are in `test_from_torch.py`, whose checkp
 """
 
 import io
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -287,3 +288,16 @@ def test_muon_agrees_with_pytorch(monkeypatch, rule, adjusted, nesterov, shape):
         tx = gx.muon(RATE, 0.95, 0.1, nesterov=nesterov, rule=rule, method="keller", axes=axes)
         ours = np.asarray(_ours(tx, params, tx.init(params), gradients))
     assert np.max(np.abs(ours - theirs)) < 1e-6 * np.max(np.abs(theirs - start["w"].ravel()))
+
+
+def test_the_programs_of_the_page_run(tmp_path, monkeypatch, capsys):
+    page = ROOT / "docs" / "from_pytorch_and_keras.md"
+    programs = [text for text in re.findall(r"```py\n(.*?)```", page.read_text(), re.DOTALL) if "torch" in text]
+    assert len(programs) == 3
+    x = torch.randn(32, 8)
+    names = {"torch": torch, "nn": torch.nn, "batches": [(x, x.sum(1, keepdim=True))]}
+    monkeypatch.chdir(tmp_path)
+    for program in programs:
+        exec(program, names)
+    assert len(capsys.readouterr().out.splitlines()) == 20
+    assert names["saved"]["param_groups"][0]["weight_decay"] == 0.1
