@@ -22,8 +22,8 @@ def per_leaf(inner: Transform):
     for all its moments are corrected as if they were 3,000 steps old, and its first step is three times as large. So
     are norms each array's own, those of `clip_by_global_norm` for instance.
 
-    Paths are unchanged, for masks in `inner`. Extra arguments are the same for all, and so are the random
-    numbers of transforms with a seed.
+    Paths are unchanged, for masks and groups in `inner` by `by_path` or `where`; trees of labels do not fit. Extra
+    arguments are the same for all, and so are the random numbers of transforms with a seed.
 
     Args:
         inner: a transform.
@@ -53,7 +53,17 @@ def per_leaf(inner: Transform):
 
 
 def _each(tree: Any) -> list[Any]:
-    """For each leaf the tree with None in place of the others."""
-    leaves, treedef = jax.tree.flatten(tree)
-    rows = ([x if at == index else None for at in range(len(leaves))] for index, x in enumerate(leaves))
-    return list(map(treedef.unflatten, rows))
+    """For each leaf a tree without the others, in which it has its path.
+
+    None stands for all others, so that patterns which fit none of these leaves are no mistake. With None for each of
+    them the states of n leaves would have n squared nodes, which take time at every call.
+    """
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        for key in reversed(path):
+            leaf = {trees.path_text((key,)): leaf}
+        found.append({**leaf, _OTHERS: None} if path else leaf)
+    return found
+
+
+_OTHERS = "(others)"
