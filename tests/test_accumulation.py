@@ -180,3 +180,17 @@ def test_has_updated_after_the_last_step_of_a_window():
     assert seen == [False, False, False, True, False, False, True]
     with pytest.raises(gx.GradtxValueError, match="with one `accumulate_gradients` in it, got none"):
         gx.has_updated(gx.sgd(1.0).init(g))
+
+
+def test_what_decides_on_skipping_computes_in_float32():
+    seen = []
+
+    def skip(gradients):
+        seen.append(gradients["a"].dtype)
+        return gx.tree.norm(gradients) > 1e6
+
+    half = gx.tree.cast(P, jnp.bfloat16)
+    tx = accumulate_gradients(gx.sgd(0.1), 2, skip=skip)
+    tx.update(half, tx.init(half), half)
+    gx.make_train_step(lambda p: jnp.sum(p["a"] ** 2) + p["b"] ** 2, tx, donate=False)(half, tx.init(half))
+    assert set(seen) == {jnp.dtype(jnp.float32)}

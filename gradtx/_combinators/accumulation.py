@@ -61,8 +61,8 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         inner: the transform.
         every: the window length: a whole number, or a schedule of the number of updates emitted so far, which is
             rounded, and at least 1.
-        skip: a function of the gradients that returns whether to skip them (`has_nonfinite`): skipped gradients count
-            neither for the mean nor for the window length.
+        skip: a function of the gradients, in at least 32 bits, that returns whether to skip them (`has_nonfinite`):
+            skipped gradients count neither for the mean nor for the window length.
 
     State: `Accumulated(count, emitted, mean, inner)`: besides the inner state two int32, and one array per parameter,
     in its dtype or float32 if that is wider.
@@ -92,6 +92,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
         """Whether the window is full with these gradients, and the state with them, all of it but the inner one."""
         check_state(Accumulated, state)
         trees.leaves_like(updates, state.mean, "updates", "state")
+        updates = trees.widened(updates)  # `skip` may compute with them
         left_out = jnp.asarray(single("skip", skip(updates)) if skip else False).astype(bool)
         window = length(state.emitted)
         begins = state.count == 0
@@ -101,7 +102,7 @@ def accumulate_gradients(inner: Transform, every: Any, skip: Callable[[Updates],
             part = (1 / window) * g
             return strong(jnp.where(begins, part, m + part), mean.dtype)
 
-        mean = jax.tree.map(add, trees.widened(updates), state.mean)
+        mean = jax.tree.map(add, updates, state.mean)
         count = jnp.where(left_out, state.count, state.count + 1)
         full = ~left_out & (count.astype(float) >= window)
         emitted = jnp.where(full, increment(state.emitted), state.emitted)

@@ -1,7 +1,7 @@
 """What transforms say of their input and output, and what follows for those that are made of them.
 
-Signs are counted in shares: whether none, some or all of the arrays, at none, some or all of the steps, come out with
-the minus of a step of descent. Unknown signs (a user's function, a mask that is a function) are never refused.
+Signs are counted by their extent: whether none, some or all of the arrays, at none, some or all of the steps, come out
+with the minus of a step of descent. Unknown signs (a user's function, a mask that is a function) are never refused.
 """
 
 import itertools
@@ -169,10 +169,10 @@ def of_alternatives(own: Facts, inners: Sequence[Facts]) -> Facts:
     """The facts of a transform that hands its input to one of the others, and hands on what that puts out."""
     live = [facts for facts in inners if facts.is_zero is not Extent.ALL]
     return own._replace(
-        descends=max(own.descends, _share([facts.descends for facts in live])),
-        takes_ascent=max(own.takes_ascent, _share([facts.takes_ascent for facts in live])),
-        is_projection=max(own.is_projection, _share([facts.is_projection for facts in live])),
-        is_zero=max(own.is_zero, _share([facts.is_zero for facts in inners])),
+        descends=max(own.descends, _extent_of([facts.descends for facts in live])),
+        takes_ascent=max(own.takes_ascent, _extent_of([facts.takes_ascent for facts in live])),
+        is_projection=max(own.is_projection, _extent_of([facts.is_projection for facts in live])),
+        is_zero=max(own.is_zero, _extent_of([facts.is_zero for facts in inners])),
         ascending=own.ascending or (inners[0].ascending if len(inners) == 1 else None),
         keeps_params=own.keeps_params or (bool(live) and all(facts.keeps_params for facts in live)),
         pauses=own.pauses or any(facts.pauses for facts in inners),
@@ -185,10 +185,10 @@ def of_branches(own: Facts, branches: Sequence[Facts]) -> Facts:
     return own._replace(descends=max(own.descends, Extent.ALL if is_known else Extent.NONE))
 
 
-def _share(shares: list[Extent]) -> Extent:
-    if not any(shares):
+def _extent_of(extents: list[Extent]) -> Extent:
+    if not any(extents):
         return Extent.NONE
-    return Extent.ALL if all(share is Extent.ALL for share in shares) else Extent.SOME
+    return Extent.ALL if all(extent is Extent.ALL for extent in extents) else Extent.SOME
 
 
 def ascends(facts: Facts) -> bool:

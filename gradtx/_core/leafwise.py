@@ -184,6 +184,7 @@ def _rescaled(work: Callable[..., Any], by: Array, step: Context, g: Array, slot
 
 
 def _safely(work: Callable[..., Any], step: Context, g: Array, slots: Slots, p: Array | None) -> Any:
+    """Inside the work on one array, so that each output of a single pass makes its own zeros; see `_cpu.outputs`."""
     return work(step._replace(names=step.safe(step.names)), step.safe(g), slots, p)
 
 

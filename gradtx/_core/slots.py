@@ -14,6 +14,8 @@ from gradtx._cpu import AlreadyStored
 
 
 def init_of_slot(init: Callable[[Array], Array], encoded: bool) -> Callable[[Context, Array], Array]:
+    """The `init_slots` of one slot: the array that `init` makes for a parameter, checked and encoded."""
+
     def init_slot(step: Context, p: Array) -> Array:
         wide = widened(p)
         m = init(wide)
@@ -84,6 +86,7 @@ def _about_params(error: Exception, needs_params: bool) -> Exception:
 
 
 def no_array(name: str, x: Any) -> GradtxTypeError:
+    """The error for a function of one array that returned something else."""
     hint = "; is `return` missing?" if x is None else ""
     return GradtxTypeError(f"{name}: expected one array, got {short(x)}{hint}")
 
